@@ -1,0 +1,133 @@
+# Postern.  make, make test, make install DESTDIR=...; see HACKING.md.
+#
+# Every .c file is found by its folder: lib/X/*.c makes libX.a, D/*.c but main.c makes the
+# library of daemon or tool D, D/main.c its program.  t/unit/X/*.c makes one test program that
+# links library X and what X is built on.
+#
+#	V=rel	(default) the hardened release build	V=asan	ASan + UBSan, for unit tests and fuzzing
+#	V=fuzz	with clang's libFuzzer, see t/fuzz/run
+#	BUILD=	where the objects go
+
+-include config.mk
+
+V ?= rel
+BUILD ?= build
+B := $(BUILD)/$(V)
+
+DAEMONS := master smtpd pop3d filterd cryptod policyd dnsd logd
+TOOLS := gwctl keyctl
+LIBS := base ipc model mail conf store proc net openpgp policy
+
+# What each library is built on, transitively closed by hand: the order is the link order.
+DEPS_base := base
+DEPS_ipc := ipc model base
+DEPS_model := model base
+DEPS_mail := mail base
+DEPS_conf := conf base
+DEPS_store := store base
+DEPS_proc := proc ipc model conf base
+DEPS_net := net base
+DEPS_openpgp := openpgp model mail base
+DEPS_policy := policy model mail base
+DAEMON_LIBS := proc net openpgp policy store conf mail ipc model base
+
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
+	-Wwrite-strings -Wvla -Wformat=2 -Wundef -Werror
+CPPFLAGS_ALL := -D_GNU_SOURCE -Ilib -I. -DPREFIX='"$(PREFIX)"' -DSYSCONFDIR='"$(SYSCONFDIR)"' \
+	-DLOCALSTATEDIR='"$(LOCALSTATEDIR)"' -DRUNDIR='"$(RUNDIR)"' $(BSD_CFLAGS) $(CPPFLAGS)
+CFLAGS_rel := $(OPTFLAGS) -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
+LDFLAGS_rel := -pie -Wl,-z,relro,-z,now -Wl,--as-needed
+CFLAGS_asan := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
+	-fno-sanitize-recover=all -DPOSTERN_NO_SANDBOX
+LDFLAGS_asan := -fsanitize=address,undefined
+CFLAGS_fuzz := $(CFLAGS_asan) -fsanitize=fuzzer-no-link
+LDFLAGS_fuzz := -fsanitize=fuzzer
+CFLAGS_ALL := -std=gnu11 $(WARN) $(CFLAGS_$(V)) $(CFLAGS)
+SYSLIBS := $(OPENSSL_LIBS) $(GCRYPT_LIBS) $(EVENT_LIBS) $(UNBOUND_LIBS) $(CONFUSE_LIBS) \
+	$(SECCOMP_LIBS) $(JANSSON_LIBS) $(LMDB_LIBS) $(ZLIB_LIBS) $(BSD_LIBS)
+
+all: $(addprefix $(B)/bin/,$(DAEMONS) $(TOOLS))
+
+config.mk:
+	@echo "make: run ./configure first" >&2; exit 1
+
+$(B)/obj/%.o: %.c config.mk
+	@mkdir -p $(@D)
+	@echo "  CC $<"
+	@$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+define archive # name, folder, sources
+$(B)/lib$(1).a: $(patsubst %.c,$(B)/obj/%.o,$(3))
+	@rm -f $$@
+	@mkdir -p $$(@D)
+	@$$(AR) rcsD $$@ $$^
+endef
+$(foreach l,$(LIBS),$(eval $(call archive,$(l),lib/$(l),$(wildcard lib/$(l)/*.c))))
+$(foreach d,$(DAEMONS) $(TOOLS),$(eval $(call archive,_$(d),$(d),$(filter-out %/main.c,$(wildcard $(d)/*.c)))))
+
+define program
+$(B)/bin/$(1): $(B)/obj/$(1)/main.o $(B)/lib_$(1).a $(patsubst %,$(B)/lib%.a,$(DAEMON_LIBS))
+	@mkdir -p $$(@D)
+	@echo "  LD $$@"
+	@$$(CC) $$(CFLAGS_ALL) $$(LDFLAGS_$(V)) $$(LDFLAGS) -o $$@ $$^ $$(SYSLIBS)
+endef
+$(foreach d,$(DAEMONS) $(TOOLS),$(eval $(call program,$(d))))
+
+# Unit tests: t/unit/<library>/ or t/unit/<daemon>/.
+UNITS := $(patsubst t/unit/%/,%,$(sort $(dir $(wildcard t/unit/*/*.c))))
+unit_libs = $(if $(DEPS_$(1)),$(patsubst %,$(B)/lib%.a,$(DEPS_$(1))),$(B)/lib_$(1).a $(patsubst %,$(B)/lib%.a,$(DAEMON_LIBS)))
+define unit
+$(B)/unit/$(1): $(patsubst %.c,$(B)/obj/%.o,$(wildcard t/unit/$(1)/*.c)) $(call unit_libs,$(1))
+	@mkdir -p $$(@D)
+	@echo "  LD $$@"
+	@$$(CC) $$(CFLAGS_ALL) $$(LDFLAGS_$(V)) -o $$@ $$^ $$(CHECK_LIBS) $$(SYSLIBS)
+endef
+$(foreach u,$(UNITS),$(eval $(call unit,$(u))))
+units: $(addprefix $(B)/unit/,$(UNITS))
+
+# Fuzz targets: t/fuzz/<library>_<what>.c has LLVMFuzzerTestOneInput.  Here they are linked with
+# t/fuzz/driver.c, which replays and mutates a corpus (smoke test); t/fuzz/run builds them with
+# clang's libFuzzer.
+FUZZ := $(patsubst t/fuzz/%.c,%,$(filter-out t/fuzz/driver.c,$(wildcard t/fuzz/*.c)))
+FUZZ_MAIN := $(if $(filter fuzz,$(V)),,$(B)/obj/t/fuzz/driver.o)
+fuzz_of = $(firstword $(subst _, ,$(1)))
+define fuzz
+$(B)/fuzz/$(1): $(B)/obj/t/fuzz/$(1).o $(FUZZ_MAIN) $(call unit_libs,$(call fuzz_of,$(1)))
+	@mkdir -p $$(@D)
+	@echo "  LD $$@"
+	@$$(CC) $$(CFLAGS_ALL) $$(LDFLAGS_$(V)) -o $$@ $$^ $$(SYSLIBS)
+endef
+$(foreach f,$(FUZZ),$(eval $(call fuzz,$(f))))
+fuzz: $(addprefix $(B)/fuzz/,$(FUZZ))
+
+# Programs that only tests and benchmarks use: t/golden/*.c and t/bench/*.c, one each.
+define helper
+$(B)/$(1)/$(2): $(B)/obj/t/$(1)/$(2).o $(patsubst %,$(B)/lib%.a,$(DAEMON_LIBS))
+	@mkdir -p $$(@D)
+	@echo "  LD $$@"
+	@$$(CC) $$(CFLAGS_ALL) $$(LDFLAGS_$(V)) -o $$@ $$^ $$(if $$(filter bench,$(1)),$$(GPGME_LIBS) $$(RNP_LIBS)) $$(SYSLIBS)
+endef
+GOLDEN := $(patsubst t/golden/%.c,%,$(wildcard t/golden/*.c))
+BENCH := $(patsubst t/bench/%.c,%,$(wildcard t/bench/*.c))
+$(foreach g,$(GOLDEN),$(eval $(call helper,golden,$(g))))
+$(foreach g,$(BENCH),$(eval $(call helper,bench,$(g))))
+golden: $(addprefix $(B)/golden/,$(GOLDEN))
+bench: $(addprefix $(B)/bench/,$(BENCH))
+
+test:
+	./check
+
+# What every file is compiled with: for t/lint and editors.
+flags:
+	@:$(info $(subst ',,$(CPPFLAGS_ALL)) $(WARN))
+
+format:
+	clang-format -i $$(git ls-files '*.c' '*.h')
+
+clean:
+	rm -rf $(BUILD)
+
+.PHONY: all units fuzz golden bench test flags format clean
+.SECONDARY:
+
+-include $(shell find $(B)/obj -name '*.d' 2>/dev/null)

@@ -1,0 +1,78 @@
+#ifndef IPC_MSG_CRYPTO_H
+#define IPC_MSG_CRYPTO_H
+
+#include "base/rec.h"
+#include "ipc/ipc.h"
+#include "ipc/msg_policy.h"
+
+/* The whole interface of cryptod to the message path: grants, signatures, session keys. */
+
+#define GRANT_MAX 16 /* operations that one grant may carry */
+#define GRANT_TTL_MAX 300000 /* milliseconds */
+
+enum key_op { OP_SIGN = 1, OP_UNWRAP };
+enum crypto_status {
+	CRYPTO_OK,
+	CRYPTO_LOCKED, /* the key store is locked */
+	CRYPTO_NOKEY, /* no such key */
+	CRYPTO_DENIED, /* no grant, wrong use, used up, expired */
+	CRYPTO_BUSY, /* rate limit or table full: later */
+	CRYPTO_FAILED /* the operation itself; for unwrap never, see below */
+};
+
+/* policyd allows one worker some operations with some keys of one consumer. */
+#define REC_GRANT_KEY(F, L) F(BYTES, key, 20, 32) /* fingerprint */
+#define REC_GRANT_REQ(F, L)                                                                        \
+	F(BYTES, job, JOB_ID, JOB_ID)                                                              \
+	F(BYTES, worker, WORKER_ID, WORKER_ID)                                                     \
+	F(U8, op, OP_SIGN, OP_UNWRAP)                                                              \
+	F(U8, max, 1, GRANT_MAX)                                                                   \
+	F(U32, ttl, 1, GRANT_TTL_MAX)                                                              \
+	F(STR, consumer, 1, 64) /* for the rate limit and the log */                               \
+	L(grant_key, keys, 1, OPENING_KEYS_MAX)
+#define REC_GRANT_REP(F, L) F(U8, status, 0, 5) /* enum crypto_status */
+
+/* Sign a digest with a key of the grant; value: the signature's MPIs (struct pgp_sigval). */
+#define REC_SIGN_REQ(F, L)                                                                         \
+	F(BYTES, job, JOB_ID, JOB_ID)                                                              \
+	F(BYTES, key, 20, 32)                                                                      \
+	F(U8, hash, 1, 255) /* RFC 4880, 9.4 */                                                    \
+	F(BYTES, digest, 20, 64)
+#define REC_SIGN_REP(F, L)                                                                         \
+	F(U8, status, 0, 5) /* enum crypto_status */                                               \
+	F(BYTES, value, 0, 2050)
+
+/*
+ * Unwrap a session key; esk: the PKESK's fields after its algorithm octet, as they came.
+ * Whatever they hold, the answer to a granted request is a session key: a false one if they were
+ * malformed, so that nothing can be learnt from the answer or its time.
+ */
+#define REC_UNWRAP_REQ(F, L)                                                                       \
+	F(BYTES, job, JOB_ID, JOB_ID)                                                              \
+	F(BYTES, key, 20, 32)                                                                      \
+	F(BYTES, esk, 1, 4096)
+#define REC_UNWRAP_REP(F, L)                                                                       \
+	F(U8, status, 0, 5)                                                                        \
+	F(U8, cipher, 0, 255) /* RFC 4880, 9.2 */                                                  \
+	F(BYTES, session_key, 0, 32)
+
+#define CRYPTO_RECORDS(R)                                                                          \
+	R(grant_key, REC_GRANT_KEY)                                                                \
+	R(grant_req, REC_GRANT_REQ)                                                                \
+	R(grant_rep, REC_GRANT_REP)                                                                \
+	R(sign_req, REC_SIGN_REQ)                                                                  \
+	R(sign_rep, REC_SIGN_REP)                                                                  \
+	R(unwrap_req, REC_UNWRAP_REQ)                                                              \
+	R(unwrap_rep, REC_UNWRAP_REP)
+
+#define CRYPTO_MSGS(MSG)                                                                           \
+	MSG(0x0400, grant_req, PM(P_POLICYD), PM(P_CRYPTOD), FD_NONE)                              \
+	MSG(0x0401, grant_rep, PM(P_CRYPTOD), PM(P_POLICYD), FD_NONE)                              \
+	MSG(0x0402, sign_req, PM(P_WORKER), PM(P_CRYPTOD), FD_NONE)                                \
+	MSG(0x0403, sign_rep, PM(P_CRYPTOD), PM(P_WORKER) | PM(P_KEYCTL), FD_NONE)                 \
+	MSG(0x0404, unwrap_req, PM(P_WORKER), PM(P_CRYPTOD), FD_NONE)                              \
+	MSG(0x0405, unwrap_rep, PM(P_CRYPTOD), PM(P_WORKER), FD_NONE)
+
+CRYPTO_RECORDS(REC_DECLARE)
+
+#endif

@@ -1,0 +1,43 @@
+#ifndef MODEL_CONSUMER_H
+#define MODEL_CONSUMER_H
+
+#include "base/rec.h"
+
+/*
+ * The organisation's records: managed domains, consumers, their certificates.  The same tables
+ * give storage, messages, JSON and validation.
+ */
+#define CONSUMER_ADDRS_MAX 64
+#define CONSUMER_LOGINS_MAX 32
+#define CERT_RAW_MAX (96 * 1024) /* octets of a stored certificate; fits a frame with its record   \
+				  */
+
+enum consumer_kind { CONSUMER_INTERNAL, CONSUMER_EXTERNAL };
+
+/* A domain that this organisation's mail is written in. */
+#define REC_DOMAIN(F, L)                                                                           \
+	F(STR, name, 1, 255) /* ASCII lower case, A-labels */                                      \
+	F(STR, tenant, 1, 64)
+
+#define REC_ADDRESS(F, L) F(STR, addr, 3, 320) /* as address_normalise gives it */
+
+/* A name with which the consumer logs in at a peer; "*" stands for every peer of the tenant. */
+#define REC_LOGIN(F, L)                                                                            \
+	F(STR, peer, 1, 64)                                                                        \
+	F(STR, name, 1, 320)
+
+/* A person or a device: internal ones have private keys here, external ones only certificates. */
+#define REC_CONSUMER(F, L)                                                                         \
+	F(STR, id, 1, 64) /* letters, digits, "._@+-" */                                           \
+	F(STR, tenant, 1, 64)                                                                      \
+	F(U8, kind, 0, 1) /* enum consumer_kind */                                                 \
+	F(STR, name, 0, 255)                                                                       \
+	L(address, addresses, 0, CONSUMER_ADDRS_MAX)                                               \
+	L(login, logins, 0, CONSUMER_LOGINS_MAX)
+
+REC_DECLARE(domain, REC_DOMAIN)
+REC_DECLARE(address, REC_ADDRESS)
+REC_DECLARE(login, REC_LOGIN)
+REC_DECLARE(consumer, REC_CONSUMER)
+
+#endif

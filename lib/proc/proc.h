@@ -1,0 +1,85 @@
+#ifndef PROC_PROC_H
+#define PROC_PROC_H
+
+#include <event2/event.h>
+
+#include "base/err.h"
+#include "conf/conf.h"
+#include "ipc/messages.h"
+#include "proc/chan.h"
+#include "proc/sandbox.h"
+
+/*
+ * A daemon is a table.  master starts it with its end of a channel as descriptor 3; proc_main
+ * then goes through the same steps in every daemon:
+ *
+ *	boot message (role, uid, jail, configuration) -> open (as root: descriptors, no parsing)
+ *	-> uid, chroot, rlimits, no dump -> sandbox -> start (jailed: load) -> channels and
+ *	listeners arrive -> serve -> loop
+ */
+struct proc_env {
+	struct event_base *base;
+	const struct conf *conf; /* replaced by a reload: do not keep pointers into it */
+	enum proc_id self;
+	unsigned instance;
+	int privileged; /* master is root: uid, chroot */
+};
+
+struct proc {
+	enum proc_id self;
+	const struct sandbox *sandbox; /* what this daemon may do once it has started */
+	const struct chan_handler *handlers; /* of channels from other daemons and tools */
+
+	/* Each may be NULL; int functions return 0 or -1 with e filled: the daemon then exits. */
+	int (*open)(const struct proc_env *env, struct err *e);
+	int (*start)(const struct proc_env *env, struct err *e);
+	int (*serve)(const struct proc_env *env, struct err *e); /* all is plumbed */
+	/* A listening socket of this connector (taken over); again after a reload. */
+	int (*listener)(const struct conf_connector *k, const char *address, int fd, struct err *e);
+	/* This listener is not in the configuration any more: close it. */
+	void (*unlisten)(const char *connector, const char *address);
+	/* env->conf is new; -1 keeps the old one and reports e to the administrator. */
+	int (*reload)(const struct proc_env *env, struct err *e);
+	/* A channel came (c) or, after the peer's death, went (c NULL). */
+	void (*plumbed)(enum proc_id peer, unsigned instance, struct chan *c);
+	/* Finish what is under way, then call proc_drained; killed after the seconds given. */
+	void (*drain)(unsigned seconds);
+	/* Facts for gwctl status, with proc_fact. */
+	void (*status)(void);
+	/* A descriptor from master that belongs to this daemon alone (cryptod's sealing key). */
+	void (*seal_key)(int fd);
+	void (*reopen)(void);
+};
+
+/* The whole life of a daemon; the exit code for main (sysexits.h). */
+int proc_main(const struct proc *p, int argc, char *argv[]);
+
+/* The running daemon's environment. */
+const struct proc_env *proc_env(void);
+
+/* The channel to a neighbour, or NULL while it is down. */
+struct chan *proc_chan(enum proc_id peer, unsigned instance);
+
+/* The channel to master. */
+struct chan *proc_master(void);
+
+/*
+ * A request to a neighbour that may be asked twice (no side effect that counts): if it is down,
+ * wait for it; if it dies before the answer, ask its successor; all within timeout (ms).
+ * Callback and result as chan_request; fn gets ETIMEDOUT when the time is over.
+ */
+struct proc_req;
+struct proc_req *proc_request(enum proc_id peer, uint16_t type, const void *body, unsigned timeout,
+    chan_reply_fn fn, void *arg);
+void proc_cancel(struct proc_req *r);
+
+/* Tell master (and gwctl status) what is special: "key store is locked"; "" when nothing is. */
+void proc_note(const char *note);
+
+/* All work is finished: leave the loop and exit 0. */
+void proc_drained(void);
+
+/* One line of status; only inside the status callback. */
+void proc_fact(const char *name, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+#endif

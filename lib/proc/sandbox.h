@@ -1,0 +1,49 @@
+#ifndef PROC_SANDBOX_H
+#define PROC_SANDBOX_H
+
+#include <stdint.h>
+
+#include "base/err.h"
+
+/*
+ * What a process may still do: system calls (seccomp; unknown ones get ENOSYS), files
+ * (Landlock), resources.  Declared by each daemon as a table beside its struct proc.
+ */
+enum sandbox_calls { /* sets of system calls, to be or-ed */
+	SB_BASE = 0, /* always: memory, time, read/write, poll/epoll, IPC with descriptors */
+	SB_NET = 1 << 0, /* accept, connect, sockets of AF_INET and AF_INET6 */
+	SB_FILES = 1 << 1, /* openat below allowed folders, ftruncate, fdatasync, unlink, rename */
+	SB_MAPFILE = 1 << 2, /* map files (LMDB) */
+	SB_FORK = 1 << 3, /* fork without exec */
+	SB_THREADS = 1 << 4,
+	SB_UNIX = 1 << 5, /* connect to a Unix datagram socket (syslog) */
+	SB_MEMFD = 1 << 6, /* memfd_create, seals */
+	SB_TMPFILE = 1 << 7 /* openat of O_TMPFILE relative to a directory descriptor */
+};
+
+#define SB_PATHS_MAX 8
+
+struct sandbox {
+	unsigned calls; /* enum sandbox_calls */
+	unsigned files; /* RLIMIT_NOFILE; 0: what the configuration needs */
+	uint64_t memory; /* RLIMIT_AS in octets; 0: none */
+	uint64_t file_size; /* RLIMIT_FSIZE; 0: none */
+};
+
+/*
+ * Folders that stay reachable, relative to the jail; set from a daemon's open callback, before
+ * the sandbox closes.  Everything else under the file system is refused by Landlock.
+ *
+ * writable	1: read and write below path; 0: read only
+ *
+ * Returns 0, or -1 with e (too many, path missing).
+ */
+int sandbox_allow(const char *path, int writable, struct err *e);
+
+/*
+ * Close the sandbox: rlimits, no_new_privs, Landlock, seccomp.  Without Landlock in the kernel
+ * it warns once and goes on; without seccomp it fails.
+ */
+int sandbox_enter(const struct sandbox *s, struct err *e);
+
+#endif
