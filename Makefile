@@ -16,7 +16,7 @@ B := $(BUILD)/$(V)
 
 DAEMONS := master smtpd pop3d filterd cryptod policyd dnsd logd
 TOOLS := gwctl keyctl
-LIBS := base ipc model mail conf store proc net openpgp policy
+LIBS := base ipc model mail conf store proc net openpgp policy proxy
 
 # What each library is built on, transitively closed by hand: the order is the link order.
 DEPS_base := base
@@ -29,7 +29,8 @@ DEPS_proc := proc ipc model conf base
 DEPS_net := net base
 DEPS_openpgp := openpgp model mail base
 DEPS_policy := policy model mail base
-DAEMON_LIBS := proc net openpgp policy store conf mail ipc model base
+DEPS_proxy := proxy proc net ipc model conf base
+DAEMON_LIBS := proxy proc net openpgp policy store conf mail ipc model base
 
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
 	-Wwrite-strings -Wvla -Wformat=2 -Wundef -Werror
@@ -127,7 +128,58 @@ format:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all units fuzz golden bench test flags format clean
+# Installation.  master is postern(8); the other daemons stand where libexec_dir points by default,
+# their pages as postern-NAME(8), for Postfix and OpenBSD have smtpd(8) and more.  keyctl goes by
+# the name that configure was told and as gwkeyctl besides.  Users and folders are made by
+# systemd-sysusers and systemd-tmpfiles from what is installed for them.
+D := $(DESTDIR)
+LIBEXEC := $(PREFIX)/libexec/postern
+MANDIR := $(PREFIX)/share/man
+UNITDIR := $(PREFIX)/lib/systemd/system
+HELPERS := $(filter-out master,$(DAEMONS))
+SUBST := sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@SYSCONFDIR@|$(SYSCONFDIR)|g' \
+	-e 's|@LOCALSTATEDIR@|$(LOCALSTATEDIR)|g' -e 's|@RUNDIR@|$(RUNDIR)|g'
+# What a second instance has of its own: the name of its configuration.
+INSTANCE := sed -e 's|postern/postern.conf|postern/%i.conf|' -e 's|^Description=.*|& (%i)|'
+# The name that the page of a program is installed under.
+page_of = $(if $(filter master,$(1)),postern,$(if $(filter keyctl,$(1)),$(KEYCTL_NAME),$(if \
+	$(filter $(HELPERS),$(1)),postern-$(1),$(1))))
+PAGES := $(notdir $(wildcard man/*.[1-8]))
+page_path = $(MANDIR)/man$(subst .,,$(suffix $(1)))/$(call page_of,$(basename $(1)))$(suffix $(1))
+KEYCTL_LINK := $(filter-out gwkeyctl,$(KEYCTL_NAME))
+KEYCTL_PAGE := $(if $(KEYCTL_LINK),$(patsubst keyctl%,gwkeyctl%,$(filter keyctl.%,$(PAGES))))
+
+install: all
+	install -d $(D)$(PREFIX)/sbin $(D)$(PREFIX)/bin $(D)$(LIBEXEC) $(D)$(SYSCONFDIR)/postern \
+	    $(D)$(UNITDIR) $(D)$(PREFIX)/lib/sysusers.d $(D)$(PREFIX)/lib/tmpfiles.d
+	install -m 755 $(B)/bin/master $(D)$(PREFIX)/sbin/postern
+	install -m 755 $(addprefix $(B)/bin/,$(HELPERS)) $(D)$(LIBEXEC)
+	install -m 755 $(B)/bin/gwctl $(D)$(PREFIX)/bin/gwctl
+	install -m 755 $(B)/bin/keyctl $(D)$(PREFIX)/bin/gwkeyctl
+	$(if $(KEYCTL_LINK),ln -sf gwkeyctl $(D)$(PREFIX)/bin/$(KEYCTL_LINK))
+	install -m 644 etc/postern.conf $(D)$(SYSCONFDIR)/postern/postern.conf.example
+	install -m 644 etc/sysusers.d/postern.conf $(D)$(PREFIX)/lib/sysusers.d/postern.conf
+	$(SUBST) etc/tmpfiles.d/postern.conf >$(D)$(PREFIX)/lib/tmpfiles.d/postern.conf
+	$(SUBST) etc/systemd/postern.service >$(D)$(UNITDIR)/postern.service
+	$(SUBST) etc/systemd/postern.service | $(INSTANCE) >$(D)$(UNITDIR)/postern@.service
+	chmod 644 $(D)$(PREFIX)/lib/tmpfiles.d/postern.conf $(D)$(UNITDIR)/postern.service \
+	    $(D)$(UNITDIR)/postern@.service
+	$(foreach p,$(PAGES),install -D -m 644 man/$(p) $(D)$(call page_path,$(p)) &&) :
+	$(foreach p,$(KEYCTL_PAGE),ln -sf $(notdir $(call page_path,$(p:gw%=%))) \
+	    $(D)$(MANDIR)/man$(subst .,,$(suffix $(p)))/$(p) &&) :
+
+# Configuration, keys and mail stay; so do folders that others use too.
+uninstall:
+	rm -f $(D)$(PREFIX)/sbin/postern $(D)$(PREFIX)/bin/gwctl $(D)$(PREFIX)/bin/gwkeyctl \
+	    $(D)$(PREFIX)/bin/$(KEYCTL_NAME) $(D)$(SYSCONFDIR)/postern/postern.conf.example \
+	    $(D)$(PREFIX)/lib/sysusers.d/postern.conf $(D)$(PREFIX)/lib/tmpfiles.d/postern.conf \
+	    $(D)$(UNITDIR)/postern.service $(D)$(UNITDIR)/postern@.service \
+	    $(foreach p,$(PAGES),$(D)$(call page_path,$(p))) \
+	    $(foreach p,$(KEYCTL_PAGE),$(D)$(MANDIR)/man$(subst .,,$(suffix $(p)))/$(p))
+	rm -rf $(D)$(LIBEXEC)
+	-rmdir $(D)$(SYSCONFDIR)/postern
+
+.PHONY: all units fuzz golden bench test flags format clean install uninstall
 .SECONDARY:
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)

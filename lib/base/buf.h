@@ -35,10 +35,11 @@ buf_len(const struct buf *b)
 	return b->end - b->off;
 }
 
+/* Never NULL, also when nothing was ever put in. */
 static inline const uint8_t *
 buf_ptr(const struct buf *b)
 {
-	return b->data + b->off;
+	return b->data != NULL ? b->data + b->off : (const uint8_t *)"";
 }
 
 /*

@@ -88,14 +88,14 @@ utf8_len(const uint8_t *p, size_t n)
 	return len;
 }
 
-char *
-log_escape(char *out, size_t outsz, const void *s, size_t n)
+static char *
+escape(char *out, size_t outsz, const void *s, size_t n, const char *special)
 {
 	const uint8_t *p = s;
 	size_t o = 0, i = 0, len;
 
 	while (i < n) {
-		if (p[i] >= 0x20 && p[i] < 0x7f && strchr("\\\"[]<>,", p[i]) == NULL)
+		if (p[i] >= 0x20 && p[i] < 0x7f && strchr(special, p[i]) == NULL)
 			len = 1;
 		else if ((len = utf8_len(p + i, n - i)) == 0)
 			len = 0;
@@ -116,6 +116,18 @@ log_escape(char *out, size_t outsz, const void *s, size_t n)
 	}
 	out[o] = '\0';
 	return out;
+}
+
+char *
+log_escape(char *out, size_t outsz, const void *s, size_t n)
+{
+	return escape(out, outsz, s, n, "\\\"[]<>,");
+}
+
+char *
+log_clean(char *out, size_t outsz, const void *s, size_t n)
+{
+	return escape(out, outsz, s, n, "");
 }
 
 const char *

@@ -37,6 +37,12 @@ void log_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 char *log_escape(char *out, size_t outsz, const void *s, size_t n);
 
 /*
+ * The same for a whole line that its writer has escaped already, so that nobody can forge one:
+ * only controls, line separators and malformed UTF-8 become \xHH.
+ */
+char *log_clean(char *out, size_t outsz, const void *s, size_t n);
+
+/*
  * log_escape into one of 8 rotating static buffers of LOG_FIELD_MAX octets: for use directly in
  * an argument list.  s may be NULL (gives "-").
  */

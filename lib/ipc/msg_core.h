@@ -20,7 +20,8 @@
 /* A channel to another daemon; the descriptor is its socket. Replaces an older one. */
 #define REC_PLUMB(F, L)                                                                            \
 	F(U8, peer, 1, P_MAX - 1)                                                                  \
-	F(U16, instance, 0, 63)
+	F(U16, instance, 0, 63)                                                                    \
+	F(U32, serial, 0, UINT32_MAX) /* of this channel */
 
 /* A bound and listening socket. */
 #define REC_LISTENER(F, L)                                                                         \
@@ -29,8 +30,20 @@
 
 /* All channels and listeners are there: serve. The daemon answers with ready. */
 #define REC_START(F, L) F(U8, unused, 0, 0)
-#define REC_READY(F, L) F(STR, note, 0, 255) /* e.g. "key store is locked", shown by gwctl status  \
-					      */
+#define REC_READY(F, L)                                                                            \
+	F(STR, note, 0, 255) /* e.g. "key store is locked", shown by gwctl status                  \
+			      */
+
+/* Why this daemon cannot start or go on; it exits after this. */
+#define REC_FAILED(F, L)                                                                           \
+	F(U8, code, 1, 255) /* sysexits.h */                                                       \
+	F(STR, text, 1, 511)
+
+/* The channel to this neighbour broke though nobody died: make a new one. */
+#define REC_PLUMB_LOST(F, L)                                                                       \
+	F(U8, peer, 1, P_MAX - 1)                                                                  \
+	F(U16, instance, 0, 63)                                                                    \
+	F(U32, serial, 0, UINT32_MAX)
 
 /* New configuration in a sealed memfd; listeners that stay open follow. Old: close. */
 #define REC_RELOAD(F, L) F(U32, serial, 0, UINT32_MAX)
@@ -52,6 +65,7 @@
 /* One line for the log; text is escaped where it came from outside, once, by its writer. */
 #define REC_LOG_LINE(F, L)                                                                         \
 	F(U8, level, 0, 3)                                                                         \
+	F(U32, pid, 0, UINT32_MAX) /* of the writer */                                             \
 	F(STR, text, 0, 2047)
 
 /* What a daemon tells about itself. */
@@ -103,6 +117,8 @@ enum { PROC_STARTING, PROC_RUNNING, PROC_BACKOFF, PROC_DRAINING };
 	R(reopen, REC_REOPEN)                                                                      \
 	R(seal_key, REC_SEAL_KEY)                                                                  \
 	R(seal_drop, REC_SEAL_DROP)                                                                \
+	R(failed, REC_FAILED)                                                                      \
+	R(plumb_lost, REC_PLUMB_LOST)                                                              \
 	R(log_line, REC_LOG_LINE)                                                                  \
 	R(fact, REC_FACT)                                                                          \
 	R(status_req, REC_STATUS_REQ)                                                              \
@@ -128,6 +144,8 @@ enum { PROC_STARTING, PROC_RUNNING, PROC_BACKOFF, PROC_DRAINING };
 	MSG(0x0108, reopen, PM(P_MASTER), PM(P_LOGD), FD_NONE)                                     \
 	MSG(0x0109, seal_key, PM(P_MASTER) | PM(P_CRYPTOD), PM(P_MASTER) | PM(P_CRYPTOD), FD_ONE)  \
 	MSG(0x010a, seal_drop, PM(P_CRYPTOD), PM(P_MASTER), FD_NONE)                               \
+	MSG(0x010b, failed, PM_DAEMONS, PM(P_MASTER), FD_NONE)                                     \
+	MSG(0x010c, plumb_lost, PM_DAEMONS, PM(P_MASTER), FD_NONE)                                 \
 	MSG(0x0110, log_line, PM_DAEMONS | PM(P_MASTER), PM(P_LOGD), FD_NONE)                      \
 	MSG(0x0120, status_req, PM(P_GWCTL), PM_DAEMONS, FD_NONE)                                  \
 	MSG(0x0121, status_rep, PM_DAEMONS, PM(P_GWCTL), FD_NONE)                                  \

@@ -29,7 +29,7 @@
 /* Outbound: one message with its envelope; secure_out for each copy, then secure_rep. */
 #define REC_SECURE_REQ(F, L)                                                                       \
 	F(STR, sender, 0, ADDR_MAX)                                                                \
-	L(mail_addr, rcpts, 1, RCPTS_MAX)                                                          \
+	L(mailbox, rcpts, 1, RCPTS_MAX)                                                            \
 	F(U8, eightbit, 0, 1) /* the peer takes 8BITMIME */                                        \
 	F(U8, smtputf8, 0, 1)                                                                      \
 	F(U64, max_size, 0, UINT64_MAX) /* octets the peer takes, 0: it did not say */             \

@@ -34,14 +34,14 @@
 	F(BYTES, worker, WORKER_ID, WORKER_ID)                                                     \
 	F(BYTES, session, 0, SESSION_ID) /* empty towards cryptod */
 
-#define REC_MAIL_ADDR(F, L) F(STR, addr, 0, ADDR_MAX)
+#define REC_MAILBOX(F, L) F(STR, addr, 0, ADDR_MAX)
 
 /* Outbound message: who may sign, and the keys of (the first) recipients. */
 #define REC_PLAN_REQ(F, L)                                                                         \
 	F(STR, sender, 0, ADDR_MAX) /* of the envelope */                                          \
 	F(STR, from, 0, ADDR_MAX) /* the one From address; "" when there is not exactly one */     \
 	F(U8, sign, 0, 1) /* a signing grant is wanted */                                          \
-	L(mail_addr, rcpts, 0, PLAN_RCPTS_MAX)
+	L(mailbox, rcpts, 0, PLAN_RCPTS_MAX)
 
 enum plan_sign { SIGN_NO, SIGN_YES, SIGN_DEFER };
 enum rcpt_keys { KEYS_NONE, KEYS_FOUND, KEYS_UNUSABLE };
@@ -74,7 +74,7 @@ enum opening_result { OPENING_NOKEY, OPENING_GRANTED, OPENING_DEFER };
 #define REC_SIGNER_REQ(F, L) F(BYTES, id, 8, 32)
 #define REC_SIGNER(F, L)                                                                           \
 	F(STR, consumer, 1, 64)                                                                    \
-	L(mail_addr, addrs, 0, 64) /* the addresses that an administrator bound to the consumer */ \
+	L(mailbox, addrs, 0, 64) /* the addresses that an administrator bound to the consumer */   \
 	L(cert, certs, 1, 1)
 #define REC_SIGNER_REP(F, L)                                                                       \
 	F(U8, defer, 0, 1) /* the database cannot answer now */                                    \
@@ -85,7 +85,7 @@ enum opening_result { OPENING_NOKEY, OPENING_GRANTED, OPENING_DEFER };
 	R(session_open_rep, REC_SESSION_OPEN_REP)                                                  \
 	R(session_close, REC_SESSION_CLOSE)                                                        \
 	R(worker_bind, REC_WORKER_BIND)                                                            \
-	R(mail_addr, REC_MAIL_ADDR)                                                                \
+	R(mailbox, REC_MAILBOX)                                                                    \
 	R(plan_req, REC_PLAN_REQ)                                                                  \
 	R(plan_rcpt, REC_PLAN_RCPT)                                                                \
 	R(plan_rep, REC_PLAN_REP)                                                                  \

@@ -9,8 +9,9 @@
  */
 #define CONSUMER_ADDRS_MAX 64
 #define CONSUMER_LOGINS_MAX 32
-#define CERT_RAW_MAX (96 * 1024) /* octets of a stored certificate; fits a frame with its record   \
-				  */
+#define CERT_RAW_MAX                                                                               \
+	(96 * 1024) /* octets of a stored certificate; fits a frame with its record                \
+		     */
 
 enum consumer_kind { CONSUMER_INTERNAL, CONSUMER_EXTERNAL };
 

@@ -6,7 +6,7 @@
 
 /* A certificate as policyd keeps it: whose it is, its octets, and what they were evaluated to. */
 #define REC_STORED_CERT(F, L)                                                                      \
-	F(STR, consumer, 1, 64)                                                                    \
+	F(STR, consumer, 0, 64)                                                                    \
 	F(U8, secret, 0, 1) /* the private halves are in cryptod */                                \
 	F(U8, manual, 0, 1) /* set by an administrator: never replaced automatically */            \
 	F(U64, added, 0, UINT64_MAX) /* seconds since the epoch */                                 \

@@ -1,0 +1,361 @@
+/*
+ * OpenPGP armour inside text parts.  What was encrypted is put in the place of its block and the
+ * part is encoded anew; nothing is ever joined across parts, and parts of HTML are let alone, so
+ * that no markup can carry plaintext away.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "filterd/reading.h"
+#include "mail/write.h"
+#include "openpgp/armor.h"
+#include "openpgp/detached.h"
+
+#define BLOCKS_MAX 64 /* blocks of one message; each may cost a private-key operation */
+#define UTF8_STEP (256 * 1024) /* octets judged at once */
+
+/* Work on one message. */
+struct inlining {
+	struct reading *r;
+	const struct sink *out;
+	unsigned blocks; /* seen so far */
+	unsigned opened, failed, foreign;
+	int outside; /* text of the message that no block covers */
+};
+
+static enum read_result
+open_block(struct inlining *x, const struct octets *block, const struct sink *out)
+{
+	struct pgp_result *res = calloc(1, sizeof *res);
+	enum read_result rc;
+	struct spool plain;
+	struct octets o;
+
+	if (res == NULL)
+		return reading_defer(x->r, "out of memory");
+	spool_init(&plain, PLAIN_MAX, x->r->w->spooldir);
+	rc = reading_decrypt(x->r, block, &plain, res);
+	if (rc == READ_NOT_OURS)
+		x->foreign++;
+	else if (rc == READ_DONE && res->status == PGP_IO)
+		rc = reading_defer(x->r, "the message cannot be read now");
+	else if (rc == READ_DONE && res->status != PGP_OK) {
+		x->failed++;
+		rc = READ_NOT_OURS; /* the block stays */
+	} else if (rc == READ_DONE) {
+		if (res->encrypted)
+			x->opened++;
+		reading_signatures(x->r, res);
+		if (spool_octets(&plain, &o) == -1 || sink_copy(out, &o, 0, o.size) == -1)
+			rc = reading_defer(x->r, strerror(errno));
+	}
+	spool_free(&plain);
+	free(res);
+	return rc;
+}
+
+static int
+discard(void *ctx, const void *p, size_t n)
+{
+	(void)ctx;
+	(void)p;
+	(void)n;
+	return 0;
+}
+
+/* A clear-signed text is judged and left as it is: its reader sees what was signed. */
+static enum read_result
+verify_block(struct inlining *x, const struct octets *block)
+{
+	struct pgp_certs certs = ask_certs(&x->r->w->ask);
+	struct pgp_result *res = calloc(1, sizeof *res);
+	struct sink nowhere = {discard, NULL};
+	enum read_result rc = READ_NOT_OURS;
+	struct err e;
+
+	if (res == NULL)
+		return reading_defer(x->r, "out of memory");
+	if (pgp_clear_verify(block, &certs, x->r->now, &nowhere, res, &e) == 0)
+		reading_signatures(x->r, res);
+	else if (res->status == PGP_IO)
+		rc = reading_defer(x->r, "the message cannot be read now");
+	else if (x->r->verdict.signature == MAIL_SIG_NONE)
+		x->r->verdict.signature = MAIL_SIG_DAMAGED;
+	if (x->r->w->ask.dead)
+		rc = reading_defer(x->r, "keys cannot be looked up now");
+	free(res);
+	return rc;
+}
+
+struct slice {
+	const struct octets *o;
+	uint64_t begin;
+};
+
+static ssize_t
+slice_pread(void *ctx, void *p, size_t n, uint64_t off)
+{
+	const struct slice *s = ctx;
+
+	return octets_read(s->o, p, n, s->begin + off) == -1 ? -1 : (ssize_t)n;
+}
+
+/* A range of octets as octets of their own; s must stay. */
+static struct octets
+slice(struct slice *s, const struct octets *o, uint64_t begin, uint64_t end)
+{
+	*s = (struct slice){o, begin};
+	return (struct octets){
+	    .size = end - begin,
+	    .mem = o->mem != NULL ? o->mem + begin : NULL,
+	    .pread = slice_pread,
+	    .ctx = s,
+	};
+}
+
+static int
+blank(const struct octets *o, uint64_t begin, uint64_t end)
+{
+	uint8_t window[4096];
+	size_t step, i;
+
+	for (; begin < end; begin += step) {
+		step = end - begin < sizeof window ? (size_t)(end - begin) : sizeof window;
+		if (octets_read(o, window, step, begin) == -1)
+			return 0;
+		for (i = 0; i < step; i++)
+			if (strchr(" \t\r\n", window[i]) == NULL || window[i] == '\0')
+				return 0;
+	}
+	return 1;
+}
+
+/*
+ * Copy a text with its blocks opened.  READ_DONE: at least one was; READ_NOT_OURS: the text is
+ * as it was.
+ */
+static enum read_result
+open_text(struct inlining *x, const struct octets *text, const struct sink *out)
+{
+	enum read_result rc, all = READ_NOT_OURS;
+	struct pgp_block b;
+	uint64_t at = 0;
+	struct octets o;
+	struct slice s;
+	int found;
+
+	while ((found = pgp_armor_find(text, at, &b)) == 1 && x->blocks < BLOCKS_MAX) {
+		if (!blank(text, at, b.begin))
+			x->outside = 1;
+		if (sink_copy(out, text, at, b.begin - at) == -1)
+			return reading_defer(x->r, strerror(errno));
+		o = slice(&s, text, b.begin, b.end);
+		rc = READ_NOT_OURS;
+		if (b.type == PGP_ARMOR_MESSAGE) {
+			x->blocks++;
+			rc = open_block(x, &o, out);
+		} else if (b.type == PGP_ARMOR_CLEARSIGNED) {
+			x->blocks++;
+			rc = verify_block(x, &o);
+		} else
+			x->outside = 1;
+		if (rc == READ_DEFER)
+			return rc;
+		if (rc == READ_DONE)
+			all = READ_DONE;
+		else if (sink_copy(out, &o, 0, o.size) == -1)
+			return reading_defer(x->r, strerror(errno));
+		at = b.end;
+	}
+	if (found == -1)
+		return reading_defer(x->r, "the message cannot be read now");
+	if (!blank(text, at, text->size))
+		x->outside = 1;
+	if (sink_copy(out, text, at, text->size - at) == -1)
+		return reading_defer(x->r, strerror(errno));
+	return all;
+}
+
+/* Is it UTF-8 throughout? Then that is what its sender meant, whatever the part said. */
+static int
+is_utf8(const struct octets *o)
+{
+	struct buf b;
+	uint8_t *p;
+	int yes = 0;
+
+	if (o->size > UTF8_STEP || (p = malloc(UTF8_STEP)) == NULL)
+		return 0;
+	buf_init(&b, 4 * UTF8_STEP);
+	if (octets_read(o, p, (size_t)o->size, 0) == 0 &&
+	    mail_to_utf8("utf-8", (struct bytes){p, (size_t)o->size}, &b) == 0)
+		yes = buf_len(&b) == o->size && memcmp(buf_ptr(&b), p, (size_t)o->size) == 0;
+	free(p);
+	buf_free(&b);
+	return yes;
+}
+
+/* Header and body of a text part whose content is new. */
+static int
+put_text(const struct mail_part *p, const struct octets *text, const struct sink *out)
+{
+	const char *charset = is_utf8(text) ? "utf-8" : p->charset;
+	struct mail_filter crlf, qp;
+	struct sink a, b;
+	size_t i;
+
+	/* A charset goes into a header: only what is a token there (RFC 2045, 5.1). */
+	for (i = 0; charset[i] != '\0'; i++)
+		if (!((charset[i] >= 'a' && charset[i] <= 'z') ||
+			(charset[i] >= '0' && charset[i] <= '9') || strchr("-_.:+", charset[i])))
+			charset = "";
+	if (charset[0] == '\0')
+		charset = "utf-8";
+	if (sink_puts(out, "Content-Type: text/plain; charset=") == -1 ||
+	    sink_puts(out, charset) == -1 ||
+	    sink_puts(out, "\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n") == -1)
+		return -1;
+	/* Quoted-printable always: it lets no line of the text look like a boundary. */
+	mail_filter_init(&qp, MAIL_QP_ENCODE, out);
+	a = mail_filter_sink(&qp);
+	mail_filter_init(&crlf, MAIL_CRLF, &a);
+	b = mail_filter_sink(&crlf);
+	if (sink_copy(&b, text, 0, text->size) == -1 || mail_filter_end(&crlf) == -1 ||
+	    mail_filter_end(&qp) == -1)
+		return -1;
+	return 0;
+}
+
+static bool
+keep_part_header(struct bytes name, void *ctx)
+{
+	(void)ctx;
+	return !(name.n == 12 && strncasecmp((const char *)name.p, "Content-Type", 12) == 0) &&
+	       !(name.n == 25 &&
+		   strncasecmp((const char *)name.p, "Content-Transfer-Encoding", 25) == 0);
+}
+
+static int
+is_text(const struct mail_index *ix, uint32_t i)
+{
+	const struct mail_part *p = &ix->parts[i], *up;
+
+	if (!mail_part_leaf(p) || !mail_part_is(p, "text", "plain"))
+		return 0;
+	/* What stands in a signed or encrypted part is that part's business. */
+	for (up = p; up->parent != MAIL_NONE;) {
+		up = &ix->parts[up->parent];
+		if (mail_part_is(up, "multipart", "signed") ||
+		    mail_part_is(up, "multipart", "encrypted") ||
+		    mail_part_is(up, "message", "rfc822") || mail_part_is(up, "message", "global"))
+			return 0;
+	}
+	return 1;
+}
+
+/* A replaced part: kept until the header, which has the verdict, can be written. */
+struct piece {
+	uint32_t part;
+	struct spool text;
+};
+
+static enum read_result
+open_part(struct inlining *x, uint32_t i, struct piece *piece)
+{
+	struct reading *r = x->r;
+	enum read_result rc;
+	struct spool text;
+	struct octets o;
+	struct sink to;
+
+	spool_init(&text, PLAIN_MAX, r->w->spooldir);
+	spool_init(&piece->text, PLAIN_MAX, r->w->spooldir);
+	piece->part = i;
+	to = spool_sink(&text);
+	if (mail_part_decode(&r->in, &r->ix.parts[i], &to) == -1 || spool_octets(&text, &o) == -1)
+		rc = reading_defer(r, strerror(errno));
+	else {
+		to = spool_sink(&piece->text);
+		rc = open_text(x, &o, &to);
+	}
+	spool_free(&text);
+	if (rc != READ_DONE)
+		spool_free(&piece->text);
+	return rc;
+}
+
+/* The message again, with the replaced parts in their places. */
+static int
+put_pieces(struct reading *r, struct piece *pieces, size_t n, const struct sink *out)
+{
+	const struct mail_part *p, *m = &r->ix.parts[0];
+	uint64_t at = m->body_off;
+	struct octets o;
+	size_t k;
+
+	if (reading_put_header(r, n == 0 || pieces[0].part != 0, out) == -1)
+		return -1;
+	for (k = 0; k < n; k++) {
+		p = &r->ix.parts[pieces[k].part];
+		if (spool_octets(&pieces[k].text, &o) == -1)
+			return -1;
+		if (pieces[k].part == 0) {
+			if (sink_puts(out, "MIME-Version: 1.0\r\n") == -1)
+				return -1;
+		} else if (sink_copy(out, &r->in, at, p->head_off - at) == -1 ||
+			   mail_header_copy(&r->in, p->head_off, p->head_len, keep_part_header,
+			       NULL, false, out) == -1)
+			return -1;
+		if (put_text(p, &o, out) == -1)
+			return -1;
+		at = p->body_off + p->body_len;
+	}
+	return sink_copy(out, &r->in, at, m->body_off + m->body_len - at);
+}
+
+/* The verdict over all blocks: it must not promise more than they cover. */
+static void
+settle_verdict(struct inlining *x, int more_parts)
+{
+	struct mail_verdict *v = &x->r->verdict;
+	int whole = !x->outside && !more_parts && x->blocks == 1;
+
+	if (x->opened > 0)
+		v->decrypted = whole && x->failed == 0 ? MAIL_DEC_YES : MAIL_DEC_PART;
+	else if (x->failed > 0)
+		v->decrypted = MAIL_DEC_FAILED;
+	if (v->signature == MAIL_SIG_GOOD && !whole)
+		v->signature = MAIL_SIG_PART;
+}
+
+enum read_result
+read_inline(struct reading *r)
+{
+	struct inlining x = {.r = r};
+	struct piece pieces[BLOCKS_MAX];
+	enum read_result rc = READ_NOT_OURS;
+	struct sink out = spool_sink(&r->virtual);
+	size_t n = 0, k;
+	uint32_t i;
+
+	for (i = 0; i < r->ix.n && x.blocks < BLOCKS_MAX && rc != READ_DEFER; i++) {
+		if (!is_text(&r->ix, i))
+			continue;
+		rc = open_part(&x, i, &pieces[n]);
+		if (rc == READ_DONE)
+			n++;
+	}
+	if (rc != READ_DEFER) {
+		settle_verdict(&x, r->ix.n > 1);
+		rc = READ_NOT_OURS;
+		if (n > 0 || x.failed > 0 || r->verdict.signature != MAIL_SIG_NONE) {
+			r->changed = put_pieces(r, pieces, n, &out) == 0;
+			rc = r->changed ? READ_DONE : reading_defer(r, strerror(errno));
+		}
+	}
+	for (k = 0; k < n; k++)
+		spool_free(&pieces[k].text);
+	return rc;
+}

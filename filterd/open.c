@@ -1,0 +1,308 @@
+/*
+ * Retrieval: what is stored becomes what the user shall see: decrypted, verified, with a verdict.
+ * The result depends on the message, the keys and the certificates alone, so that the same
+ * message always looks the same to its reader.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "filterd/reading.h"
+#include "mail/address.h"
+#include "mail/write.h"
+#include "openpgp/detached.h"
+
+#define SIGNATURE_MAX (256 * 1024) /* octets of a detached signature, decoded */
+#define SEND_TIMEOUT 60000 /* milliseconds for the proxy to take an answer */
+
+/* Is a part multipart/signed with OpenPGP, of exactly a body and a signature? */
+static int
+is_pgp_signed(const struct mail_index *ix, uint32_t i)
+{
+	const struct mail_part *m = &ix->parts[i], *one, *two;
+
+	if (!mail_part_is(m, "multipart", "signed") || m->child == MAIL_NONE)
+		return 0;
+	one = &ix->parts[m->child];
+	if (one->next == MAIL_NONE)
+		return 0;
+	two = &ix->parts[one->next];
+	return two->next == MAIL_NONE && mail_part_is(two, "application", "pgp-signature");
+}
+
+/* Verify a multipart/signed: the first part as it stands, header and all (RFC 3156, 5). */
+static enum read_result
+verify_part(struct reading *r, const struct octets *o, const struct mail_index *ix, uint32_t i)
+{
+	const struct mail_part *body = &ix->parts[ix->parts[i].child];
+	const struct mail_part *sig = &ix->parts[body->next];
+	struct pgp_certs certs = ask_certs(&r->w->ask);
+	struct pgp_result res;
+	struct buf b;
+	struct sink to;
+	struct err e;
+
+	memset(&res, 0, sizeof res);
+	buf_init(&b, SIGNATURE_MAX);
+	to = sink_buf(&b);
+	if (mail_part_decode(o, sig, &to) == -1 ||
+	    pgp_verify_octets(buf_ptr(&b), buf_len(&b), o, body->head_off,
+		body->head_len + body->body_len, &certs, r->now, &res, &e) == -1) {
+		buf_free(&b);
+		if (res.status == PGP_IO)
+			return reading_defer(r, "the message cannot be read now");
+		r->verdict.signature = MAIL_SIG_DAMAGED;
+		return READ_DONE;
+	}
+	buf_free(&b);
+	if (r->w->ask.dead)
+		return reading_defer(r, "keys cannot be looked up now");
+	reading_signatures(r, &res);
+	return READ_DONE;
+}
+
+/* The stored message under its verdict, otherwise as it is. */
+static enum read_result
+write_annotated(struct reading *r)
+{
+	const struct mail_part *m = &r->ix.parts[0];
+	struct sink out = spool_sink(&r->virtual);
+
+	if (reading_put_header(r, 1, &out) == -1 ||
+	    sink_copy(&out, &r->in, m->body_off, m->body_len) == -1)
+		return reading_defer(r, strerror(errno));
+	r->changed = 1;
+	return READ_DONE;
+}
+
+enum read_result
+read_signed(struct reading *r)
+{
+	enum read_result rc = verify_part(r, &r->in, &r->ix, 0);
+
+	return rc == READ_DONE ? write_annotated(r) : rc;
+}
+
+/* Line ends as a mail reader expects them; binary parts stay as they are. */
+static int
+needs_crlf(const struct mail_index *ix)
+{
+	uint32_t i;
+	unsigned flags = 0;
+
+	for (i = 0; i < ix->n; i++) {
+		if (ix->parts[i].cte == MAIL_CTE_BINARY)
+			return 0;
+		flags |= ix->parts[i].flags;
+	}
+	return (flags & (MAIL_BARE_LF | MAIL_HEAD_BARE_LF)) != 0;
+}
+
+/*
+ * Write the decrypted entity behind the outer header: its Content-* fields and its body.  Other
+ * fields in it are dropped: only the outer ones say who wrote to whom.
+ */
+static int
+put_entity(const struct octets *o, const struct mail_index *ix, const struct sink *out)
+{
+	const struct mail_part *m = &ix->parts[0];
+	struct mail_filter f;
+	struct sink to = *out;
+	int crlf = needs_crlf(ix), rc;
+
+	if (crlf) {
+		mail_filter_init(&f, MAIL_CRLF, out);
+		to = mail_filter_sink(&f);
+	}
+	if (sink_puts(&to, "MIME-Version: 1.0\r\n") == -1)
+		return -1;
+	/* Text that was encrypted without a header of its own is all body. */
+	if ((m->flags & MAIL_HEAD_JUNK) != 0)
+		rc = sink_puts(&to, "\r\n") == -1 || sink_copy(&to, o, 0, o->size) == -1;
+	else
+		rc = mail_header_copy(
+			 o, m->head_off, m->head_len, mail_keep_content, NULL, false, &to) == -1 ||
+		     sink_puts(&to, "\r\n") == -1 ||
+		     sink_copy(&to, o, m->body_off, m->body_len) == -1;
+	if (crlf && mail_filter_end(&f) == -1)
+		rc = 1;
+	return rc ? -1 : 0;
+}
+
+static enum read_result
+write_opened(struct reading *r, struct spool *plain, const struct pgp_result *res)
+{
+	enum read_result rc = READ_DONE;
+	struct mail_index ix = {0};
+	struct sink out = spool_sink(&r->virtual);
+	struct octets o;
+
+	r->verdict.decrypted = res->encrypted ? MAIL_DEC_YES : MAIL_DEC_NO;
+	reading_signatures(r, res);
+	if (spool_octets(plain, &o) == -1 || mail_index_make(&ix, &o) == -1) {
+		mail_index_free(&ix);
+		return reading_defer(r, strerror(errno));
+	}
+	if (is_pgp_signed(&ix, 0))
+		rc = verify_part(r, &o, &ix, 0);
+	if (rc == READ_DONE &&
+	    (reading_put_header(r, 0, &out) == -1 || put_entity(&o, &ix, &out) == -1))
+		rc = reading_defer(r, strerror(errno));
+	r->changed = rc == READ_DONE;
+	mail_index_free(&ix);
+	return rc;
+}
+
+enum read_result
+read_encrypted(struct reading *r, uint32_t ciphertext)
+{
+	struct spool msg, plain;
+	struct octets o;
+	struct pgp_result *res = calloc(1, sizeof *res);
+	enum read_result rc;
+	struct sink to;
+
+	if (res == NULL)
+		return reading_defer(r, "out of memory");
+	spool_init(&msg, WORKER_MESSAGE_MAX, r->w->spooldir);
+	spool_init(&plain, PLAIN_MAX, r->w->spooldir);
+	to = spool_sink(&msg);
+	if (mail_part_decode(&r->in, &r->ix.parts[ciphertext], &to) == -1 ||
+	    spool_octets(&msg, &o) == -1) {
+		rc = reading_defer(r, strerror(errno));
+		goto out;
+	}
+	rc = reading_decrypt(r, &o, &plain, res);
+	if (rc == READ_DONE && res->status == PGP_IO)
+		rc = reading_defer(r, "the message cannot be read now");
+	else if (rc == READ_DONE && res->status != PGP_OK) {
+		/* Damaged for good: the reader gets what is stored, and is told. */
+		r->verdict.decrypted = MAIL_DEC_FAILED;
+		rc = write_annotated(r);
+	} else if (rc == READ_DONE)
+		rc = write_opened(r, &plain, res);
+out:
+	free(res);
+	spool_free(&msg);
+	spool_free(&plain);
+	return rc;
+}
+
+/* The part with the ciphertext of a PGP/MIME message (RFC 3156, 4), or MAIL_NONE. */
+static uint32_t
+pgp_ciphertext(const struct mail_index *ix)
+{
+	const struct mail_part *m = &ix->parts[0], *one;
+
+	if (!mail_part_is(m, "multipart", "encrypted") || m->child == MAIL_NONE)
+		return MAIL_NONE;
+	one = &ix->parts[m->child];
+	if (!mail_part_is(one, "application", "pgp-encrypted") || one->next == MAIL_NONE)
+		return MAIL_NONE;
+	return one->next;
+}
+
+/* Look-alikes of our fields are the sender's: out with them, even if nothing else is done. */
+static enum read_result
+strip_forged(struct reading *r)
+{
+	const struct mail_part *m = &r->ix.parts[0];
+	struct sink out = spool_sink(&r->virtual);
+
+	if (mail_strip_ours(&r->in, m->head_off, m->head_len, &out) == -1)
+		return reading_defer(r, strerror(errno));
+	if (r->virtual.size == m->head_len) {
+		spool_free(&r->virtual);
+		return READ_NOT_OURS;
+	}
+	if (sink_copy(&out, &r->in, m->body_off, m->body_len) == -1)
+		return reading_defer(r, strerror(errno));
+	r->changed = 1;
+	return READ_DONE;
+}
+
+static enum read_result
+read_message(struct reading *r)
+{
+	uint32_t ciphertext = pgp_ciphertext(&r->ix);
+	enum read_result rc;
+
+	if (ciphertext != MAIL_NONE)
+		rc = read_encrypted(r, ciphertext);
+	else if (is_pgp_signed(&r->ix, 0))
+		rc = read_signed(r);
+	else
+		rc = read_inline(r);
+	return rc == READ_NOT_OURS ? strip_forged(r) : rc;
+}
+
+static int
+reading_load(struct reading *r, const struct open_req *q, int fd)
+{
+	struct err e;
+
+	if (spool_receive(&r->stored, q->message.v, fd, WORKER_MESSAGE_MAX) == -1) {
+		if (fd != -1)
+			close(fd);
+		return -1;
+	}
+	if (spool_octets(&r->stored, &r->in) == -1 || mail_index_make(&r->ix, &r->in) == -1 ||
+	    mail_header_load(&r->header, &r->in, 0, r->ix.parts[0].head_len) == -1)
+		return -1;
+	if (mail_from_single(&r->header, r->from, sizeof r->from, &e) == -1)
+		r->from[0] = '\0';
+	return 0;
+}
+
+static int
+answer(struct reading *r, enum read_result rc, uint64_t id)
+{
+	struct open_rep p = {.text = r->why};
+	char facts[500], who[LOG_FIELD_MAX];
+	struct blob b;
+	int fd = -1;
+
+	if (rc != READ_DEFER && r->changed && spool_send(&r->virtual, &b, &fd) == -1)
+		rc = reading_defer(r, "the opened message cannot be passed on");
+	if (rc == READ_DEFER) {
+		p.result = OPEN_DEFER;
+		p.text = r->why;
+	} else if (r->changed) {
+		p.result = OPEN_VIRTUAL;
+		p.message.v = &b;
+		p.message.n = 1;
+	}
+	(void)snprintf(facts, sizeof facts, "decrypted=%s, signature=%s, signer=%s",
+	    mail_decrypted_name(r->verdict.decrypted), mail_signature_name(r->verdict.signature),
+	    log_escape(who, 300, r->signer, strlen(r->signer)));
+	p.facts = facts;
+	return ipc_send(&r->w->proxy, M_open_rep, id, &p, fd, SEND_TIMEOUT);
+}
+
+int
+open_message(struct worker *w, const struct open_req *q, uint64_t id, int fd)
+{
+	enum read_result rc;
+	struct reading r;
+	int sent;
+
+	memset(&r, 0, sizeof r);
+	r.w = w;
+	r.now = clock_unix();
+	spool_init(&r.stored, 0, -1);
+	spool_init(&r.virtual, WORKER_MESSAGE_MAX, w->spooldir);
+	if (reading_load(&r, q, fd) == -1)
+		rc = reading_defer(&r, "the message did not arrive whole inside the gateway");
+	else
+		rc = read_message(&r);
+	sent = answer(&r, rc, id);
+	mail_header_free(&r.header);
+	mail_index_free(&r.ix);
+	spool_free(&r.stored);
+	spool_free(&r.virtual);
+	return sent;
+}

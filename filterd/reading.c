@@ -1,0 +1,228 @@
+#include "filterd/reading.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "base/enc.h"
+#include "base/log.h"
+#include "openpgp/decrypt.h"
+
+enum read_result
+reading_defer(struct reading *r, const char *why)
+{
+	(void)log_escape(r->why, sizeof r->why, why, strlen(why));
+	return READ_DEFER;
+}
+
+/* The key ids that a message names; nothing is decrypted. */
+static void
+list_recipients(const struct reading *r, const struct octets *msg, struct pgp_result *res)
+{
+	struct pgp_decrypt_params p = {.now = r->now, .max_size = PLAIN_MAX};
+	struct sink nowhere = {NULL, NULL}; /* without keys nothing comes out */
+
+	(void)pgp_decrypt(msg, &p, &nowhere, res, NULL);
+}
+
+static int
+ask_keys(struct reading *r, const struct pgp_result *res, struct kept *k, struct err *e)
+{
+	struct key_id ids[OPENING_IDS_MAX];
+	size_t i, n = res->nrcpts < OPENING_IDS_MAX ? res->nrcpts : OPENING_IDS_MAX;
+
+	for (i = 0; i < n; i++)
+		ids[i].id = (struct bytes){res->rcpts[i], sizeof res->rcpts[i]};
+	return ask_opening(&r->w->ask, ids, n, k, e);
+}
+
+static enum read_result
+decrypt_with(struct reading *r, const struct octets *msg, const struct opening_rep *grant,
+    struct spool *plain, struct pgp_result *res)
+{
+	const struct cert_key *keys[OPENING_KEYS_MAX];
+	struct pgp_secret secret = ask_secret(&r->w->ask);
+	struct pgp_certs certs = ask_certs(&r->w->ask);
+	struct pgp_decrypt_params p = {
+	    .keys = keys,
+	    .secret = &secret,
+	    .certs = &certs,
+	    .now = r->now,
+	    .max_size = PLAIN_MAX,
+	    .max_ratio = PLAIN_RATIO,
+	};
+	struct sink out = spool_sink(plain);
+	struct err e;
+
+	for (p.nkeys = 0; p.nkeys < grant->keys.n; p.nkeys++)
+		keys[p.nkeys] = &grant->keys.v[p.nkeys];
+	if (pgp_decrypt(msg, &p, &out, res, &e) == 0)
+		return r->w->ask.dead ? reading_defer(r, "keys cannot be looked up now")
+				      : READ_DONE;
+	/* What came out of a message that failed is not to be looked at. */
+	spool_free(plain);
+	spool_init(plain, PLAIN_MAX, r->w->spooldir);
+	if (res->status == PGP_TEMPORARY || r->w->ask.dead)
+		return reading_defer(r, "the key store is locked or away");
+	if (res->status == PGP_IO)
+		return reading_defer(r, e.text);
+	return res->status == PGP_NO_KEY ? READ_NOT_OURS : READ_DONE;
+}
+
+enum read_result
+reading_decrypt(
+    struct reading *r, const struct octets *msg, struct spool *plain, struct pgp_result *res)
+{
+	const struct opening_rep *grant;
+	struct pgp_certs certs = ask_certs(&r->w->ask);
+	struct pgp_decrypt_params p = {
+	    .certs = &certs, .now = r->now, .max_size = PLAIN_MAX, .max_ratio = PLAIN_RATIO};
+	enum read_result rc;
+	struct sink out;
+	struct kept k;
+	struct err e;
+
+	list_recipients(r, msg, res);
+	if (!res->encrypted) {
+		/* Only signed or compressed, or no message at all. */
+		out = spool_sink(plain);
+		(void)pgp_decrypt(msg, &p, &out, res, &e);
+		return r->w->ask.dead ? reading_defer(r, "keys cannot be looked up now")
+				      : READ_DONE;
+	}
+	if (res->status == PGP_IO)
+		return reading_defer(r, "the message cannot be read now");
+	if (res->nrcpts == 0)
+		return READ_NOT_OURS; /* a passphrase only */
+	if (ask_keys(r, res, &k, &e) == -1)
+		return reading_defer(r, e.text);
+	grant = k.body;
+	if (grant->result == OPENING_GRANTED)
+		rc = decrypt_with(r, msg, grant, plain, res);
+	else if (grant->result == OPENING_NOKEY)
+		rc = READ_NOT_OURS;
+	else
+		rc = reading_defer(r, grant->why);
+	kept_free(&k);
+	return rc;
+}
+
+/* Does the signer own the one address that the message is from? */
+static enum mail_signature
+judge_sender(struct reading *r, const struct pgp_signature *s)
+{
+	const struct signer *who = ask_signer(&r->w->ask, s->primary, s->primary_len);
+	enum mail_signature v = MAIL_SIG_NOT_SENDER;
+	const char *addr = "";
+	size_t i;
+
+	if (who == NULL)
+		return MAIL_SIG_UNTRUSTED;
+	for (i = 0; i < who->addrs.n; i++) {
+		if (i == 0)
+			addr = who->addrs.v[0].addr;
+		/* Local parts are compared without case: an administrator bound the address, and
+		 * no mail system in use tells two people apart by case. */
+		if (r->from[0] != '\0' && strcasecmp(who->addrs.v[i].addr, r->from) == 0) {
+			addr = who->addrs.v[i].addr;
+			v = MAIL_SIG_GOOD;
+			break;
+		}
+	}
+	(void)strlcpy(r->signer, addr, sizeof r->signer);
+	hex_encode(r->fingerprint, s->primary, s->primary_len);
+	return v;
+}
+
+static enum mail_signature
+judge(struct reading *r, const struct pgp_signature *s)
+{
+	switch (s->state) {
+	case PGP_SIG_GOOD:
+		return judge_sender(r, s);
+	case PGP_SIG_BAD:
+		return MAIL_SIG_BAD;
+	case PGP_SIG_UNKNOWN_KEY:
+		return MAIL_SIG_NO_KEY;
+	case PGP_SIG_EXPIRED_KEY:
+	case PGP_SIG_EXPIRED:
+		return MAIL_SIG_EXPIRED;
+	case PGP_SIG_REVOKED_KEY:
+		return MAIL_SIG_REVOKED;
+	case PGP_SIG_WEAK:
+		return MAIL_SIG_UNTRUSTED;
+	case PGP_SIG_UNSUPPORTED:
+		break;
+	}
+	return MAIL_SIG_DAMAGED;
+}
+
+/* Of several signatures: a bad one counts most, then a good one of the sender, then the rest. */
+static int
+weight(enum mail_signature s)
+{
+	static const int w[] = {
+	    [MAIL_SIG_BAD] = 9,
+	    [MAIL_SIG_GOOD] = 8,
+	    [MAIL_SIG_PART] = 7,
+	    [MAIL_SIG_NOT_SENDER] = 6,
+	    [MAIL_SIG_REVOKED] = 5,
+	    [MAIL_SIG_EXPIRED] = 4,
+	    [MAIL_SIG_UNTRUSTED] = 3,
+	    [MAIL_SIG_NO_KEY] = 2,
+	    [MAIL_SIG_DAMAGED] = 1,
+	    [MAIL_SIG_NONE] = 0,
+	};
+
+	return w[s];
+}
+
+void
+reading_signatures(struct reading *r, const struct pgp_result *res)
+{
+	char signer[sizeof r->signer], fingerprint[sizeof r->fingerprint];
+	enum mail_signature s;
+	unsigned i;
+
+	for (i = 0; i < res->nsigs; i++) {
+		(void)strlcpy(signer, r->signer, sizeof signer);
+		(void)strlcpy(fingerprint, r->fingerprint, sizeof fingerprint);
+		s = judge(r, &res->sigs[i]);
+		if (weight(s) > weight(r->verdict.signature))
+			r->verdict.signature = s;
+		else {
+			(void)strlcpy(r->signer, signer, sizeof r->signer);
+			(void)strlcpy(r->fingerprint, fingerprint, sizeof r->fingerprint);
+		}
+	}
+}
+
+static bool
+keep_envelope(struct bytes name, void *ctx)
+{
+	return mail_keep_envelope(name, ctx);
+}
+
+int
+reading_put_header(struct reading *r, int content, const struct sink *out)
+{
+	const struct mail_part *m = &r->ix.parts[0];
+	struct mail_verdict v = r->verdict;
+	struct octets stripped;
+	struct spool s;
+	struct sink to;
+	int rc = -1;
+
+	v.signer = r->signer[0] != '\0' ? r->signer : NULL;
+	v.fingerprint = r->fingerprint[0] != '\0' ? r->fingerprint : NULL;
+	if (mail_put_verdict(out, &v) == -1)
+		return -1;
+	if (content)
+		return mail_strip_ours(&r->in, m->head_off, m->head_len, out);
+	spool_init(&s, WORKER_MESSAGE_MAX, r->w->spooldir);
+	to = spool_sink(&s);
+	if (mail_strip_ours(&r->in, m->head_off, m->head_len, &to) == 0 &&
+	    spool_octets(&s, &stripped) == 0)
+		rc = mail_header_copy(&stripped, 0, stripped.size, keep_envelope, NULL, false, out);
+	spool_free(&s);
+	return rc;
+}

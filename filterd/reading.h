@@ -1,0 +1,58 @@
+#ifndef FILTERD_READING_H
+#define FILTERD_READING_H
+
+#include "filterd/worker.h"
+#include "mail/address.h"
+#include "mail/header.h"
+#include "mail/mime.h"
+#include "mail/verdict.h"
+
+/* A stored message on its way to its reader. */
+struct reading {
+	struct worker *w;
+	uint64_t now; /* seconds since the epoch */
+	struct spool stored;
+	struct octets in;
+	struct mail_index ix;
+	struct mail_header header;
+	char from[MAIL_ADDR_MAX + 1]; /* the one sender, "" when there is not exactly one */
+	struct spool virtual; /* what the reader gets, unless the message stays as it is */
+	int changed; /* virtual holds */
+	struct mail_verdict verdict;
+	char signer[MAIL_ADDR_MAX + 1];
+	char fingerprint[2 * 32 + 1];
+	char why[400]; /* READ_DEFER */
+};
+
+/*
+ * How a step ended.  READ_DEFER: a passing failure; the reader must not get to see the ciphertext,
+ * which clients keep for ever.
+ */
+enum read_result { READ_DONE, READ_NOT_OURS, READ_DEFER };
+
+#define PLAIN_MAX ((uint64_t)1 << 30) /* octets that one message may decrypt to */
+#define PLAIN_RATIO 200 /* decompressed octets per compressed one; text seldom exceeds 20 */
+
+/*
+ * Decrypt an OpenPGP message (armoured or not).  READ_DONE: plain holds the plaintext, whose
+ * integrity was checked, or r->status tells that it cannot be opened for good (plain is empty).
+ * READ_NOT_OURS: encrypted, but to none of the reader's keys.
+ */
+enum read_result reading_decrypt(
+    struct reading *r, const struct octets *msg, struct spool *plain, struct pgp_result *res);
+
+/* Enter signatures into the verdict: the worst tells, so that a bad one is never hidden. */
+void reading_signatures(struct reading *r, const struct pgp_result *res);
+
+/* Write the verdict and the stored header; content: with the fields that describe the body. */
+int reading_put_header(struct reading *r, int content, const struct sink *out);
+
+/* The ways in: whole PGP/MIME messages, signed messages, armour in text. */
+enum read_result read_encrypted(struct reading *r, uint32_t ciphertext);
+enum read_result read_signed(struct reading *r);
+enum read_result read_inline(struct reading *r);
+
+/* A failure that may pass: note why. */
+enum read_result reading_defer(struct reading *r, const char *why);
+
+#endif

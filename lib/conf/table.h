@@ -1,0 +1,73 @@
+#ifndef CONF_TABLE_H
+#define CONF_TABLE_H
+
+#include "conf/conf.h"
+
+/*
+ * The options of postern.conf, each declared once: parsing, bounds, defaults, the dump and the
+ * test of the manual page all read this table.
+ */
+enum conf_type {
+	CONF_T_NUM, /* uint64_t, decimal */
+	CONF_T_SIZE, /* uint64_t octets, K, M or G may follow */
+	CONF_T_BOOL, /* int */
+	CONF_T_WORD, /* int, one of words */
+	CONF_T_NAME, /* char *, of a section or tenant */
+	CONF_T_HOST, /* char *, host name or address */
+	CONF_T_DOMAIN, /* char *, host name */
+	CONF_T_PATH, /* char *, absolute */
+	CONF_T_MARKS, /* char *, punctuation */
+	CONF_T_LISTEN, /* struct conf_addrs, address:port */
+	CONF_T_RESOLVERS, /* struct conf_addrs, address@port */
+	CONF_T_NETS /* struct conf_nets */
+};
+
+struct conf_word {
+	const char *text; /* NULL at the end */
+	int value;
+};
+
+struct conf_key {
+	const char *name;
+	enum conf_type type;
+	size_t off; /* in the section's struct */
+	uint64_t min, max; /* of numbers and of the count of a list */
+	const char *def; /* as it would stand in the file; "" for nothing; NULL: required, or
+			  * worked out by conf_complete when computed is set */
+	const struct conf_word *words;
+	int computed;
+};
+
+enum conf_section_id {
+	CONF_S_NODE,
+	CONF_S_LOG,
+	CONF_S_IGNITION,
+	CONF_S_PROCESSES,
+	CONF_S_WORKERS,
+	CONF_S_DNS,
+	CONF_S_LIMITS,
+	CONF_S_PEER,
+	CONF_S_CONNECTOR,
+	CONF_S_COUNT
+};
+
+#define CONF_KEYS_MAX 20 /* keys of one section; checked by conf_sections' test */
+
+struct conf_section {
+	const char *name;
+	size_t off; /* of the struct in struct conf; peers and connectors: unused */
+	const struct conf_key *keys;
+	unsigned nkeys;
+	int titled; /* stands any number of times, with a name */
+};
+
+extern const struct conf_section conf_sections[CONF_S_COUNT];
+
+/* Whether a key takes a list. */
+static inline int
+conf_is_list(enum conf_type t)
+{
+	return t == CONF_T_LISTEN || t == CONF_T_RESOLVERS || t == CONF_T_NETS;
+}
+
+#endif

@@ -1,0 +1,630 @@
+#include "net/conn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "net/conn_int.h"
+
+#define STEP_MIN 2048 /* octets of a first read: commands are short */
+#define STEP_MAX (64 * 1024) /* beyond it a larger read saves nothing that was measurable */
+#define TURN_MAX (256 * 1024) /* octets of one connection before others get their turn */
+#define KEEP_MAX 4096 /* an empty buffer that is larger goes back: idle sessions are many */
+#define DROP_MAX (256 * 1024) /* octets of a finished connection that are worth reading */
+
+static unsigned count;
+
+static void on_read(evutil_socket_t fd, short what, void *arg);
+static void on_write(evutil_socket_t fd, short what, void *arg);
+static void on_kick(evutil_socket_t fd, short what, void *arg);
+static void on_timer(evutil_socket_t fd, short what, void *arg);
+static void arm(struct conn *c);
+
+unsigned
+conn_count(void)
+{
+	return count;
+}
+
+int
+conn_fd(const struct conn *c)
+{
+	return c->fd;
+}
+
+struct conn *
+conn_new(struct event_base *base, int fd, const struct conn_limits *limits,
+    const struct conn_handlers *handlers, void *arg)
+{
+	struct conn *c;
+	int one = 1, fl;
+
+	if ((fl = fcntl(fd, F_GETFL)) == -1 || fcntl(fd, F_SETFL, fl | O_NONBLOCK) == -1)
+		return NULL;
+	/* Replies are small and somebody waits for each; on a Unix socket there is no such thing.
+	 */
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+	if ((c = calloc(1, sizeof *c)) == NULL)
+		return NULL;
+	c->base = base;
+	c->fd = fd;
+	c->handlers = handlers;
+	c->arg = arg;
+	c->out_low = limits->out_low;
+	c->step = STEP_MIN;
+	buf_init(&c->in, limits->in_max);
+	buf_init(&c->out, limits->out_max);
+	if (event_assign(&c->rd, base, fd, EV_READ | EV_PERSIST, on_read, c) == -1 ||
+	    event_assign(&c->wr, base, fd, EV_WRITE | EV_PERSIST, on_write, c) == -1 ||
+	    event_assign(&c->kick, base, -1, 0, on_kick, c) == -1 ||
+	    event_assign(&c->timer, base, -1, 0, on_timer, c) == -1 ||
+	    event_add(&c->rd, NULL) == -1) {
+		free(c);
+		errno = ENOMEM;
+		return NULL;
+	}
+	c->rd_on = true;
+	count++;
+	conn_set_idle(c, limits->idle_ms);
+	conn_set_total(c, limits->total_ms);
+	return c;
+}
+
+void
+conn_free(struct conn *c)
+{
+	if (c == NULL)
+		return;
+	if (!c->dead) {
+		c->dead = true;
+		count--;
+		(void)event_del(&c->rd);
+		(void)event_del(&c->wr);
+		(void)event_del(&c->kick);
+		(void)event_del(&c->timer);
+		conn_tls_free(c->tls);
+		c->tls = NULL;
+		(void)close(c->fd);
+		buf_wipe_free(&c->in);
+		buf_wipe_free(&c->out);
+	}
+	if (!c->busy)
+		free(c);
+}
+
+/* Between enter and leave handlers may free c; false: they did. */
+static void
+enter(struct conn *c)
+{
+	c->busy = true;
+}
+
+static bool
+leave(struct conn *c)
+{
+	c->busy = false;
+	if (!c->dead)
+		return true;
+	free(c);
+	return false;
+}
+
+void
+conn_kick(struct conn *c)
+{
+	event_active(&c->kick, EV_TIMEOUT, 1);
+}
+
+void
+conn_ended(struct conn *c, enum conn_end why, const char *text)
+{
+	bool hard = why != CONN_EOF && why != CONN_TRUNCATED;
+
+	/* A hard failure replaces an end of file that was not reported yet. */
+	if (!c->ended || (hard && !c->failed)) {
+		c->why = why;
+		c->text = text;
+	}
+	c->ended = true;
+	if (hard) {
+		c->failed = true;
+		buf_wipe_free(&c->out);
+	}
+}
+
+void
+conn_set_handlers(struct conn *c, const struct conn_handlers *handlers, void *arg)
+{
+	c->handlers = handlers;
+	c->arg = arg;
+}
+
+/* --- input --- */
+
+const uint8_t *
+conn_in(const struct conn *c, size_t *n)
+{
+	*n = buf_len(&c->in);
+	return *n > 0 ? buf_ptr(&c->in) : (const uint8_t *)"";
+}
+
+static bool
+tls_open(const struct conn *c)
+{
+	return c->tls != NULL && c->tls->state == TLS_OPEN;
+}
+
+/* Before and during the handshake the socket is the handshake's business. */
+static bool
+tls_pending(const struct conn *c)
+{
+	return c->tls != NULL && c->tls->state < TLS_OPEN;
+}
+
+static void
+drop(struct buf *b, size_t n)
+{
+	explicit_bzero(b->data + b->off, n);
+	buf_drain(b, n);
+}
+
+/* Input that was read and decrypted, but not handed over: the socket makes no event for it. */
+static bool
+tls_held(const struct conn *c)
+{
+	return tls_open(c) && SSL_pending(c->tls->ssl) > 0;
+}
+
+/* As conn_kick, but others get their turn first: one fast sender must not hold the loop. */
+static void
+later(struct conn *c)
+{
+	static const struct timeval now = {0, 0};
+
+	(void)event_add(&c->kick, &now);
+}
+
+void
+conn_consume(struct conn *c, size_t n)
+{
+	bool full = buf_len(&c->in) == c->in.max;
+
+	if (n == 0)
+		return;
+	drop(&c->in, n);
+	/* Reading stopped when the buffer was full; what TLS holds already makes no event. */
+	if (full || tls_held(c))
+		later(c);
+}
+
+void
+conn_pause(struct conn *c)
+{
+	/* The read event stays: most pauses are over before there is anything to read. */
+	c->paused = true;
+}
+
+void
+conn_resume(struct conn *c)
+{
+	if (!c->paused)
+		return;
+	c->paused = false;
+	c->moved = clock_ms();
+	c->offer = buf_len(&c->in) > 0;
+	conn_kick(c);
+}
+
+bool
+conn_paused(const struct conn *c)
+{
+	return c->paused;
+}
+
+static bool
+may_read(const struct conn *c)
+{
+	return !c->dead && !c->ended && !c->paused && !tls_pending(c) &&
+	       buf_len(&c->in) < c->in.max;
+}
+
+static ssize_t
+raw_read(struct conn *c, uint8_t *p, size_t n)
+{
+	ssize_t got;
+
+	while ((got = recv(c->fd, p, n, 0)) == -1 && errno == EINTR)
+		;
+	if (got > 0)
+		return got;
+	if (got == -1 && (errno == EAGAIN || errno == EWOULDBLOCK))
+		return IO_AGAIN;
+	if (got == 0)
+		conn_ended(c, CONN_EOF, "connection closed by the peer");
+	else
+		conn_ended(c, CONN_LOST, strerrordesc_np(errno));
+	return IO_END;
+}
+
+static void
+read_input(struct conn *c)
+{
+	size_t room, turn = 0;
+	ssize_t got;
+	uint8_t *to;
+
+	while (turn < TURN_MAX && may_read(c)) {
+		room = c->in.max - buf_len(&c->in);
+		if (room > c->step)
+			room = c->step;
+		if ((to = buf_reserve(&c->in, room)) == NULL) {
+			conn_ended(c, CONN_LOST, "out of memory");
+			return;
+		}
+		got = tls_open(c) ? conn_tls_read(c, to, room) : raw_read(c, to, room);
+		if (got < 0)
+			return;
+		buf_added(&c->in, (size_t)got);
+		c->moved = clock_ms();
+		c->offer = true;
+		turn += (size_t)got;
+		if ((size_t)got == c->step && c->step < STEP_MAX)
+			c->step *= 2;
+		else if ((size_t)got < c->step / 4 && c->step > STEP_MIN)
+			c->step /= 2;
+		if ((size_t)got < room && !tls_open(c))
+			return; /* the socket is most likely empty */
+	}
+}
+
+/* --- output --- */
+
+int
+conn_write(struct conn *c, const void *p, size_t n)
+{
+	bool empty = buf_len(&c->out) == 0;
+
+	if (c->failed) {
+		errno = EPIPE;
+		return -1;
+	}
+	if (buf_put(&c->out, p, n) == -1)
+		return -1;
+	if (buf_len(&c->out) > c->out_low)
+		c->above = true;
+	if (empty && n > 0) {
+		c->moved = clock_ms();
+		conn_kick(c);
+	}
+	return 0;
+}
+
+int
+conn_puts(struct conn *c, const char *s)
+{
+	return conn_write(c, s, strlen(s));
+}
+
+int
+conn_printf(struct conn *c, const char *fmt, ...)
+{
+	va_list ap;
+	char *s;
+	int n, ret;
+
+	va_start(ap, fmt);
+	n = vasprintf(&s, fmt, ap);
+	va_end(ap);
+	if (n == -1)
+		return -1;
+	ret = conn_write(c, s, (size_t)n);
+	explicit_bzero(s, (size_t)n);
+	free(s);
+	return ret;
+}
+
+static int
+conn_sink_write(void *ctx, const void *p, size_t n)
+{
+	return conn_write(ctx, p, n);
+}
+
+struct sink
+conn_sink(struct conn *c)
+{
+	return (struct sink){conn_sink_write, c};
+}
+
+size_t
+conn_pending(const struct conn *c)
+{
+	return buf_len(&c->out);
+}
+
+size_t
+conn_room(const struct conn *c)
+{
+	return c->out.max - buf_len(&c->out);
+}
+
+static ssize_t
+raw_write(struct conn *c, const uint8_t *p, size_t n)
+{
+	ssize_t put;
+
+	while ((put = send(c->fd, p, n, MSG_NOSIGNAL)) == -1 && errno == EINTR)
+		;
+	if (put >= 0)
+		return put;
+	if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS)
+		return IO_AGAIN;
+	conn_ended(c, CONN_LOST, strerrordesc_np(errno));
+	return IO_END;
+}
+
+/* Octets that may go out now: before the handshake those in clear, during it none. */
+static size_t
+sendable(const struct conn *c)
+{
+	return tls_pending(c) ? c->tls->clear : buf_len(&c->out);
+}
+
+/* Send what is queued, as far as it goes. Returns true when it waits for the socket. */
+static bool
+write_output(struct conn *c)
+{
+	size_t n, turn = 0;
+	ssize_t put;
+
+	while ((n = sendable(c)) > 0 && !c->failed) {
+		if (turn >= TURN_MAX)
+			return true;
+		put = tls_open(c) ? conn_tls_write(c, buf_ptr(&c->out), n)
+				  : raw_write(c, buf_ptr(&c->out), n);
+		if (put < 0)
+			return put == IO_AGAIN;
+		drop(&c->out, (size_t)put);
+		if (tls_pending(c))
+			c->tls->clear -= (size_t)put;
+		c->moved = clock_ms();
+		turn += (size_t)put;
+	}
+	if (buf_len(&c->out) == 0 && c->out.size > KEEP_MAX)
+		buf_wipe_free(&c->out);
+	return false;
+}
+
+/* --- the work of one turn of the loop --- */
+
+/* The handshake as far as it goes, behind the clear text that was queued before it. */
+static void
+step_tls(struct conn *c)
+{
+	if (c->tls->state == TLS_QUEUED)
+		c->tls->state = TLS_HANDSHAKE;
+	if (conn_tls_handshake(c) != 1)
+		return;
+	c->moved = clock_ms();
+	if (buf_len(&c->out) > 0)
+		conn_kick(c);
+	if (c->handlers->secured != NULL)
+		c->handlers->secured(c, c->arg);
+}
+
+/* What conn_finish started. Frees c when it is over. */
+static void
+step_finish(struct conn *c)
+{
+	uint8_t scrap[4096];
+	ssize_t got = 0;
+
+	if (c->failed)
+		goto over;
+	if (!c->shut && buf_len(&c->out) == 0 &&
+	    (c->tls == NULL || conn_tls_shutdown(c) != IO_AGAIN)) {
+		(void)shutdown(c->fd, SHUT_WR);
+		c->shut = true;
+	}
+	while (!c->ended && c->dropped < DROP_MAX && (got = raw_read(c, scrap, sizeof scrap)) > 0)
+		c->dropped += (size_t)got;
+	if (!c->shut || (!c->ended && c->dropped < DROP_MAX))
+		return;
+over:
+	conn_free(c);
+}
+
+static void
+set_events(struct conn *c, bool blocked)
+{
+	bool wr, rd;
+
+	if (c->finishing) {
+		rd = !c->ended && c->dropped < DROP_MAX;
+		wr = !c->shut;
+	} else {
+		/* A pause alone does not take the event away: see conn_pause. */
+		rd = !c->ended && !c->failed &&
+		     ((tls_pending(c) && c->tls->state == TLS_HANDSHAKE && !c->tls->wants_write) ||
+			 (c->paused && c->rd_on && !tls_pending(c)) || may_read(c));
+		wr = blocked;
+		if (c->tls != NULL && !c->failed)
+			wr = wr || c->tls->wants_write || c->tls->read_wants_write;
+	}
+	if (rd != c->rd_on && (rd ? event_add(&c->rd, NULL) : event_del(&c->rd)) == 0)
+		c->rd_on = rd;
+	if (wr != c->wr_on && (wr ? event_add(&c->wr, NULL) : event_del(&c->wr)) == 0)
+		c->wr_on = wr;
+}
+
+/* Tell the owner what is new. Any call may free c. */
+static void
+report(struct conn *c)
+{
+	if (c->above && buf_len(&c->out) <= c->out_low && !c->failed) {
+		c->above = false;
+		if (c->handlers->drained != NULL)
+			c->handlers->drained(c, c->arg);
+	}
+	if (!c->dead && !c->finishing && c->offer && !c->paused) {
+		c->offer = false;
+		if (buf_len(&c->in) > 0)
+			c->handlers->readable(c, c->arg);
+	}
+	if (c->dead || c->finishing)
+		return;
+	if (buf_len(&c->in) == 0 && c->in.size > KEEP_MAX)
+		buf_wipe_free(&c->in);
+	if (c->ended && !c->reported && (!c->paused || c->failed)) {
+		c->reported = true;
+		c->handlers->closed(c, c->why, c->text, c->arg);
+	}
+}
+
+/* Everything that can be done now; read: the socket has or may have something. */
+static void
+turn_conn(struct conn *c, bool readable)
+{
+	bool blocked = false;
+
+	enter(c);
+	blocked = write_output(c);
+	if (tls_pending(c) && !blocked && !c->failed && !c->finishing)
+		step_tls(c);
+	if (!c->dead && !c->finishing && readable)
+		read_input(c);
+	if (!c->dead && !c->finishing)
+		report(c);
+	if (!c->dead && c->finishing)
+		step_finish(c);
+	if (!leave(c))
+		return;
+	set_events(c, blocked);
+	arm(c);
+	if (tls_held(c) && may_read(c))
+		later(c);
+}
+
+static void
+on_read(evutil_socket_t fd, short what, void *arg)
+{
+	struct conn *c = arg;
+
+	(void)fd;
+	(void)what;
+	if (!c->finishing && !tls_pending(c) && !may_read(c)) {
+		/* Paused or full: now the event has to go, it would come again at once. */
+		if (event_del(&c->rd) == 0)
+			c->rd_on = false;
+		return;
+	}
+	turn_conn(c, true);
+}
+
+static void
+on_write(evutil_socket_t fd, short what, void *arg)
+{
+	struct conn *c = arg;
+
+	(void)fd;
+	(void)what;
+	turn_conn(c, c->tls != NULL && c->tls->read_wants_write);
+}
+
+static void
+on_kick(evutil_socket_t fd, short what, void *arg)
+{
+	struct conn *c = arg;
+
+	(void)fd;
+	(void)what;
+	turn_conn(c, tls_held(c));
+}
+
+/* --- deadlines --- */
+
+/* The idle clock runs while we wait for the peer, not while the peer waits for us. */
+static bool
+idle_runs(const struct conn *c)
+{
+	return c->idle_ms > 0 && !c->finishing && !c->reported &&
+	       (!c->paused || buf_len(&c->out) > 0 || tls_pending(c));
+}
+
+/*
+ * See to it that the timer fires no later than the next deadline.  It may fire earlier: moving
+ * it with every octet would cost more than an empty call now and then.
+ */
+static void
+arm(struct conn *c)
+{
+	uint64_t at = c->total_at, now;
+	struct timeval tv;
+
+	if (c->idle_ms > 0 && !c->finishing && !c->reported &&
+	    (at == 0 || c->moved + c->idle_ms < at))
+		at = c->moved + c->idle_ms;
+	if (at == 0 || (c->timer_at != 0 && c->timer_at <= at))
+		return;
+	now = clock_ms();
+	tv.tv_sec = at > now ? (time_t)((at - now) / 1000) : 0;
+	tv.tv_usec = at > now ? (suseconds_t)((at - now) % 1000 * 1000) : 0;
+	if (event_add(&c->timer, &tv) == 0)
+		c->timer_at = at;
+}
+
+static void
+on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct conn *c = arg;
+	uint64_t now = clock_ms();
+
+	(void)fd;
+	(void)what;
+	c->timer_at = 0;
+	if (c->total_at != 0 && now >= c->total_at) {
+		c->total_at = 0;
+		conn_ended(c, CONN_EXPIRED, "session took too long");
+	} else if (c->idle_ms > 0 && !idle_runs(c)) {
+		c->moved = now;
+	} else if (c->idle_ms > 0 && now >= c->moved + c->idle_ms) {
+		conn_ended(c, CONN_IDLE, "nothing heard for too long");
+	}
+	turn_conn(c, false);
+}
+
+void
+conn_set_idle(struct conn *c, uint32_t ms)
+{
+	c->idle_ms = ms;
+	c->moved = clock_ms();
+	arm(c);
+}
+
+void
+conn_set_total(struct conn *c, uint32_t ms)
+{
+	c->total_at = ms > 0 ? clock_ms() + ms : 0;
+	arm(c);
+}
+
+void
+conn_finish(struct conn *c)
+{
+	if (c->failed || tls_pending(c)) {
+		/* A handshake that is not done carries nothing that could still be said. */
+		conn_free(c);
+		return;
+	}
+	c->finishing = true;
+	buf_wipe_free(&c->in);
+	conn_set_total(c, CONN_FINISH_MS);
+	conn_kick(c);
+}

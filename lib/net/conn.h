@@ -1,0 +1,168 @@
+#ifndef NET_CONN_H
+#define NET_CONN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/io.h"
+
+struct event_base;
+struct ssl_ctx_st;
+
+/*
+ * A non-blocking stream connection on an event loop: clear text or TLS behind one interface.
+ *
+ * Input collects in a bounded buffer that the owner looks at and consumes; when it is full,
+ * reading stops until there is room.  Output is queued up to a bound and sent from the loop, so
+ * that several conn_write calls leave as one packet.  No function here calls a handler from
+ * within: handlers run from the loop only.  A handler may free the connection it was called for.
+ */
+struct conn;
+
+/* Why the closed handler was called. */
+enum conn_end {
+	CONN_EOF, /* the peer will send no more; what is queued still goes out */
+	CONN_TRUNCATED, /* the same under TLS, but without close_notify (RFC 8446, 6.1) */
+	CONN_LOST, /* reset, or another error of the socket */
+	CONN_TLS_FAILED, /* handshake, certificate or record */
+	CONN_IDLE, /* nothing moved for idle_ms */
+	CONN_EXPIRED /* total_ms is over */
+};
+
+struct conn_handlers {
+	/*
+	 * There is input that was not offered before, or reading was resumed with input left over.
+	 * Never called while paused.
+	 */
+	void (*readable)(struct conn *c, void *arg);
+
+	/* Queued output fell to out_low or below, after it was above. May be NULL. */
+	void (*drained)(struct conn *c, void *arg);
+
+	/* The handshake that conn_start_tls began is done. NULL where that is never called. */
+	void (*secured)(struct conn *c, void *arg);
+
+	/*
+	 * The peer's side has ended; called at most once, and never while paused unless a write
+	 * failed or a deadline passed.  What was read before was offered to readable first.  After
+	 * CONN_EOF and CONN_TRUNCATED the connection may be written to and is then given to
+	 * conn_finish; in the other cases conn_free is all that is left.  The connection is never
+	 * freed behind its owner's back.
+	 *
+	 * text	for people and logs, without the peer's name; may hold what the peer sent, so it
+	 *	goes through log_str
+	 */
+	void (*closed)(struct conn *c, enum conn_end why, const char *text, void *arg);
+};
+
+struct conn_limits {
+	size_t in_max; /* octets of input held; at least the longest line + 2 */
+	size_t out_max; /* octets of output queued */
+	size_t out_low; /* octets; see drained */
+	uint32_t idle_ms; /* see conn_set_idle */
+	uint32_t total_ms; /* see conn_set_total */
+};
+
+/*
+ * Take over a connected stream socket: it is made non-blocking and TCP_NODELAY, and closed by
+ * conn_free or conn_finish.  Reading starts at once.
+ *
+ * handlers	must outlive the connection
+ *
+ * Returns NULL with errno, and the descriptor is still the caller's.
+ */
+struct conn *conn_new(struct event_base *base, int fd, const struct conn_limits *limits,
+    const struct conn_handlers *handlers, void *arg);
+
+/* Close at once; what is queued is lost. NULL is allowed. Buffers are wiped. */
+void conn_free(struct conn *c);
+
+/*
+ * Close politely: send what is queued and TLS close_notify, shut down our side, take in and
+ * drop a bounded amount of what the peer still sends (an unread octet would make the kernel
+ * reset the connection and destroy our last reply), close.  Takes CONN_FINISH_MS at most.  The
+ * connection is no longer the caller's, and no handler is called any more.
+ */
+#define CONN_FINISH_MS 5000
+void conn_finish(struct conn *c);
+
+/* Connections that exist in this process, those that are finishing too. */
+unsigned conn_count(void);
+
+/* From now on other handlers, for a session that passes to another state machine. */
+void conn_set_handlers(struct conn *c, const struct conn_handlers *handlers, void *arg);
+
+/* Input that is waiting; the pointer is valid until the next call for this connection. */
+const uint8_t *conn_in(const struct conn *c, size_t *n);
+
+/* Drop n octets from the front of the input, n at most what conn_in said; they are wiped. */
+void conn_consume(struct conn *c, size_t n);
+
+/*
+ * Stop and go on with reading.  While paused neither readable nor an end of file is reported,
+ * and the idle clock stands still unless output waits: it is us whom the peer waits for.
+ * Resuming offers the input that is left over again.  Both may be called twice.
+ */
+void conn_pause(struct conn *c);
+void conn_resume(struct conn *c);
+bool conn_paused(const struct conn *c);
+
+/*
+ * Queue output.
+ *
+ * Returns 0, or -1 with errno EMSGSIZE (it does not fit in out_max; nothing was queued), ENOMEM,
+ * or EPIPE (the connection has failed; closed was or will be called).
+ */
+int conn_write(struct conn *c, const void *p, size_t n);
+int conn_puts(struct conn *c, const char *s);
+int conn_printf(struct conn *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* A sink over conn_write. */
+struct sink conn_sink(struct conn *c);
+
+/* Octets queued and not yet sent; octets that still fit. */
+size_t conn_pending(const struct conn *c);
+size_t conn_room(const struct conn *c);
+
+/*
+ * Deadlines in milliseconds, 0 for none.  Idle: from the last octet that moved in either
+ * direction, restarted by the call.  Total: from the call, whatever moves.
+ */
+void conn_set_idle(struct conn *c, uint32_t ms);
+void conn_set_total(struct conn *c, uint32_t ms);
+
+enum conn_verify {
+	CONN_VERIFY_NONE, /* encrypt only: any certificate will do */
+	CONN_VERIFY_PEER /* chain and name must be right (RFC 6125) */
+};
+
+/*
+ * Begin TLS as the client: output queued before leaves in clear first, what is written from now
+ * on leaves encrypted.  Then secured is called, or closed with CONN_TLS_FAILED and a text such
+ * as "certificate of mail.example.org: name does not match: seen a.example, b.example".
+ *
+ * ctx		from tls_client_ctx; kept by reference count
+ * name		DNS name or address of the peer; sent as SNI when a DNS name, and looked for in the
+ *		certificate; 1 to 255 octets
+ *
+ * Returns 0, or -1 with *e filled: EPROTO when clear-text input is waiting (somebody put it
+ * behind the answer to STARTTLS, RFC 3207, 6; the connection must be given up), EINVAL (name),
+ * EALREADY, ENOMEM.
+ */
+int conn_start_tls(struct conn *c, struct ssl_ctx_st *ctx, const char *name,
+    enum conn_verify verify, struct err *e);
+
+/* The handshake is done and everything since is encrypted. */
+bool conn_is_tls(const struct conn *c);
+
+/*
+ * "TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits)" for the log, "" in clear.  The
+ * pointer is valid until the connection is freed.
+ */
+const char *conn_tls_text(const struct conn *c);
+
+int conn_fd(const struct conn *c);
+
+#endif

@@ -1,0 +1,87 @@
+#ifndef NET_CONN_INT_H
+#define NET_CONN_INT_H
+
+/* Inside of a connection, for conn.c and conn_tls.c only. */
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <openssl/ssl.h>
+
+#include "base/buf.h"
+#include "net/conn.h"
+
+enum tls_state {
+	TLS_QUEUED, /* clear text is still to be sent before the handshake */
+	TLS_HANDSHAKE,
+	TLS_OPEN,
+	TLS_BROKEN /* no further SSL call but SSL_free */
+};
+
+struct conn_tls {
+	SSL *ssl;
+	enum tls_state state;
+	size_t clear; /* TLS_QUEUED: octets at the front of out that leave in clear */
+	bool read_wants_write; /* SSL_read has to send first (key update) */
+	bool wants_write; /* the handshake waits for room */
+	bool raw_eof; /* the socket ended; without close_notify when SSL_read says end */
+	char name[256];
+	char text[ERR_TEXT_MAX]; /* why it failed, for people */
+	char info[96];
+};
+
+struct conn {
+	struct event_base *base;
+	int fd;
+	struct event rd, wr, timer;
+	struct event kick; /* work to be done from the loop soon, without a descriptor */
+	struct buf in, out;
+	size_t out_low;
+	size_t step; /* octets that the next read asks for */
+	const struct conn_handlers *handlers;
+	void *arg;
+	struct conn_tls *tls;
+
+	uint32_t idle_ms;
+	uint64_t moved; /* clock_ms of the last octet */
+	uint64_t total_at; /* clock_ms; 0: never */
+	uint64_t timer_at; /* what timer is set to; 0: not set */
+
+	bool busy; /* a handler may be running: free later */
+	bool dead; /* conn_free was called meanwhile */
+	bool rd_on, wr_on;
+	bool paused;
+	bool offer; /* input that readable has not been called for */
+	bool above; /* more than out_low is or was queued: drained is owed */
+	bool ended; /* no more input will come: why, text */
+	bool failed; /* nor can anything be written */
+	bool reported; /* closed was called */
+	bool finishing; /* conn_finish was called */
+	bool shut; /* and everything was sent, our side is shut down */
+	size_t dropped; /* octets taken in and dropped while finishing */
+	enum conn_end why;
+	const char *text;
+};
+
+/* What one attempt to move octets came to, beside a count above 0. */
+#define IO_AGAIN (-1) /* nothing now */
+#define IO_END (-2) /* end or error: conn_ended was called */
+
+/* The input is over; failed: the output too. Reported by the loop. */
+void conn_ended(struct conn *c, enum conn_end why, const char *text);
+
+/* Run conn's deferred work from the loop. */
+void conn_kick(struct conn *c);
+
+/*
+ * The TLS side.  Each is one non-blocking step; reading and writing return octets moved, or
+ * IO_AGAIN, or IO_END.  The handshake returns 1 when done.
+ */
+int conn_tls_handshake(struct conn *c);
+ssize_t conn_tls_read(struct conn *c, uint8_t *p, size_t n);
+ssize_t conn_tls_write(struct conn *c, const uint8_t *p, size_t n);
+
+/* Send close_notify: 0, or IO_AGAIN when it has to wait for room. */
+int conn_tls_shutdown(struct conn *c);
+void conn_tls_free(struct conn_tls *t);
+
+#endif

@@ -1,0 +1,50 @@
+#include "proxy/route.h"
+
+#include <string.h>
+
+void
+proxy_route_peer(struct proxy_route *r, const struct conf_peer *p, const struct conf *conf)
+{
+	memset(r, 0, sizeof *r);
+	(void)strlcpy(r->peer, p->name, sizeof r->peer);
+	(void)strlcpy(r->host, p->host, sizeof r->host);
+	r->port = (uint16_t)p->port;
+	r->tls = p->tls;
+	r->verify = p->verify;
+	(void)strlcpy(r->server_name, p->server_name, sizeof r->server_name);
+	(void)strlcpy(r->ca_file, p->ca_file, sizeof r->ca_file);
+	r->limits = conf->limits;
+	(void)strlcpy(r->hostname, conf->node.hostname, sizeof r->hostname);
+}
+
+void
+proxy_route_set(struct proxy_route *r, const struct conf_connector *k, const struct conf *conf)
+{
+	proxy_route_peer(r, k->peer, conf);
+	(void)strlcpy(r->connector, k->name, sizeof r->connector);
+	(void)strlcpy(r->tenant, k->tenant, sizeof r->tenant);
+}
+
+const struct conf_connector *
+proxy_connector(const char *name)
+{
+	const struct conf *c = proc_env()->conf;
+	size_t i;
+
+	for (i = 0; i < c->nconnectors; i++)
+		if (strcmp(c->connectors[i].name, name) == 0)
+			return &c->connectors[i];
+	return NULL;
+}
+
+const struct conf_peer *
+proxy_peer(const char *name)
+{
+	const struct conf *c = proc_env()->conf;
+	size_t i;
+
+	for (i = 0; i < c->npeers; i++)
+		if (strcmp(c->peers[i].name, name) == 0)
+			return &c->peers[i];
+	return NULL;
+}

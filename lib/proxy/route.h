@@ -1,0 +1,65 @@
+#ifndef PROXY_ROUTE_H
+#define PROXY_ROUTE_H
+
+#include <sys/socket.h>
+
+#include "conf/conf.h"
+#include "ipc/msg_policy.h"
+#include "proc/proc.h"
+
+/*
+ * What a session must remember of the configuration: its connector and the peer behind it,
+ * copied, so that a reload may take the configuration away while sessions go on.
+ */
+struct proxy_route {
+	char connector[65], tenant[65];
+	char peer[65];
+	char host[HOST_MAX];
+	uint16_t port;
+	enum conf_tls tls;
+	int verify;
+	char server_name[HOST_MAX];
+	char ca_file[1024];
+	struct conf_limits limits;
+	char hostname[HOST_MAX]; /* ours */
+};
+
+void proxy_route_set(
+    struct proxy_route *r, const struct conf_connector *k, const struct conf *conf);
+
+/* The same for a peer alone (peer.notify); connector and tenant stay empty. */
+void proxy_route_peer(struct proxy_route *r, const struct conf_peer *p, const struct conf *conf);
+
+/* By name in the running configuration, or NULL. */
+const struct conf_connector *proxy_connector(const char *name);
+const struct conf_peer *proxy_peer(const char *name);
+
+/*
+ * Listening sockets of a daemon: accepts, checks connector.clients and the limits on sessions.
+ *
+ * accept	a client may begin; the callee owns fd and calls proxy_left when the session ends
+ * refuse	why is PROXY_*; say it in the protocol's words, then close fd
+ */
+enum proxy_refusal { PROXY_NOT_ALLOWED, PROXY_TOO_MANY, PROXY_TOO_MANY_HERE };
+
+struct proxy_service {
+	void (*accept)(const struct conf_connector *k, int fd, const struct sockaddr_storage *from);
+	void (*refuse)(enum proxy_refusal why, int fd, const struct sockaddr_storage *from);
+};
+
+/* For the callbacks of struct proc with the same names. */
+int proxy_listen(const struct proxy_service *s, const struct conf_connector *k, const char *address,
+    int fd, struct err *e);
+void proxy_unlisten(const char *connector, const char *address);
+
+/* Close all listeners (drain). */
+void proxy_unlisten_all(void);
+
+/* A session that was accepted has ended. */
+void proxy_left(const struct sockaddr_storage *from);
+unsigned proxy_sessions(void);
+
+/* Take over changed limits after a reload. 0, or -1 with e. */
+int proxy_limits(const struct conf_limits *l, struct err *e);
+
+#endif

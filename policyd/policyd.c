@@ -1,0 +1,170 @@
+/* policyd: the organisation's database, sessions, and who may use which key. */
+#include "policyd/policyd.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "policyd/identity.h"
+
+static const struct conf_peer *
+find_peer(const char *name)
+{
+	const struct conf *c = proc_env()->conf;
+	size_t i;
+
+	for (i = 0; i < c->npeers; i++)
+		if (strcmp(c->peers[i].name, name) == 0)
+			return &c->peers[i];
+	return NULL;
+}
+
+static void
+map_login(struct session *s, const struct session_open_req *q)
+{
+	const struct conf_peer *peer = find_peer(q->peer);
+	struct held h;
+	struct err e;
+	int rc = 0;
+
+	if (peer != NULL && q->authcid[0] != '\0')
+		rc = identity_map(peer, q->tenant, q->authzid, q->authcid, &h, &e);
+	if (rc == -1)
+		log_err("%s", e.text);
+	if (rc == 1) {
+		(void)strlcpy(
+		    s->consumer, ((const struct consumer *)h.rec)->id, sizeof s->consumer);
+		held_free(&h);
+	}
+	s->by_address = q->authcid[0] == '\0' && q->by_address;
+}
+
+static void
+on_session_open(struct chan *c, struct ipc_msg *m)
+{
+	const struct session_open_req *q = m->body;
+	struct session_open_rep p = {.consumer = ""};
+	struct session *s = session_new(chan_peer(c), chan_instance(c));
+
+	if (s == NULL) {
+		/* No answer: the proxy's request times out and it tells its client to try later. */
+		log_err("no room for a session: %s", strerror(errno));
+		return;
+	}
+	(void)strlcpy(s->tenant, q->tenant, sizeof s->tenant);
+	map_login(s, q);
+	p.session = (struct bytes){s->id, SESSION_ID};
+	p.consumer = s->consumer;
+	log_debug("session: connector=%s, client=%s, login=%s, consumer=%s", log_str(q->connector),
+	    log_str(q->client), log_str(q->authcid), s->consumer);
+	if (chan_send(c, M_session_open_rep, m->id, &p, -1) == -1)
+		session_free(s);
+}
+
+static void
+on_session_close(struct chan *c, struct ipc_msg *m)
+{
+	const struct session_close *q = m->body;
+	struct session *s = session_find(q->session.p);
+
+	/* Only the proxy that opened it. */
+	if (s != NULL && s->proxy == chan_peer(c) && s->instance == chan_instance(c))
+		session_free(s);
+}
+
+static void
+worker_closed(struct chan *c, void *arg)
+{
+	struct bound *b = arg;
+
+	(void)c;
+	grants_cancel(b);
+	free(b);
+}
+
+static void
+on_worker_bind(struct chan *c, struct ipc_msg *m)
+{
+	const struct worker_bind *q = m->body;
+	struct bound *b;
+
+	(void)c;
+	if (q->session.n != SESSION_ID || (b = calloc(1, sizeof *b)) == NULL)
+		return;
+	memcpy(b->worker, q->worker.p, WORKER_ID);
+	memcpy(b->session, q->session.p, SESSION_ID);
+	LIST_INIT(&b->grants);
+	b->chan = chan_new(
+	    proc_env()->base, m->fd, P_POLICYD, P_WORKER, worker_messages, worker_closed, b);
+	m->fd = -1;
+	if (b->chan == NULL)
+		free(b);
+}
+
+static const struct chan_handler proxy_messages[] = {
+    {M_session_open_req, on_session_open},
+    {M_session_close, on_session_close},
+    {M_worker_bind, on_worker_bind},
+};
+
+/* One table of all: proxies, filterd, tools. */
+static struct chan_handler handlers[32];
+
+static void
+join_handlers(void)
+{
+	size_t n = sizeof proxy_messages / sizeof proxy_messages[0], i;
+
+	memcpy(handlers, proxy_messages, sizeof proxy_messages);
+	for (i = 0; admin_messages[i].type != 0; i++)
+		handlers[n + i] = admin_messages[i];
+}
+
+static int
+policyd_start(const struct proc_env *env, struct err *e)
+{
+	char name[1024];
+
+	join_handlers();
+	(void)snprintf(name, sizeof name, "%s/policy", env->conf->node.state_dir);
+	return db_open(".", name, e);
+}
+
+static void
+policyd_plumbed(enum proc_id peer, unsigned instance, struct chan *c)
+{
+	if (c == NULL && (PM(peer) & PM_PROXIES) != 0)
+		session_forget(peer, instance);
+}
+
+static void
+policyd_status(void)
+{
+	proc_fact("sessions", "%u", session_count());
+	proc_fact("consumers", "%lld", (long long)db_count_consumers());
+	proc_fact("certificates", "%lld", (long long)db_count_certs());
+}
+
+static int
+policyd_open(const struct proc_env *env, struct err *e)
+{
+	(void)env;
+	return sandbox_allow(".", 1, e);
+}
+
+static const struct sandbox sandbox = {
+    .calls = SB_FILES | SB_MAPFILE,
+    .starting = SB_FORK,
+};
+
+const struct proc policyd = {
+    .self = P_POLICYD,
+    .sandbox = &sandbox,
+    .handlers = handlers,
+    .open = policyd_open,
+    .start = policyd_start,
+    .plumbed = policyd_plumbed,
+    .status = policyd_status,
+};

@@ -1,0 +1,25 @@
+#ifndef POLICYD_POLICYD_H
+#define POLICYD_POLICYD_H
+
+#include "policyd/session.h"
+
+extern const struct proc policyd;
+
+/* A worker: the channel filterd made for it, and the one session that it may ask about. */
+struct bound {
+	struct chan *chan;
+	uint8_t worker[WORKER_ID];
+	uint8_t session[SESSION_ID];
+	LIST_HEAD(, grant) grants; /* asked of cryptod, not yet answered */
+};
+
+/* Messages of workers: plan, opening, signer. */
+extern const struct chan_handler worker_messages[];
+
+/* Forget the grants that a worker waits for. */
+void grants_cancel(struct bound *b);
+
+/* Messages of gwctl and keyctl about the database; each answers on c. */
+extern const struct chan_handler admin_messages[];
+
+#endif

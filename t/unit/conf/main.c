@@ -1,0 +1,12 @@
+#include <stdlib.h>
+
+#include "t/unit/unit.h"
+
+Suite *load_suite(void);
+Suite *netaddr_suite(void);
+
+int
+main(void)
+{
+	return unit_run((Suite *(*[])(void)){load_suite, netaddr_suite, NULL});
+}

@@ -1,0 +1,397 @@
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "net/line.h"
+#include "t/unit/net/owner.h"
+#include "t/unit/unit.h"
+
+Suite *conn_suite(void);
+
+START_TEST(offers_input_and_sends_output)
+{
+	struct owner o;
+	char in[32];
+
+	owner_start(&o, &owner_limits, false);
+	owner_say(&o, "EHLO x\r\n", 8);
+	ck_assert(owner_until(&o, &o.readable, 1, 2000));
+	ck_assert_uint_eq(buf_len(&o.got), 8);
+	ck_assert_int_eq(conn_puts(o.c, "250-a\r\n"), 0);
+	ck_assert_int_eq(conn_printf(o.c, "250 %s\r\n", "b"), 0);
+	ck_assert_uint_eq(conn_pending(o.c), 14);
+	ck_assert_uint_eq(conn_room(o.c), owner_limits.out_max - 14);
+	/* Both writes leave as one packet. */
+	owner_run(&o, 20);
+	ck_assert_int_eq(recv(o.peer, in, sizeof in, 0), 14);
+	ck_assert_mem_eq(in, "250-a\r\n250 b\r\n", 14);
+	owner_stop(&o);
+}
+END_TEST
+
+START_TEST(stops_reading_when_the_input_is_full)
+{
+	struct conn_limits l = owner_limits;
+	struct owner o;
+	char junk[60000];
+	size_t n, total;
+
+	l.in_max = 1000;
+	memset(junk, 'x', sizeof junk);
+	owner_start(&o, &l, false);
+	o.keep = true;
+	owner_say(&o, junk, sizeof junk);
+	owner_run(&o, 30);
+	(void)conn_in(o.c, &n);
+	ck_assert_uint_eq(n, 1000);
+	/* Each time room is made, more comes. */
+	o.keep = false;
+	for (total = 0; total < sizeof junk; total += n) {
+		(void)conn_in(o.c, &n);
+		conn_consume(o.c, n);
+		n += buf_len(&o.got);
+		buf_reset(&o.got);
+		if (n == 0)
+			owner_run(&o, 2);
+	}
+	ck_assert_uint_eq(total, sizeof junk);
+	owner_stop(&o);
+}
+END_TEST
+
+START_TEST(neither_reads_nor_ends_while_paused)
+{
+	struct owner o;
+	unsigned before;
+
+	owner_start(&o, &owner_limits, false);
+	o.keep = true;
+	owner_say(&o, "one", 3);
+	ck_assert(owner_until(&o, &o.readable, 1, 2000));
+	conn_pause(o.c);
+	before = o.readable;
+	owner_say(&o, "two", 3);
+	close(o.peer);
+	o.peer = -1;
+	owner_run(&o, 50);
+	ck_assert_uint_eq(o.readable, before);
+	ck_assert_uint_eq(o.closed, 0);
+	o.keep = false;
+	conn_resume(o.c);
+	ck_assert(owner_until(&o, &o.closed, 1, 2000));
+	ck_assert_uint_eq(buf_len(&o.got), 6);
+	ck_assert_mem_eq(buf_ptr(&o.got), "onetwo", 6);
+	ck_assert_int_eq(o.why, CONN_EOF);
+	owner_stop(&o);
+}
+END_TEST
+
+START_TEST(resuming_offers_input_that_was_left)
+{
+	struct owner o;
+
+	owner_start(&o, &owner_limits, false);
+	o.keep = true;
+	owner_say(&o, "RCPT", 4);
+	ck_assert(owner_until(&o, &o.readable, 1, 2000));
+	/* Input that was seen and left alone is not offered again by itself, only by a resume. */
+	owner_run(&o, 20);
+	ck_assert_uint_eq(o.readable, 1);
+	conn_pause(o.c);
+	conn_resume(o.c);
+	ck_assert_uint_eq(o.readable, 1);
+	ck_assert(owner_until(&o, &o.readable, 2, 2000));
+	owner_stop(&o);
+}
+END_TEST
+
+START_TEST(offers_the_last_input_before_the_end_and_can_still_answer)
+{
+	struct owner o;
+	char in[8];
+
+	owner_start(&o, &owner_limits, true);
+	owner_say(&o, "QUIT\r\n", 6);
+	ck_assert_int_eq(shutdown(o.peer, SHUT_WR), 0);
+	ck_assert(owner_until(&o, &o.closed, 1, 2000));
+	ck_assert_uint_eq(buf_len(&o.got), 6);
+	ck_assert_int_eq(conn_puts(o.c, "221 x\r\n"), 0);
+	conn_finish(o.c);
+	o.c = NULL;
+	ck_assert_uint_eq(owner_hear(&o, in, sizeof in), 7);
+	ck_assert_uint_eq(conn_count(), 0);
+	ck_assert_uint_eq(o.closed, 1);
+	owner_stop(&o);
+}
+END_TEST
+
+START_TEST(tells_when_output_drained_below_the_low_water_mark)
+{
+	struct owner o;
+	char *big = calloc(1, 200000);
+	size_t got;
+
+	owner_start(&o, &owner_limits, false);
+	ck_assert_int_eq(conn_write(o.c, big, 200000), 0);
+	ck_assert_int_eq(conn_write(o.c, big, 100000), -1);
+	ck_assert_int_eq(errno, EMSGSIZE);
+	ck_assert_uint_eq(conn_pending(o.c), 200000);
+	got = owner_hear(&o, big, 200000);
+	ck_assert_uint_eq(got, 200000);
+	ck_assert_uint_eq(o.drained, 1);
+	ck_assert_uint_eq(conn_pending(o.c), 0);
+	/* Below the mark there is nothing to tell. */
+	ck_assert_int_eq(conn_write(o.c, big, 1000), 0);
+	ck_assert_uint_eq(owner_hear(&o, big, 1000), 1000);
+	ck_assert_uint_eq(o.drained, 1);
+	free(big);
+	owner_stop(&o);
+}
+END_TEST
+
+START_TEST(reports_a_reset_and_refuses_further_output)
+{
+	struct linger hard = {1, 0};
+	struct owner o;
+
+	owner_start(&o, &owner_limits, true);
+	ck_assert_int_eq(setsockopt(o.peer, SOL_SOCKET, SO_LINGER, &hard, sizeof hard), 0);
+	close(o.peer);
+	o.peer = -1;
+	ck_assert(owner_until(&o, &o.closed, 1, 2000));
+	ck_assert_int_eq(o.why, CONN_LOST);
+	ck_assert_str_eq(o.text, "Connection reset by peer");
+	ck_assert_int_eq(conn_puts(o.c, "x"), -1);
+	ck_assert_int_eq(errno, EPIPE);
+	owner_run(&o, 20);
+	ck_assert_uint_eq(o.closed, 1);
+	owner_stop(&o);
+}
+END_TEST
+
+START_TEST(reports_a_failed_write_even_while_paused)
+{
+	struct owner o;
+
+	owner_start(&o, &owner_limits, false);
+	conn_pause(o.c);
+	close(o.peer);
+	o.peer = -1;
+	ck_assert_int_eq(conn_puts(o.c, "x"), 0);
+	ck_assert(owner_until(&o, &o.closed, 1, 2000));
+	ck_assert_int_eq(o.why, CONN_LOST);
+	owner_stop(&o);
+}
+END_TEST
+
+START_TEST(may_be_freed_by_any_handler)
+{
+	struct owner o;
+
+	owner_start(&o, &owner_limits, false);
+	o.free_on_read = true;
+	owner_say(&o, "x", 1);
+	ck_assert(owner_until(&o, &o.readable, 1, 2000));
+	ck_assert_ptr_null(o.c);
+	owner_stop(&o);
+
+	owner_start(&o, &owner_limits, false);
+	o.free_on_closed = true;
+	close(o.peer);
+	o.peer = -1;
+	ck_assert(owner_until(&o, &o.closed, 1, 2000));
+	owner_stop(&o);
+
+	owner_start(&o, &owner_limits, false);
+	o.finish_on_closed = true;
+	ck_assert_int_eq(conn_puts(o.c, "bye"), 0);
+	ck_assert_int_eq(shutdown(o.peer, SHUT_WR), 0);
+	ck_assert(owner_until(&o, &o.closed, 1, 2000));
+	owner_run(&o, 20);
+	ck_assert_uint_eq(conn_count(), 0);
+	owner_stop(&o);
+}
+END_TEST
+
+START_TEST(idle_deadline_counts_from_the_last_octet)
+{
+	struct conn_limits l = owner_limits;
+	struct owner o;
+	uint64_t begin = clock_ms();
+	int i;
+
+	l.idle_ms = 500;
+	owner_start(&o, &l, false);
+	for (i = 0; i < 5; i++) {
+		owner_run(&o, 150);
+		ck_assert_uint_eq(o.closed, 0);
+		owner_say(&o, "x", 1);
+	}
+	ck_assert(owner_until(&o, &o.closed, 1, 2000));
+	ck_assert_int_eq(o.why, CONN_IDLE);
+	ck_assert_uint_ge(clock_ms() - begin, 750 + 490);
+	owner_stop(&o);
+}
+END_TEST
+
+START_TEST(idle_clock_stands_still_while_the_peer_waits_for_us)
+{
+	struct conn_limits l = owner_limits;
+	struct owner o;
+
+	l.idle_ms = 300;
+	owner_start(&o, &l, false);
+	conn_pause(o.c);
+	owner_run(&o, 700);
+	ck_assert_uint_eq(o.closed, 0);
+	conn_resume(o.c);
+	owner_run(&o, 60);
+	ck_assert_uint_eq(o.closed, 0);
+	ck_assert(owner_until(&o, &o.closed, 1, 2000));
+	ck_assert_int_eq(o.why, CONN_IDLE);
+	owner_stop(&o);
+
+	/* But a peer that does not take our output is idle, paused or not. */
+	owner_start(&o, &l, false);
+	conn_pause(o.c);
+	for (;;) {
+		static const char junk[100000];
+		if (conn_write(o.c, junk, sizeof junk) == -1)
+			break;
+		owner_run(&o, 2);
+	}
+	ck_assert(owner_until(&o, &o.closed, 1, 2000));
+	ck_assert_int_eq(o.why, CONN_IDLE);
+	owner_stop(&o);
+}
+END_TEST
+
+START_TEST(total_deadline_ends_a_session_that_dribbles)
+{
+	struct conn_limits l = owner_limits;
+	struct owner o;
+	uint64_t begin = clock_ms();
+
+	l.total_ms = 200;
+	owner_start(&o, &l, false);
+	while (o.closed == 0 && clock_ms() - begin < 2000) {
+		owner_say(&o, "x", 1);
+		owner_run(&o, 10);
+	}
+	ck_assert_uint_eq(o.closed, 1);
+	ck_assert_int_eq(o.why, CONN_EXPIRED);
+	ck_assert_uint_ge(clock_ms() - begin, 190);
+	owner_stop(&o);
+}
+END_TEST
+
+START_TEST(last_reply_survives_input_that_nobody_reads)
+{
+	struct owner o;
+	char junk[50000], in[64];
+
+	memset(junk, 'x', sizeof junk);
+	owner_start(&o, &owner_limits, true);
+	conn_pause(o.c);
+	owner_say(&o, junk, sizeof junk);
+	ck_assert_int_eq(conn_puts(o.c, "421 4.7.0 too many errors\r\n"), 0);
+	conn_finish(o.c);
+	o.c = NULL;
+	owner_run(&o, 20);
+	owner_say(&o, junk, sizeof junk);
+	ck_assert_uint_eq(owner_hear(&o, in, 27), 27);
+	ck_assert_mem_eq(in, "421 4.7.0", 9);
+	close(o.peer);
+	o.peer = -1;
+	owner_run(&o, 20);
+	ck_assert_uint_eq(conn_count(), 0);
+	owner_stop(&o);
+}
+END_TEST
+
+START_TEST(finishing_does_not_wait_for_ever)
+{
+	struct owner o;
+	char junk[60000];
+	int i;
+
+	memset(junk, 'x', sizeof junk);
+	owner_start(&o, &owner_limits, false);
+	conn_finish(o.c);
+	o.c = NULL;
+	/* The peer neither closes nor stops talking. */
+	for (i = 0; i < 100 && conn_count() > 0; i++) {
+		(void)!send(o.peer, junk, sizeof junk, MSG_NOSIGNAL);
+		owner_run(&o, 5);
+	}
+	ck_assert_uint_eq(conn_count(), 0);
+	owner_stop(&o);
+}
+END_TEST
+
+START_TEST(finishing_tells_the_peer_and_waits_for_it_within_a_bound)
+{
+	uint64_t begin = clock_ms();
+	struct owner o;
+	char in[8];
+
+	owner_start(&o, &owner_limits, true);
+	ck_assert_int_eq(conn_puts(o.c, "221\r\n"), 0);
+	conn_finish(o.c);
+	o.c = NULL;
+	ck_assert_uint_eq(owner_hear(&o, in, sizeof in), 5);
+	ck_assert_int_eq(recv(o.peer, in, sizeof in, 0), 0);
+	ck_assert_uint_eq(conn_count(), 1);
+	/* A peer that does not close holds the connection for that long and no longer. */
+	while (conn_count() > 0 && clock_ms() - begin < CONN_FINISH_MS + 3000)
+		owner_run(&o, 50);
+	ck_assert_uint_eq(conn_count(), 0);
+	ck_assert_uint_ge(clock_ms() - begin, CONN_FINISH_MS - 100);
+	owner_stop(&o);
+}
+END_TEST
+
+START_TEST(lines_come_out_of_a_connection_one_by_one)
+{
+	struct line_reader r;
+	struct owner o;
+	size_t n;
+
+	ck_assert_int_eq(line_init(&r, 512), 0);
+	owner_start(&o, &owner_limits, false);
+	o.keep = true;
+	owner_say(&o, "EHLO a\r\nSTARTTLS\r\nin clear", 26);
+	ck_assert(owner_until(&o, &o.readable, 1, 2000));
+	ck_assert_int_eq(line_read(&r, o.c), LINE_OK);
+	ck_assert_str_eq(r.text, "EHLO a");
+	ck_assert_int_eq(line_read(&r, o.c), LINE_OK);
+	ck_assert_str_eq(r.text, "STARTTLS");
+	ck_assert_int_eq(line_read(&r, o.c), LINE_MORE);
+	(void)conn_in(o.c, &n);
+	ck_assert_uint_eq(n, 8);
+	line_free(&r);
+	owner_stop(&o);
+}
+END_TEST
+
+Suite *
+conn_suite(void)
+{
+	return unit_suite("conn",
+	    (const TTest *const[]){offers_input_and_sends_output,
+		stops_reading_when_the_input_is_full, neither_reads_nor_ends_while_paused,
+		resuming_offers_input_that_was_left,
+		offers_the_last_input_before_the_end_and_can_still_answer,
+		tells_when_output_drained_below_the_low_water_mark,
+		reports_a_reset_and_refuses_further_output,
+		reports_a_failed_write_even_while_paused, may_be_freed_by_any_handler,
+		idle_deadline_counts_from_the_last_octet,
+		idle_clock_stands_still_while_the_peer_waits_for_us,
+		total_deadline_ends_a_session_that_dribbles,
+		last_reply_survives_input_that_nobody_reads, finishing_does_not_wait_for_ever,
+		finishing_tells_the_peer_and_waits_for_it_within_a_bound,
+		lines_come_out_of_a_connection_one_by_one, NULL});
+}
