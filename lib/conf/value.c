@@ -134,7 +134,7 @@ set_text(const struct conf_key *k, void *to, const char *text, char *why, size_t
 		"only up to 16 punctuation characters, not @, can stand here"},
 	};
 	int empty = *text == '\0' && k->def != NULL && *k->def == '\0';
-	char *copy, *old;
+	char *copy, **slot = to;
 
 	if (!empty && !kinds[k->type].fits(text)) {
 		(void)snprintf(why, whysz, "%s", kinds[k->type].why);
@@ -143,9 +143,8 @@ set_text(const struct conf_key *k, void *to, const char *text, char *why, size_t
 	}
 	if ((copy = strdup(text)) == NULL)
 		return -1;
-	memcpy(&old, to, sizeof old);
-	free(old);
-	memcpy(to, &copy, sizeof copy);
+	free(*slot);
+	*slot = copy;
 	return 0;
 }
 

@@ -33,6 +33,8 @@ struct proxy_worker {
 	struct event *timer; /* runs the steps; while waiting, their deadline */
 	/* the worker */
 	struct chan *chan;
+	int calling; /* one of ops is being called */
+	int freed; /* and has freed this: the memory goes when it returns */
 };
 
 static LIST_HEAD(, proxy_worker) all = LIST_HEAD_INITIALIZER(all);
@@ -69,6 +71,18 @@ rest(struct proxy_worker *w)
 		after(w, PROXY_WORKER_IDLE);
 }
 
+/* A callback has returned: 1 if it freed w. */
+static int
+called(struct proxy_worker *w)
+{
+	int gone = w->freed;
+
+	w->calling = 0;
+	if (gone)
+		free(w);
+	return gone;
+}
+
 static void
 fail(struct proxy_worker *w, const char *why)
 {
@@ -96,10 +110,13 @@ static void
 on_message(struct chan *c, struct ipc_msg *m)
 {
 	struct proxy_worker *w = chan_arg(c);
+	int last;
 
 	if (w->step != WAITING || m->id != w->id)
 		return;
-	if (w->ops->message(m, w->arg) == 1)
+	w->calling = 1;
+	last = w->ops->message(m, w->arg) == 1;
+	if (!called(w) && last)
 		rest(w);
 }
 
@@ -127,12 +144,15 @@ static void
 send_request(struct proxy_worker *w)
 {
 	static uint64_t last;
+	int sent;
 
 	w->step = WAITING;
 	w->tries++;
 	w->id = ++last;
 	after(w, proc_env()->conf->workers.deadline * 1000 + ANSWER_MARGIN);
-	if (w->ops->ready(w->chan, w->id, w->arg) == -1) {
+	w->calling = 1;
+	sent = w->ops->ready(w->chan, w->id, w->arg) == 0;
+	if (!called(w) && !sent) {
 		drop_chan(w);
 		rest(w);
 	}
@@ -278,7 +298,10 @@ proxy_worker_free(struct proxy_worker *w)
 	}
 	event_free(w->timer);
 	LIST_REMOVE(w, next);
-	free(w);
+	if (w->calling)
+		w->freed = 1;
+	else
+		free(w);
 }
 
 int

@@ -33,7 +33,8 @@ struct proxy_worker *proxy_worker_new(const struct proxy_route *r, const char *a
 void proxy_worker_free(struct proxy_worker *w);
 
 /*
- * Ask: one request at a time.  Callbacks come from the loop, never from within this call.
+ * Ask: one request at a time; not from within one of the callbacks but failed.  Callbacks come
+ * from the loop, never from within this call, and may free w.
  *
  * Returns 0, or -1 with errno EBUSY, ENOMEM.
  */

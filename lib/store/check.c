@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "store/inner.h"
 
 /* Seconds: for the start, and for each 4 MiB; a walk reads about 500 MiB a second. */
@@ -204,10 +206,9 @@ check_records(struct store *s, const struct seq *q, struct err *e)
 	return check_tables(s, txn, e);
 }
 
-static void __attribute__((noreturn))
-child(struct store *s, int fd, const struct seq *q, unsigned seconds)
+static void __attribute__((noreturn)) child(struct store *s, int fd, const struct seq *q)
 {
-	static const int deadly[] = {SIGBUS, SIGSEGV, SIGFPE, SIGILL, SIGABRT, SIGALRM, SIGTERM};
+	static const int deadly[] = {SIGBUS, SIGSEGV, SIGFPE, SIGILL, SIGABRT, SIGTERM};
 	struct rlimit no_core = {0, 0};
 	struct err e = {0};
 	sigset_t none;
@@ -218,36 +219,63 @@ child(struct store *s, int fd, const struct seq *q, unsigned seconds)
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	(void)setrlimit(RLIMIT_CORE, &no_core);
-	(void)alarm(seconds);
 	if (pages_check(s, fd, &e) == -1 || check_records(s, q, &e) == -1)
 		leave(&e);
 	_exit(0);
 }
 
+/* What the child has to say, sizeof *told octets or none; -1 when it says nothing in time. */
 static int
-wait_for(struct store *s, pid_t pid, int fd, struct err *e)
+listen_to(int fd, struct err *told, uint64_t seconds)
 {
-	struct err told = {0};
+	struct pollfd p = {fd, POLLIN, 0};
+	uint64_t end = clock_ms() + seconds * 1000, now;
 	size_t n = 0;
 	ssize_t got;
-	int status;
 
-	while (n < sizeof told && (got = read(fd, (uint8_t *)&told + n, sizeof told - n)) != 0) {
-		if (got == -1 && errno != EINTR)
+	while (n < sizeof *told) {
+		if ((now = clock_ms()) >= end)
+			return -1;
+		if (poll(&p, 1, (int)(end - now < 60000 ? end - now : 60000)) <= 0)
+			continue;
+		got = read(fd, (uint8_t *)told + n, sizeof *told - n);
+		if (got == 0 || (got == -1 && errno != EINTR))
 			break;
 		n += got > 0 ? (size_t)got : 0;
 	}
+	if (n < sizeof *told)
+		*told = (struct err){0};
+	told->text[sizeof told->text - 1] = '\0';
+	return 0;
+}
+
+/* Sent by somebody (an administrator, the kernel short of memory): says nothing of the file. */
+static int
+is_outside_signal(int sig)
+{
+	return sig != SIGBUS && sig != SIGSEGV && sig != SIGFPE && sig != SIGILL && sig != SIGABRT;
+}
+
+static int
+wait_for(struct store *s, pid_t pid, int fd, uint64_t seconds, struct err *e)
+{
+	struct err told = {0};
+	int status, late = listen_to(fd, &told, seconds);
+
+	if (late == -1)
+		(void)kill(pid, SIGKILL);
 	while (waitpid(pid, &status, 0) == -1)
 		if (errno != EINTR)
 			return err_sys(e, "%.200s: check", s->name);
+	if (late == -1)
+		return store_damaged(s, e, DATA_FILE, "reading it came to no end");
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		return 0;
-	if (WIFEXITED(status) && n == sizeof told) {
-		told.text[sizeof told.text - 1] = '\0';
+	if (WIFEXITED(status) && told.code != 0)
 		return err_set(e, told.code, "%s", told.text);
-	}
-	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
-		return store_damaged(s, e, DATA_FILE, "reading it came to no end");
+	if (WIFSIGNALED(status) && is_outside_signal(WTERMSIG(status)))
+		return err_set(e, EINTR, "%.200s: the check was killed by signal %d (%s)", s->name,
+		    WTERMSIG(status), strsignal(WTERMSIG(status)));
 	if (WIFSIGNALED(status))
 		return store_damaged(s, e, DATA_FILE, "reading it ended with signal %d (%s)",
 		    WTERMSIG(status), strsignal(WTERMSIG(status)));
@@ -257,7 +285,7 @@ wait_for(struct store *s, pid_t pid, int fd, struct err *e)
 static int
 walk(struct store *s, int fd, const struct seq *q, uint64_t size, struct err *e)
 {
-	unsigned seconds = WALK_SECONDS + (unsigned)(size / WALK_STEP);
+	uint64_t seconds = WALK_SECONDS + size / WALK_STEP;
 	int p[2], rc;
 	pid_t pid;
 
@@ -269,11 +297,11 @@ walk(struct store *s, int fd, const struct seq *q, uint64_t size, struct err *e)
 		break;
 	case 0:
 		report_fd = p[1];
-		child(s, fd, q, seconds);
+		child(s, fd, q);
 	default:
 		(void)close(p[1]);
 		p[1] = -1;
-		rc = wait_for(s, pid, p[0], e);
+		rc = wait_for(s, pid, p[0], seconds, e);
 	}
 	(void)close(p[0]);
 	if (p[1] != -1)

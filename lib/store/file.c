@@ -10,11 +10,12 @@
  * one thread, which never has readers and a writer at once, and nothing to go wrong in a file
  * shared with dead processes.
  *
- * Opening needs: openat, fstat, flock, fcntl, read, pread64, pwrite64, mmap, munmap, fdatasync,
- * lseek, and for the check fork (clone), pipe2, wait4, alarm, rt_sigaction, rt_sigprocmask,
- * prlimit64.  Afterwards, nothing but: pread64, pwrite64, pwritev, writev, lseek, fdatasync,
- * fstat, fstatfs, getpid, getrandom, and memory.  A limit of the address space must leave room for
- * map_size.  Landlock: the folder readable and writable, files may be made; after opening nothing.
+ * Opening needs: openat, fstat, fstatfs, uname, flock, fcntl, read, pread64, pwrite64, mmap,
+ * munmap, lseek, fsync, fdatasync, and for the check clone (fork), set_robust_list, rseq, pipe2,
+ * write, poll, wait4, kill, rt_sigaction, rt_sigprocmask, prlimit64, exit_group.  Afterwards
+ * nothing but: pread64, pwrite64, pwritev, writev, lseek, fdatasync, fstat, fstatfs, getpid,
+ * getrandom, futex (OpenSSL) and memory.  A limit of the address space must leave room for
+ * map_size. Landlock: the folder readable and writable, files may be made; after opening nothing.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -141,6 +142,19 @@ seq_read(struct store *s, struct seq *q, struct err *e)
 	q->txn = get_be64(b + 8);
 	q->size = get_be64(b + 16);
 	return 0;
+}
+
+int
+folder_sync(const struct store *s, const char *dir, struct err *e)
+{
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
+
+	if (fd == -1) /* a folder that may be entered but not read: nothing can be done */
+		return errno == EACCES ? 0 : err_sys(e, "%.200s", s->name);
+	if (fsync(fd) == -1 && errno != EINVAL) /* EINVAL: this file system does not need it */
+		rc = err_sys(e, "%.200s: sync", s->name);
+	(void)close(fd);
+	return rc;
 }
 
 void

@@ -74,6 +74,9 @@ int store_damaged(const struct store *s, struct err *e, const char *file, const 
 /* Make the struct with its paths and keys, nothing opened yet; NULL with errno. */
 struct store *store_new(const char *dir, const struct store_options *o, struct err *e);
 
+/* Make the names of new files durable. */
+int folder_sync(const struct store *s, const char *dir, struct err *e);
+
 int seq_open(struct store *s, struct err *e);
 int seq_read(struct store *s, struct seq *q, struct err *e);
 /* Note the last commit. A failure is not one of the commit: the older note stays true. */

@@ -237,7 +237,7 @@ store_open(const char *dir, const struct store_options *o, struct err *e)
 			(void)err_set(e, ENOENT, "%.200s: tables are missing", s->name);
 			goto out;
 		}
-		if (create_missing(s, e) == -1)
+		if (create_missing(s, e) == -1 || folder_sync(s, dir, e) == -1)
 			goto out;
 	}
 	return s;
