@@ -14,16 +14,6 @@ reading_defer(struct reading *r, const char *why)
 	return READ_DEFER;
 }
 
-/* The key ids that a message names; nothing is decrypted. */
-static void
-list_recipients(const struct reading *r, const struct octets *msg, struct pgp_result *res)
-{
-	struct pgp_decrypt_params p = {.now = r->now, .max_size = PLAIN_MAX};
-	struct sink nowhere = {NULL, NULL}; /* without keys nothing comes out */
-
-	(void)pgp_decrypt(msg, &p, &nowhere, res, NULL);
-}
-
 static int
 ask_keys(struct reading *r, const struct pgp_result *res, struct kept *k, struct err *e)
 {
@@ -81,7 +71,7 @@ reading_decrypt(
 	struct kept k;
 	struct err e;
 
-	list_recipients(r, msg, res);
+	(void)pgp_recipients(msg, res, &e);
 	if (!res->encrypted) {
 		/* Only signed or compressed, or no message at all. */
 		out = spool_sink(plain);

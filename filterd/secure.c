@@ -128,18 +128,17 @@ read_message(struct job *j, int fd)
 static int
 truly_encrypted(struct job *j, const struct mail_part *body)
 {
-	struct pgp_decrypt_params p = {.now = j->now};
 	struct pgp_result r;
 	struct octets o;
 	struct spool s;
 	struct sink to;
+	struct err e;
 	int yes = 0;
 
 	spool_init(&s, WORKER_MESSAGE_MAX, j->w->spooldir);
 	to = spool_sink(&s);
 	if (mail_part_decode(&j->in, body, &to) == 0 && spool_octets(&s, &o) == 0) {
-		to = (struct sink){NULL, NULL}; /* without keys nothing can be written */
-		(void)pgp_decrypt(&o, &p, &to, &r, NULL);
+		(void)pgp_recipients(&o, &r, &e);
 		yes = r.status == PGP_NO_KEY && r.encrypted && r.nrcpts > 0;
 	}
 	spool_free(&s);

@@ -1,0 +1,303 @@
+#include "openpgp/pk.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <openssl/err.h>
+#include <openssl/rsa.h>
+
+#include "openpgp/params.h"
+
+struct pgp_pk {
+	struct pgp_params p; /* points into params */
+	unsigned bits;
+	EVP_PKEY *pkey;
+	EVP_MD_CTX *verify; /* EdDSA, reused */
+	size_t fprlen;
+	uint8_t fpr[PGP_FPR_MAX];
+	uint8_t params[];
+};
+
+struct pgp_pk *
+pgp_pk_load(const struct cert_key *k, struct err *e)
+{
+	struct pgp_pk *pk;
+
+	if (k->params.n > CERT_PARAMS_MAX || k->fpr.n > PGP_FPR_MAX) {
+		err_set(e, EBADMSG, "key: parameters too long");
+		return NULL;
+	}
+	if ((pk = calloc(1, sizeof *pk + k->params.n)) == NULL) {
+		err_sys(e, "key");
+		return NULL;
+	}
+	memcpy(pk->params, k->params.p, k->params.n);
+	memcpy(pk->fpr, k->fpr.p, k->fpr.n);
+	pk->fprlen = k->fpr.n;
+	if (pgp_params_parse(&pk->p, k->algo, pk->params, k->params.n, 1, e) < 0)
+		goto fail;
+	pk->bits = pgp_params_bits(&pk->p);
+	if ((pk->pkey = pgp_params_pkey(&pk->p)) == NULL) {
+		err_set(e, EBADMSG, "%s key: bad parameters", pgp_pk_name(k->algo));
+		goto fail;
+	}
+	return pk;
+fail:
+	pgp_pk_free(pk);
+	return NULL;
+}
+
+void
+pgp_pk_free(struct pgp_pk *pk)
+{
+	if (pk == NULL)
+		return;
+	EVP_MD_CTX_free(pk->verify);
+	EVP_PKEY_free(pk->pkey);
+	free(pk);
+}
+
+unsigned
+pgp_pk_algo(const struct pgp_pk *pk)
+{
+	return pk->p.algo;
+}
+
+unsigned
+pgp_pk_bits(const struct pgp_pk *pk)
+{
+	return pk->bits;
+}
+
+int
+pgp_pk_weak(const struct pgp_pk *pk)
+{
+	return pk->p.curve == NULL && pk->bits < PGP_RSA_MIN;
+}
+
+unsigned
+pgp_algo_can(unsigned pk_algo)
+{
+	switch (pk_algo) {
+	case PGP_PK_RSA:
+		return KEY_SIGN | KEY_ENCRYPT;
+	case PGP_PK_RSA_E:
+	case PGP_PK_ELGAMAL:
+	case PGP_PK_ECDH:
+	case PGP_PK_X25519:
+	case PGP_PK_X448:
+		return KEY_ENCRYPT;
+	case PGP_PK_RSA_S:
+	case PGP_PK_DSA:
+	case PGP_PK_ECDSA:
+	case PGP_PK_EDDSA:
+	case PGP_PK_ED25519:
+	case PGP_PK_ED448:
+		return KEY_SIGN;
+	default:
+		return 0;
+	}
+}
+
+unsigned
+pgp_key_bits(const struct cert_key *k)
+{
+	struct pgp_params p;
+
+	if (pgp_params_parse(&p, k->algo, k->params.p, k->params.n, 1, NULL) < 0)
+		return 0;
+	return pgp_params_bits(&p);
+}
+
+static uint16_t
+checksum(const uint8_t *p, size_t n)
+{
+	unsigned sum = 0;
+
+	while (n-- > 0)
+		sum += *p++;
+	return (uint16_t)sum;
+}
+
+/* algorithm, key, sum of the key's octets (RFC 9580, 5.1.3) */
+static size_t
+plain_key(uint8_t *out, const struct pgp_session_key *key)
+{
+	out[0] = key->algo;
+	memcpy(out + 1, key->key, key->n);
+	put_be16(out + 1 + key->n, checksum(key->key, key->n));
+	return key->n + 3u;
+}
+
+static int
+wrap_rsa(struct pgp_pk *pk, const uint8_t *m, size_t n, struct pgp_esk *out)
+{
+	uint8_t c[PGP_RSA_MAX / 8];
+	size_t cn = sizeof c;
+	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(pk->pkey, NULL);
+	int r = -1;
+
+	if (ctx != NULL && EVP_PKEY_encrypt_init(ctx) > 0 &&
+	    EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING) > 0 &&
+	    EVP_PKEY_encrypt(ctx, c, &cn, m, n) > 0) {
+		out->n = pgp_mpi_write(out->data, c, cn);
+		r = 0;
+	}
+	EVP_PKEY_CTX_free(ctx);
+	return r;
+}
+
+static int
+wrap_ecdh(struct pgp_pk *pk, uint8_t *m, size_t n, struct pgp_esk *out)
+{
+	uint8_t z[32], kek[PGP_CIPHER_KEY_MAX], point[33];
+	size_t width = pk->p.curve->width, padded = (n + 8) / 8 * 8;
+	EVP_PKEY *eph = pgp_curve_keygen(pk->p.curve);
+	EVP_PKEY_CTX *ctx = NULL;
+	int r = -1;
+
+	if (eph == NULL || EVP_PKEY_get_raw_public_key(eph, point + 1, &width) <= 0 ||
+	    (ctx = pgp_ecdh_ctx(eph)) == NULL || pgp_ecdh_derive(ctx, pk->pkey, width, z) < 0 ||
+	    pgp_ecdh_kek(&pk->p, pk->fpr, pk->fprlen, z, width, kek) < 0)
+		goto out;
+	/* PKCS#5 padding; always to 40 octets, which hides the session key's size (RFC 6637, 8) */
+	if (padded < 40)
+		padded = 40;
+	memset(m + n, (int)(padded - n), padded - n);
+	point[0] = 0x40;
+	out->n = pgp_mpi_write(out->data, point, width + 1);
+	out->data[out->n++] = (uint8_t)(padded + 8);
+	if (pgp_aes_wrap(pk->p.kdf_cipher, kek, m, padded, out->data + out->n) < 0)
+		goto out;
+	out->n += padded + 8;
+	r = 0;
+out:
+	explicit_bzero(z, sizeof z);
+	explicit_bzero(kek, sizeof kek);
+	EVP_PKEY_free(eph);
+	EVP_PKEY_CTX_free(ctx);
+	return r;
+}
+
+int
+pgp_pk_wrap(struct pgp_pk *pk, const struct pgp_session_key *key, struct pgp_esk *out)
+{
+	uint8_t m[PGP_CIPHER_KEY_MAX + 16];
+	size_t n;
+	int r;
+
+	if ((pgp_algo_can(pk->p.algo) & KEY_ENCRYPT) == 0 || pgp_pk_weak(pk)) {
+		errno = ENOTSUP;
+		return -1;
+	}
+	if (key->n == 0 || key->n != pgp_cipher_keylen(key->algo)) {
+		errno = EINVAL;
+		return -1;
+	}
+	n = plain_key(m, key);
+	if (pk->p.curve == NULL)
+		r = wrap_rsa(pk, m, n, out);
+	else
+		r = wrap_ecdh(pk, m, n, out);
+	explicit_bzero(m, sizeof m);
+	if (r < 0) {
+		ERR_clear_error();
+		errno = EIO;
+	}
+	return r;
+}
+
+static int
+verify_rsa(struct pgp_pk *pk, const EVP_MD *md, const uint8_t *digest, size_t n, struct bytes s)
+{
+	uint8_t sig[PGP_RSA_MAX / 8];
+	size_t width = (pk->bits + 7) / 8;
+	EVP_PKEY_CTX *ctx = NULL;
+	int r = -1;
+
+	if (s.n > 0 && pgp_mpi_pad(sig, width, s) == 0 &&
+	    (ctx = EVP_PKEY_CTX_new(pk->pkey, NULL)) != NULL && EVP_PKEY_verify_init(ctx) > 0 &&
+	    EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING) > 0 &&
+	    EVP_PKEY_CTX_set_signature_md(ctx, md) > 0 &&
+	    EVP_PKEY_verify(ctx, sig, width, digest, n) == 1)
+		r = 0;
+	EVP_PKEY_CTX_free(ctx);
+	return r;
+}
+
+static int
+verify_eddsa(struct pgp_pk *pk, const uint8_t *digest, size_t n, struct bytes r, struct bytes s)
+{
+	uint8_t sig[64];
+
+	if (pgp_mpi_pad(sig, 32, r) < 0 || pgp_mpi_pad(sig + 32, 32, s) < 0)
+		return -1;
+	if (pk->verify == NULL && (pk->verify = EVP_MD_CTX_new()) == NULL)
+		return -1;
+	if (EVP_DigestVerifyInit(pk->verify, NULL, NULL, NULL, pk->pkey) <= 0 ||
+	    EVP_DigestVerify(pk->verify, sig, sizeof sig, digest, n) != 1)
+		return -1;
+	return 0;
+}
+
+int
+pgp_pk_verify(struct pgp_pk *pk, unsigned hash, const uint8_t *digest, size_t n,
+    const uint8_t *sigval, size_t siglen)
+{
+	struct pgp_cur c = pgp_cur(sigval, siglen);
+	const EVP_MD *md = pgp_hash_md(hash);
+	struct bytes a, b;
+	int r = -1;
+
+	if ((pgp_algo_can(pk->p.algo) & KEY_SIGN) == 0 || md == NULL) {
+		errno = ENOTSUP;
+		return -1;
+	}
+	a = pgp_cur_mpi(&c);
+	if (pk->p.algo == PGP_PK_EDDSA) {
+		b = pgp_cur_mpi(&c);
+		if (!c.bad && c.n == 0 && n == pgp_hash_len(hash))
+			r = verify_eddsa(pk, digest, n, a, b);
+	} else if (!c.bad && c.n == 0 && n == pgp_hash_len(hash)) {
+		r = verify_rsa(pk, md, digest, n, a);
+	}
+	if (r < 0) {
+		ERR_clear_error();
+		errno = EBADMSG;
+	}
+	return r;
+}
+
+int
+pgp_fingerprint4(
+    uint8_t fpr[PGP_FPR4], uint64_t created, unsigned algo, const uint8_t *params, size_t n)
+{
+	uint8_t head[9];
+	EVP_MD_CTX *ctx;
+	int r = -1;
+
+	if (n + 6 > UINT16_MAX || created > UINT32_MAX) {
+		errno = EINVAL;
+		return -1;
+	}
+	head[0] = 0x99;
+	put_be16(head + 1, (uint16_t)(n + 6));
+	head[3] = 4;
+	put_be32(head + 4, (uint32_t)created);
+	head[8] = (uint8_t)algo;
+	ctx = EVP_MD_CTX_new();
+	if (ctx != NULL && EVP_DigestInit_ex(ctx, pgp_hash_md(PGP_HASH_SHA1), NULL) > 0 &&
+	    EVP_DigestUpdate(ctx, head, sizeof head) > 0 && EVP_DigestUpdate(ctx, params, n) > 0 &&
+	    EVP_DigestFinal_ex(ctx, fpr, NULL) > 0)
+		r = 0;
+	else
+		errno = EIO;
+	EVP_MD_CTX_free(ctx);
+	return r;
+}
+
+const uint8_t *
+pgp_keyid(const uint8_t *fpr, size_t n)
+{
+	return n == PGP_FPR4 ? fpr + n - 8 : fpr;
+}

@@ -1,0 +1,129 @@
+#!/usr/bin/env python3
+"""POP3 servers behind the gateway that fail, lie and go away while mail is fetched through it."""
+
+from pt import Site, case, run
+from pt import clients, mails
+
+
+def world():
+    return Site(smtp_port=lambda w: w.sink(users=w.users).port, pop3_port=peer, keys=("alice",),
+                more="limits {\n  peer_timeout = 5\n}\n")
+
+
+def peer(w):
+    w.peer = w.fakepop()
+    return w.peer.port
+
+
+def fresh(w, *octets):
+    """A peer without rules whose alice has these messages."""
+    w.peer.clear()
+    with w.peer.lock:
+        w.peer.boxes.clear()
+    for data in octets:
+        w.peer.put("alice", data)
+
+
+def logged_in(w):
+    c = clients.Raw(w.retrieval, timeout=15)
+    c.pop()
+    assert c.pop("USER alice")[0].startswith("+OK")
+    assert c.pop(f"PASS {w.users['alice']}")[0].startswith("+OK")
+    return c
+
+
+LETTER = mails.plain("pat@partner.test", "alice@example.test", "s", "hello\n.dot\n")
+
+
+@case
+def passes_octets_that_are_no_proper_mail(w):
+    odd = [b"", b"\r\n", b"no header\r\n", b"A: b\r\n\r\nbare\nlf and bare\rcr\r\n", b"N: \0\r\n\r\n\0\xff\xfe\r\n",
+           b"A: b\r\n\r\n" + b"x" * 100000 + b"\r\n", b"A" * 70000 + b": b\r\n\r\nbody\r\n"]
+    fresh(w, *odd)
+    with logged_in(w) as c:
+        for n, data in enumerate(odd, 1):
+            c.send(f"RETR {n}\r\n")
+            assert c.line().startswith(b"+OK"), n
+            got = b""
+            while not got.endswith(b"\r\n.\r\n") and got != b".\r\n":
+                got += c.some()
+            assert got[:-3] in (data, data + b"\r\n"), (n, got[:200])
+
+
+@case
+def says_so_when_the_peer_is_not_well(w):
+    for rule in ({"close": True}, {"reply": "-ERR go away", "close": True},
+                 {"reply": b"\0\1 rubbish\r\n", "close": True}, {"reply": b"+OK " + b"x" * 200000}):
+        fresh(w, LETTER)
+        w.peer.on("CONNECT", **rule)
+        try:
+            with logged_in(w):
+                raise AssertionError(f"logged in: {rule}")
+        except (AssertionError, EOFError, OSError) as e:
+            assert "logged in" not in str(e), e
+
+
+@case
+def a_lost_connection_inside_a_message_is_an_error(w):
+    fresh(w, LETTER)
+    w.peer.on("RETR", reply=b"+OK\r\nA: b\r\n\r\nhalf of it\r\n", close=True)
+    with logged_in(w) as c:
+        c.send("RETR 1\r\n")
+        everything = c.rest()
+        assert not everything.endswith(b"\r\n.\r\n"), everything
+
+
+@case
+def gives_up_on_a_silent_peer(w):
+    fresh(w, LETTER)
+    w.peer.on("RETR", stall=True)
+    with logged_in(w) as c:
+        c.send("RETR 1\r\n")
+        answer = c.rest()
+        assert b"-ERR" in answer or answer == b"", answer
+
+
+@case
+def refusals_pass(w):
+    fresh(w, LETTER)
+    w.peer.on("PASS", reply="-ERR [IN-USE] somebody else is at it")
+    with clients.Raw(w.retrieval) as c:
+        c.pop()
+        c.pop("USER alice")
+        assert c.pop("PASS x")[0].startswith("-ERR [IN-USE]")
+
+
+@case
+def lists_that_do_not_end_are_bounded(w):
+    fresh(w, LETTER)
+    w.peer.on("UIDL", reply=b"+OK\r\n" + b"".join(b"%d u%d\r\n" % (n, n) for n in range(1, 300000)) + b".\r\n")
+    w.peer.on("LIST", reply=b"+OK\r\n" + b"1 " + b"9" * 100000 + b"\r\n.\r\n")
+    for verb in ("UIDL", "LIST"):
+        with logged_in(w) as c:
+            c.send(verb + "\r\n")
+            c.send("QUIT\r\n")
+            c.rest()
+    assert w.gw.alive() and w.gw.memory() < 400 << 20
+    with logged_in(w) as c:
+        assert b"hello" in c.pop("RETR 1", multi=True)[1]
+
+
+@case
+def commands_of_the_client_are_bounded(w):
+    fresh(w, LETTER)
+    with clients.Raw(w.retrieval) as c:
+        c.pop()
+        c.send(b"USER " + b"x" * 100000 + b"\r\n")
+        assert c.line().startswith(b"-ERR")
+    with clients.Raw(w.retrieval) as c:
+        c.pop()
+        try:
+            for _ in range(200):
+                c.pop("GARBAGE")
+            raise AssertionError("200 errors taken")
+        except (EOFError, OSError):
+            pass
+
+
+if __name__ == "__main__":
+    run(world)
