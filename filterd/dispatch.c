@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "filterd/zygote.h"
+#include "mail/header.h"
 
 #define WAIT_MS 10000 /* a proxy waits that long for a worker, then it is told to try later */
 #define WAITING_MAX 2000 /* requests in line; more are turned away at once */
@@ -327,6 +328,8 @@ filterd_open(const struct proc_env *env, struct err *e)
 {
 	char path[PATH_MAX];
 
+	/* Workers convert header text; the converters are files that a jail lacks. */
+	mail_charset_init();
 	(void)snprintf(path, sizeof path, "%s/filterd", env->conf->node.spool_dir);
 	if ((d.spooldir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) == -1)
 		return err_sys(e, "%s", path);

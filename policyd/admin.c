@@ -46,8 +46,8 @@ reply_result(struct chan *c, const struct ipc_msg *m, int rc, const struct err *
 	reply(c, m, s, e->text);
 }
 
-static void
-on_domain_put(struct chan *c, struct ipc_msg *m)
+void
+admin_domain_put(struct chan *c, struct ipc_msg *m)
 {
 	const struct domain_put *q = m->body;
 	struct err e;
@@ -55,8 +55,8 @@ on_domain_put(struct chan *c, struct ipc_msg *m)
 	reply_result(c, m, db_domain_put(q->domain.v, &e), &e);
 }
 
-static void
-on_domain_del(struct chan *c, struct ipc_msg *m)
+void
+admin_domain_del(struct chan *c, struct ipc_msg *m)
 {
 	const struct domain_del *q = m->body;
 	struct err e;
@@ -64,8 +64,8 @@ on_domain_del(struct chan *c, struct ipc_msg *m)
 	reply_result(c, m, db_domain_del(q->name, &e), &e);
 }
 
-static void
-on_consumer_put(struct chan *c, struct ipc_msg *m)
+void
+admin_consumer_put(struct chan *c, struct ipc_msg *m)
 {
 	const struct consumer_put *q = m->body;
 	struct err e;
@@ -73,8 +73,8 @@ on_consumer_put(struct chan *c, struct ipc_msg *m)
 	reply_result(c, m, db_consumer_put(q->consumer.v, q->create, &e), &e);
 }
 
-static void
-on_consumer_del(struct chan *c, struct ipc_msg *m)
+void
+admin_consumer_del(struct chan *c, struct ipc_msg *m)
 {
 	const struct consumer_del *q = m->body;
 	struct err e;
@@ -99,8 +99,8 @@ owner_by_uid(const struct cert *x, struct held *h, struct err *e)
 	    "no consumer owns an address of this key's user ids: name one with --consumer");
 }
 
-static void
-on_cert_put(struct chan *c, struct ipc_msg *m)
+void
+admin_cert_put(struct chan *c, struct ipc_msg *m)
 {
 	const struct cert_put *q = m->body;
 	struct stored_cert x = *q->cert.v;
@@ -119,8 +119,8 @@ on_cert_put(struct chan *c, struct ipc_msg *m)
 	held_free(&owner);
 }
 
-static void
-on_cert_del(struct chan *c, struct ipc_msg *m)
+void
+admin_cert_del(struct chan *c, struct ipc_msg *m)
 {
 	const struct cert_del *q = m->body;
 	struct err e;
@@ -180,8 +180,8 @@ send_page(struct chan *c, const struct ipc_msg *m, uint16_t type, size_t item, s
 		held_free(&h[i]);
 }
 
-static void
-on_domain_list(struct chan *c, struct ipc_msg *m)
+void
+admin_domain_list(struct chan *c, struct ipc_msg *m)
 {
 	const struct domain_list *q = m->body;
 	struct held h[ADMIN_PAGE_MAX];
@@ -191,8 +191,8 @@ on_domain_list(struct chan *c, struct ipc_msg *m)
 	send_page(c, m, M_domain_page, sizeof(struct domain), h, n, &e);
 }
 
-static void
-on_consumer_list(struct chan *c, struct ipc_msg *m)
+void
+admin_consumer_list(struct chan *c, struct ipc_msg *m)
 {
 	const struct consumer_list *q = m->body;
 	struct held h[ADMIN_PAGE_MAX];
@@ -202,8 +202,8 @@ on_consumer_list(struct chan *c, struct ipc_msg *m)
 	send_page(c, m, M_consumer_page, sizeof(struct consumer), h, n, &e);
 }
 
-static void
-on_consumer_get(struct chan *c, struct ipc_msg *m)
+void
+admin_consumer_get(struct chan *c, struct ipc_msg *m)
 {
 	const struct consumer_get *q = m->body;
 	struct held h;
@@ -214,8 +214,8 @@ on_consumer_get(struct chan *c, struct ipc_msg *m)
 	send_page(c, m, M_consumer_page, sizeof(struct consumer), &h, n, &e);
 }
 
-static void
-on_cert_list(struct chan *c, struct ipc_msg *m)
+void
+admin_cert_list(struct chan *c, struct ipc_msg *m)
 {
 	const struct cert_list *q = m->body;
 	struct held h[ADMIN_PAGE_MAX];
@@ -225,8 +225,8 @@ on_cert_list(struct chan *c, struct ipc_msg *m)
 	send_page(c, m, M_cert_page, sizeof(struct stored_cert), h, n, &e);
 }
 
-static void
-on_cert_get(struct chan *c, struct ipc_msg *m)
+void
+admin_cert_get(struct chan *c, struct ipc_msg *m)
 {
 	const struct cert_get *q = m->body;
 	struct held h[ADMIN_PAGE_MAX];
@@ -235,18 +235,3 @@ on_cert_get(struct chan *c, struct ipc_msg *m)
 
 	send_page(c, m, M_cert_page, sizeof(struct stored_cert), h, n, &e);
 }
-
-const struct chan_handler admin_messages[] = {
-    {M_domain_put, on_domain_put},
-    {M_domain_del, on_domain_del},
-    {M_domain_list, on_domain_list},
-    {M_consumer_put, on_consumer_put},
-    {M_consumer_del, on_consumer_del},
-    {M_consumer_get, on_consumer_get},
-    {M_consumer_list, on_consumer_list},
-    {M_cert_put, on_cert_put},
-    {M_cert_del, on_cert_del},
-    {M_cert_get, on_cert_get},
-    {M_cert_list, on_cert_list},
-    {0, NULL},
-};

@@ -103,31 +103,30 @@ on_worker_bind(struct chan *c, struct ipc_msg *m)
 		free(b);
 }
 
-static const struct chan_handler proxy_messages[] = {
+/* Of proxies, filterd and tools; workers have their own (plan.c). */
+static const struct chan_handler handlers[] = {
     {M_session_open_req, on_session_open},
     {M_session_close, on_session_close},
     {M_worker_bind, on_worker_bind},
+    {M_domain_put, admin_domain_put},
+    {M_domain_del, admin_domain_del},
+    {M_domain_list, admin_domain_list},
+    {M_consumer_put, admin_consumer_put},
+    {M_consumer_del, admin_consumer_del},
+    {M_consumer_get, admin_consumer_get},
+    {M_consumer_list, admin_consumer_list},
+    {M_cert_put, admin_cert_put},
+    {M_cert_del, admin_cert_del},
+    {M_cert_get, admin_cert_get},
+    {M_cert_list, admin_cert_list},
+    {0, NULL},
 };
-
-/* One table of all: proxies, filterd, tools. */
-static struct chan_handler handlers[32];
-
-static void
-join_handlers(void)
-{
-	size_t n = sizeof proxy_messages / sizeof proxy_messages[0], i;
-
-	memcpy(handlers, proxy_messages, sizeof proxy_messages);
-	for (i = 0; admin_messages[i].type != 0; i++)
-		handlers[n + i] = admin_messages[i];
-}
 
 static int
 policyd_start(const struct proc_env *env, struct err *e)
 {
 	char name[1024];
 
-	join_handlers();
 	(void)snprintf(name, sizeof name, "%s/policy", env->conf->node.state_dir);
 	return db_open(".", name, e);
 }

@@ -20,6 +20,16 @@ extern const struct chan_handler worker_messages[];
 void grants_cancel(struct bound *b);
 
 /* Messages of gwctl and keyctl about the database; each answers on c. */
-extern const struct chan_handler admin_messages[];
+void admin_domain_put(struct chan *c, struct ipc_msg *m);
+void admin_domain_del(struct chan *c, struct ipc_msg *m);
+void admin_domain_list(struct chan *c, struct ipc_msg *m);
+void admin_consumer_put(struct chan *c, struct ipc_msg *m);
+void admin_consumer_del(struct chan *c, struct ipc_msg *m);
+void admin_consumer_get(struct chan *c, struct ipc_msg *m);
+void admin_consumer_list(struct chan *c, struct ipc_msg *m);
+void admin_cert_put(struct chan *c, struct ipc_msg *m);
+void admin_cert_del(struct chan *c, struct ipc_msg *m);
+void admin_cert_get(struct chan *c, struct ipc_msg *m);
+void admin_cert_list(struct chan *c, struct ipc_msg *m);
 
 #endif

@@ -55,7 +55,7 @@
 /* Finish what is under way, accept nothing new, then exit. */
 #define REC_DRAIN(F, L) F(U32, seconds, 0, 3600)
 
-/* Open log files again (SIGUSR1). */
+/* Open log files again (SIGUSR1); with the new file when the log is one: the jail hides it. */
 #define REC_REOPEN(F, L) F(U8, unused, 0, 0)
 
 /* The sealing key: cryptod leaves it with master in a sealed memfd; a respawned one gets it. */
@@ -141,7 +141,7 @@ enum { PROC_STARTING, PROC_RUNNING, PROC_BACKOFF, PROC_DRAINING };
 	MSG(0x0105, reload, PM(P_MASTER), PM_DAEMONS, FD_ONE)                                      \
 	MSG(0x0106, reload_done, PM_DAEMONS, PM(P_MASTER), FD_NONE)                                \
 	MSG(0x0107, drain, PM(P_MASTER), PM_DAEMONS, FD_NONE)                                      \
-	MSG(0x0108, reopen, PM(P_MASTER), PM(P_LOGD), FD_NONE)                                     \
+	MSG(0x0108, reopen, PM(P_MASTER), PM(P_LOGD), FD_MAYBE)                                    \
 	MSG(0x0109, seal_key, PM(P_MASTER) | PM(P_CRYPTOD), PM(P_MASTER) | PM(P_CRYPTOD), FD_ONE)  \
 	MSG(0x010a, seal_drop, PM(P_CRYPTOD), PM(P_MASTER), FD_NONE)                               \
 	MSG(0x010b, failed, PM_DAEMONS, PM(P_MASTER), FD_NONE)                                     \

@@ -7,6 +7,9 @@
 #include "openpgp/sig.h"
 #include "openpgp/tpk.h"
 
+/* Octets of a subkey packet that is looked at: every signature has it hashed again. */
+#define SUBKEY_BODY_MAX 8192
+
 /* What the self-signatures of one component come to. */
 struct verdict {
 	int bound; /* best is set */
@@ -227,6 +230,8 @@ eval_subkey(struct eval *v, struct tpk_comp *c)
 	struct verdict d;
 	unsigned flags;
 
+	if (c->body.n > SUBKEY_BODY_MAX)
+		return 0;
 	d = judge(v, c, v->keys[0].created);
 	/* a revocation alone is worth keeping for a merge */
 	c->keep = d.bound || d.revoked != 0;
@@ -308,11 +313,14 @@ uid_text(char *out, struct bytes b)
 static int
 eval_uid(struct eval *v, struct tpk_comp *c, int *newest)
 {
-	struct verdict d = judge(v, c, v->keys[0].created);
 	struct cert_uid *u = &v->uids[v->c.uids.n];
+	struct verdict d;
 	char *text;
 	int rank;
 
+	if (c->body.n > CERT_UID_MAX)
+		return 0; /* every signature would have it hashed again */
+	d = judge(v, c, v->keys[0].created);
 	c->keep = d.bound;
 	if (!d.bound)
 		return 0;
@@ -331,7 +339,7 @@ eval_uid(struct eval *v, struct tpk_comp *c, int *newest)
 			v->uids[i].primary = 0;
 		u->primary = 1;
 	}
-	if (v->c.uids.n == CERT_UIDS_MAX || c->body.n > CERT_UID_MAX)
+	if (v->c.uids.n == CERT_UIDS_MAX)
 		return 0;
 	if ((text = malloc(CERT_UID_MAX + 1 + ADDR_ROOM)) == NULL)
 		return -1;

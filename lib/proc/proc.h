@@ -13,9 +13,13 @@
  * A daemon is a table.  master starts it with its end of a channel as descriptor 3; proc_main
  * then goes through the same steps in every daemon:
  *
- *	boot message (role, uid, jail, configuration) -> open (as root: descriptors, no parsing)
- *	-> uid, chroot, rlimits, no dump -> sandbox -> start (jailed: load) -> channels and
- *	listeners arrive -> serve -> loop
+ *	boot message (role, uid, jail, configuration) -> open (as root: descriptors, no parsing;
+ *	the current folder is the jail) -> uid, chroot, rlimits, no dump -> sandbox -> seal_key,
+ *	if there is one -> start (jailed: load) -> narrower sandbox -> plumbed and listener for
+ *	each channel and socket that master gave -> serve -> loop
+ *
+ * Log lines go to logd as soon as it is plumbed, to stderr before.  A proxy reaches serve only
+ * when the daemons behind it are ready.
  */
 struct proc_env {
 	struct event_base *base;
@@ -23,6 +27,7 @@ struct proc_env {
 	enum proc_id self;
 	unsigned instance;
 	int privileged; /* master is root: uid, chroot */
+	uint32_t uid, gid; /* what this process runs as after open */
 };
 
 struct proc {
@@ -40,15 +45,19 @@ struct proc {
 	void (*unlisten)(const char *connector, const char *address);
 	/* env->conf is new; -1 keeps the old one and reports e to the administrator. */
 	int (*reload)(const struct proc_env *env, struct err *e);
-	/* A channel came (c) or, after the peer's death, went (c NULL). */
+	/* A channel to a neighbour came (c; an older one is gone without a further call) or went
+	 * (c NULL: it died or broke; its successor comes by itself).  A tool's channel comes and
+	 * goes the same way; its instance is a number that no other tool at work has. */
 	void (*plumbed)(enum proc_id peer, unsigned instance, struct chan *c);
-	/* Finish what is under way, then call proc_drained; killed after the seconds given. */
+	/* Finish what is under way, then call proc_drained; killed after the seconds given.
+	 * NULL: nothing to finish, the daemon leaves at once. */
 	void (*drain)(unsigned seconds);
 	/* Facts for gwctl status, with proc_fact. */
 	void (*status)(void);
 	/* A descriptor from master that belongs to this daemon alone (cryptod's sealing key). */
 	void (*seal_key)(int fd);
-	void (*reopen)(void);
+	/* logd: the log file was rotated; the new one (taken over), or -1 with syslog. */
+	void (*reopen)(int fd);
 };
 
 /* The whole life of a daemon; the exit code for main (sysexits.h). */

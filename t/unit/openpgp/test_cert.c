@@ -513,11 +513,11 @@ START_TEST(floods_are_bounded)
 }
 END_TEST
 
-START_TEST(many_user_ids_are_cut)
+START_TEST(user_ids_too_many_or_too_long_are_left_out)
 {
 	struct bench b;
 	struct pgp_cert *c;
-	char uid[64];
+	char uid[CERT_UID_MAX + 2];
 
 	bench_start(&b);
 	put_key(&b, PRIMARY);
@@ -526,8 +526,13 @@ START_TEST(many_user_ids_are_cut)
 		put_uid(&b, uid);
 		put_sig(&b, UID_SIG(.uid = uid));
 	}
+	memset(uid, 'x', sizeof uid - 1);
+	uid[sizeof uid - 1] = '\0';
+	put_uid(&b, uid);
+	put_sig(&b, UID_SIG(.uid = uid));
 	c = read_at(&b, NOW);
 	ck_assert_uint_eq(c->rec->uids.n, CERT_UIDS_MAX);
+	ck_assert_ptr_null(memmem(c->raw.p, c->raw.n, uid, sizeof uid - 1));
 	pgp_cert_free(c);
 	bench_end(&b);
 }
@@ -663,7 +668,7 @@ cert_suite(void)
 	    a_user_id_revocation_is_undone_by_a_newer_self_signature,
 	    revoking_goes_through_the_library_too, user_ids_give_their_address,
 	    strange_user_ids_are_left_out_or_made_utf8, unknown_parts_are_passed_over,
-	    floods_are_bounded, many_user_ids_are_cut,
+	    floods_are_bounded, user_ids_too_many_or_too_long_are_left_out,
 	    damage_anywhere_takes_rights_away_and_never_gives_any, merging_takes_nothing_away,
 	    exported_secret_keys_come_back, NULL};
 

@@ -1,0 +1,401 @@
+#include "cryptod/keys.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <sys/stat.h>
+#include <sys/tree.h>
+#include <unistd.h>
+
+#include "store/store.h"
+
+REC_DEFINE(key_record, REC_KEY_RECORD)
+
+#define RECORD_MAX (KEY_SECRET_MAX + CERT_PARAMS_MAX + KEY_LABEL_MAX + 512)
+#define STORE_MAP (UINT64_C(4) << 30) /* octets of map: some hundred thousand RSA keys */
+#define STORE_FILE "data.mdb"
+
+enum { TABLE_KEYS };
+static const char *const tables[] = {"keys", NULL};
+
+struct cached {
+	RB_ENTRY(cached) by_fpr;
+	TAILQ_ENTRY(cached) by_use; /* longest unused first */
+	uint8_t fpr[KEY_FPR];
+	struct loaded_key key;
+};
+RB_HEAD(cached_tree, cached);
+
+struct keys {
+	struct store *store;
+	struct cached_tree tree;
+	TAILQ_HEAD(, cached) lru;
+	unsigned ncached;
+};
+
+static int
+cached_cmp(const struct cached *a, const struct cached *b)
+{
+	return memcmp(a->fpr, b->fpr, KEY_FPR);
+}
+
+RB_GENERATE_INTERNAL(cached_tree, cached, by_fpr, cached_cmp, static __attribute__((unused)))
+
+int
+keys_there(const char *dir)
+{
+	char path[1024];
+	struct stat st;
+
+	if ((size_t)snprintf(path, sizeof path, "%s/%s", dir, STORE_FILE) >= sizeof path)
+		return 0;
+	return stat(path, &st) == 0;
+}
+
+static int
+missing(const char *name, struct err *e)
+{
+	return err_set(e, EUCLEAN, "%s/%s: missing; bring it back from a backup", name, STORE_FILE);
+}
+
+struct keys *
+keys_open(
+    const char *dir, const char *name, const uint8_t seal[SEAL_KEY_LEN], int create, struct err *e)
+{
+	uint8_t secret[STORE_SECRET_LEN];
+	struct store_options o = {
+	    .name = name, .map_size = STORE_MAP, .tables = tables, .secret = secret};
+	struct keys *k;
+
+	if (!create && !keys_there(dir)) {
+		missing(name, e);
+		return NULL;
+	}
+	if ((k = calloc(1, sizeof *k)) == NULL) {
+		err_sys(e, "%s", name);
+		return NULL;
+	}
+	RB_INIT(&k->tree);
+	TAILQ_INIT(&k->lru);
+	/* A copy: the check runs in a child, where the vault's page is wiped. */
+	memcpy(secret, seal, sizeof secret);
+	k->store = store_open(dir, &o, e);
+	explicit_bzero(secret, sizeof secret);
+	if (k->store == NULL) {
+		free(k);
+		return NULL;
+	}
+	return k;
+}
+
+static void
+uncache(struct keys *k, struct cached *c)
+{
+	RB_REMOVE(cached_tree, &k->tree, c);
+	TAILQ_REMOVE(&k->lru, c, by_use);
+	k->ncached--;
+	pgp_skey_free(c->key.skey);
+	free(c);
+}
+
+void
+keys_close(struct keys *k)
+{
+	if (k == NULL)
+		return;
+	while (!TAILQ_EMPTY(&k->lru))
+		uncache(k, TAILQ_FIRST(&k->lru));
+	store_close(k->store);
+	free(k);
+}
+
+int
+keys_check(const char *dir, const char *name, struct err *e)
+{
+	struct store_options o = {.name = name, .map_size = STORE_MAP, .tables = tables};
+
+	if (!keys_there(dir))
+		return missing(name, e);
+	if (store_check(dir, &o, e) == 0)
+		return 0;
+	/* Its pages are in order; it can be opened, but not by us now. */
+	return errno == EACCES ? 0 : -1;
+}
+
+int
+keys_remove(const char *dir, struct err *e)
+{
+	static const char *const files[] = {STORE_FILE, "data.seq"};
+	char path[1024];
+
+	for (unsigned i = 0; i < sizeof files / sizeof files[0]; i++) {
+		(void)snprintf(path, sizeof path, "%s/%s", dir, files[i]);
+		if (unlink(path) == -1 && errno != ENOENT)
+			return err_sys(e, "%s", files[i]);
+	}
+	return 0;
+}
+
+void
+keys_entry_free(struct key_entry *en)
+{
+	free(en->rec);
+	if (en->mem != NULL)
+		explicit_bzero(en->mem, en->n);
+	free(en->mem);
+	memset(en, 0, sizeof *en);
+}
+
+/* Copy and decode a value of the store. */
+static int
+entry_decode(struct key_entry *out, struct bytes value, struct err *e)
+{
+	memset(out, 0, sizeof *out);
+	if ((out->mem = malloc(value.n == 0 ? 1 : value.n)) == NULL)
+		return err_sys(e, "key record");
+	memcpy(out->mem, value.p, value.n);
+	out->n = value.n;
+	if ((out->rec = rec_decode(&rec_key_record, out->mem, out->n)) == NULL) {
+		keys_entry_free(out);
+		/* The seal was good, so another version of this program wrote it. */
+		return err_set(
+		    e, EUCLEAN, "%s: a record that this version does not know", STORE_FILE);
+	}
+	out->info = out->rec->info.v;
+	return 0;
+}
+
+static int
+entry_get(struct store_txn *t, struct bytes fpr, struct key_entry *out, struct err *e)
+{
+	struct bytes value;
+	int rc;
+
+	memset(out, 0, sizeof *out);
+	if (fpr.n != KEY_FPR)
+		return 0;
+	if ((rc = store_get(t, TABLE_KEYS, fpr.p, fpr.n, &value, e)) != 1)
+		return rc;
+	return entry_decode(out, value, e) == -1 ? -1 : 1;
+}
+
+int
+keys_read(struct keys *k, struct bytes fpr, struct key_entry *out, struct err *e)
+{
+	struct store_txn *t;
+	int rc;
+
+	memset(out, 0, sizeof *out);
+	if ((t = store_read(k->store, e)) == NULL)
+		return -1;
+	rc = entry_get(t, fpr, out, e);
+	store_abort(t);
+	return rc;
+}
+
+int
+keys_list(struct keys *k, struct bytes after, struct key_entry *out, unsigned max, int *more,
+    struct err *e)
+{
+	struct store_pos pos = {.klen = 0};
+	struct store_txn *t;
+	struct bytes value;
+	unsigned n = 0;
+	int rc;
+
+	*more = 0;
+	if (after.n > 0 && after.n <= sizeof pos.key) {
+		memcpy(pos.key, after.p, after.n);
+		pos.klen = after.n;
+	}
+	if ((t = store_read(k->store, e)) == NULL)
+		return -1;
+	while ((rc = store_next(t, TABLE_KEYS, &pos, &value, e)) == 1) {
+		if (n == max) {
+			*more = 1;
+			break;
+		}
+		if ((rc = entry_decode(&out[n], value, e)) == -1)
+			break;
+		n++;
+	}
+	store_abort(t);
+	if (rc != -1)
+		return (int)n;
+	while (n > 0)
+		keys_entry_free(&out[--n]);
+	return -1;
+}
+
+int64_t
+keys_count(struct keys *k, struct err *e)
+{
+	struct store_txn *t;
+	int64_t n;
+
+	if ((t = store_read(k->store, e)) == NULL)
+		return -1;
+	n = store_count(t, TABLE_KEYS, e);
+	store_abort(t);
+	return n;
+}
+
+/* Encode and put a record; commits. */
+static int
+entry_put(struct store_txn *t, const struct key_record *r, struct err *e)
+{
+	struct bytes fpr = r->info.v[0].fpr;
+	struct buf b;
+	int rc;
+
+	buf_init(&b, RECORD_MAX);
+	if (rec_encode(&rec_key_record, r, &b) == -1)
+		rc = err_sys(e, "key record");
+	else
+		rc = store_put(t, TABLE_KEYS, fpr.p, fpr.n, buf_ptr(&b), buf_len(&b), e);
+	buf_wipe_free(&b);
+	if (rc == -1) {
+		store_abort(t);
+		return -1;
+	}
+	return store_commit(t, e);
+}
+
+int
+keys_add(struct keys *k, const struct pgp_skey *skey, enum key_use use, const char *label,
+    uint64_t now, struct key_entry *stored, struct err *e)
+{
+	struct cert_key pub;
+	struct key_info info = {
+	    .use = (uint8_t)use, .stored = now, .label = label != NULL ? label : ""};
+	struct key_record rec = {.version = 1, .secret = pgp_skey_secret(skey)};
+	struct store_txn *t;
+	int rc;
+
+	memset(stored, 0, sizeof *stored);
+	pgp_skey_public(skey, &pub);
+	info.fpr = pub.fpr;
+	info.algo = pub.algo;
+	info.created = pub.created;
+	info.params = pub.params;
+	rec.info.v = &info;
+	rec.info.n = 1;
+	if ((t = store_write(k->store, e)) == NULL)
+		return -1;
+	if ((rc = entry_get(t, info.fpr, stored, e)) != 0) {
+		store_abort(t);
+		return rc == -1 ? -1 : 0;
+	}
+	if (entry_put(t, &rec, e) == -1)
+		return -1;
+	return keys_read(k, info.fpr, stored, e) == 1 ? 1 : -1;
+}
+
+static struct cached *
+cached_find(struct keys *k, struct bytes fpr)
+{
+	struct cached find;
+
+	if (fpr.n != KEY_FPR)
+		return NULL;
+	memcpy(find.fpr, fpr.p, KEY_FPR);
+	return RB_FIND(cached_tree, &k->tree, &find);
+}
+
+int
+keys_set_disabled(struct keys *k, struct bytes fpr, int disabled, struct err *e)
+{
+	struct store_txn *t;
+	struct key_entry en;
+	struct cached *c;
+	int rc;
+
+	if ((t = store_write(k->store, e)) == NULL)
+		return -1;
+	if ((rc = entry_get(t, fpr, &en, e)) != 1) {
+		store_abort(t);
+		return rc == 0 ? err_set(e, ENOKEY, "no such key") : -1;
+	}
+	en.rec->info.v[0].disabled = disabled != 0;
+	rc = entry_put(t, en.rec, e);
+	keys_entry_free(&en);
+	if (rc == 0 && (c = cached_find(k, fpr)) != NULL)
+		c->key.disabled = disabled != 0;
+	return rc;
+}
+
+int
+keys_peek(struct keys *k, struct bytes fpr, enum key_use *use, int *disabled, struct err *e)
+{
+	struct cached *c = cached_find(k, fpr);
+	struct key_entry en;
+	int rc;
+
+	if (c != NULL) {
+		*use = (enum key_use)c->key.use;
+		*disabled = c->key.disabled;
+		return 1;
+	}
+	if ((rc = keys_read(k, fpr, &en, e)) == 1) {
+		*use = (enum key_use)en.info->use;
+		*disabled = en.info->disabled;
+		keys_entry_free(&en);
+	}
+	return rc;
+}
+
+/* Load a stored key and keep it, in place of the longest unused one when there are too many. */
+static struct cached *
+cache_load(struct keys *k, struct bytes fpr, struct err *e)
+{
+	struct cached *c = NULL;
+	struct key_entry en;
+	int rc;
+
+	if ((rc = keys_read(k, fpr, &en, e)) != 1) {
+		if (rc == 0)
+			err_set(e, ENOKEY, "no such key");
+		return NULL;
+	}
+	if ((c = calloc(1, sizeof *c)) == NULL ||
+	    (c->key.skey = pgp_skey_load(
+		 en.info->algo, en.info->created, en.info->params, en.rec->secret, e)) == NULL) {
+		if (c == NULL)
+			err_sys(e, "loading a key");
+		free(c);
+		c = NULL;
+		goto out;
+	}
+	memcpy(c->fpr, fpr.p, KEY_FPR);
+	c->key.use = en.info->use;
+	c->key.disabled = en.info->disabled;
+	c->key.algo = en.info->algo;
+	RB_INSERT(cached_tree, &k->tree, c);
+	TAILQ_INSERT_TAIL(&k->lru, c, by_use);
+	if (++k->ncached > KEYS_CACHE_MAX)
+		uncache(k, TAILQ_FIRST(&k->lru));
+out:
+	keys_entry_free(&en);
+	return c;
+}
+
+const struct loaded_key *
+keys_get(struct keys *k, struct bytes fpr, struct err *e)
+{
+	struct cached *c;
+
+	if ((c = cached_find(k, fpr)) != NULL) {
+		TAILQ_REMOVE(&k->lru, c, by_use);
+		TAILQ_INSERT_TAIL(&k->lru, c, by_use);
+		return &c->key;
+	}
+	if ((c = cache_load(k, fpr, e)) == NULL && e->code == ENOMEM && k->ncached > 0) {
+		/* The secure heap is full: begin anew. */
+		while (!TAILQ_EMPTY(&k->lru))
+			uncache(k, TAILQ_FIRST(&k->lru));
+		c = cache_load(k, fpr, e);
+	}
+	return c != NULL ? &c->key : NULL;
+}

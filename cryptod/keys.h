@@ -1,0 +1,96 @@
+#ifndef CRYPTOD_KEYS_H
+#define CRYPTOD_KEYS_H
+
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/rec.h"
+#include "ipc/messages.h"
+#include "openpgp/skey.h"
+
+/*
+ * The private keys: sealed records in the store, loaded ones in memory.
+ */
+#define KEYS_CACHE_MAX 1024 /* keys kept ready; the longest unused one goes first */
+
+/* As stored; its octets are sealed by lib/store, bound to the record's key (the fingerprint). */
+#define REC_KEY_RECORD(F, L)                                                                       \
+	F(U8, version, 1, 1)                                                                       \
+	L(key_info, info, 1, 1)                                                                    \
+	F(BYTES, secret, 1, KEY_SECRET_MAX)
+REC_DECLARE(key_record, REC_KEY_RECORD)
+
+struct keys;
+
+/* A key in use; the pointer is valid until the next call of a keys_ function. */
+struct loaded_key {
+	uint8_t use; /* enum key_use */
+	uint8_t disabled;
+	uint8_t algo; /* RFC 4880, 9.1 */
+	struct pgp_skey *skey;
+};
+
+/*
+ * Open the store in the folder dir with its sealing key; created when create is set, else its
+ * absence is damage.  name: the folder in messages.  NULL with e filled as by store_open.
+ */
+struct keys *keys_open(
+    const char *dir, const char *name, const uint8_t seal[SEAL_KEY_LEN], int create, struct err *e);
+void keys_close(struct keys *k); /* wipes what is loaded */
+
+/*
+ * What can be told of the store without its key: whether it is there and its pages are in order.
+ * 0, or -1 with e: EUCLEAN.
+ */
+int keys_check(const char *dir, const char *name, struct err *e);
+
+/* Is there a store at all? */
+int keys_there(const char *dir);
+
+/* Throw away a store that was never finished. */
+int keys_remove(const char *dir, struct err *e);
+
+/* The key, loaded when it was not.  NULL with e filled: ENOKEY, EUCLEAN... */
+const struct loaded_key *keys_get(struct keys *k, struct bytes fpr, struct err *e);
+
+/* One stored key, decoded; wipe and free with keys_entry_free. */
+struct key_entry {
+	struct key_record *rec; /* points into mem; NULL: nothing here */
+	const struct key_info *info; /* rec's only one */
+	uint8_t *mem;
+	size_t n;
+};
+void keys_entry_free(struct key_entry *en);
+
+/* 1 found, 0 not there, -1 with e (EUCLEAN). */
+int keys_read(struct keys *k, struct bytes fpr, struct key_entry *out, struct err *e);
+
+/*
+ * Keys with a fingerprint above after (empty: from the first).
+ *
+ * out	room for max entries
+ * more	receives whether there are further ones
+ *
+ * Returns how many, or -1 with e.
+ */
+int keys_list(struct keys *k, struct bytes after, struct key_entry *out, unsigned max, int *more,
+    struct err *e);
+
+/* Use and state without loading it. 1, 0 not there, -1 with e. */
+int keys_peek(struct keys *k, struct bytes fpr, enum key_use *use, int *disabled, struct err *e);
+
+int64_t keys_count(struct keys *k, struct err *e);
+
+/*
+ * Store a key unless one with its fingerprint is there; what is there stays, private half, use
+ * and all.  stored receives the record as it is now.
+ *
+ * Returns 1 stored, 0 it was there, -1 with e (ENOSPC...); nothing changed then.
+ */
+int keys_add(struct keys *k, const struct pgp_skey *skey, enum key_use use, const char *label,
+    uint64_t now, struct key_entry *stored, struct err *e);
+
+/* 0, or -1 with e: ENOKEY. */
+int keys_set_disabled(struct keys *k, struct bytes fpr, int disabled, struct err *e);
+
+#endif

@@ -1,0 +1,238 @@
+/* The key store's state: loaded, made, unlocked, locked. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "cryptod/cryptod.h"
+#include "cryptod/makekey.h"
+#include "cryptod/vault.h"
+
+struct cryptod cryptod = {.dirfd = -1};
+
+#define TICK_SECONDS 1
+#define REPORT_TICKS 10
+
+static void
+note(void)
+{
+	if (!cryptod.initialised)
+		proc_note("key store is not initialised: run keyctl init");
+	else if (cryptod.keys == NULL)
+		proc_note("key store is locked: run keyctl unlock");
+	else
+		proc_note("");
+}
+
+static void
+tell(const char *consumer, const unsigned counts[RATE_KINDS], unsigned limited)
+{
+	log_info("keys of consumer=%s signed=%u unwrapped=%u refused=%u", log_str(consumer),
+	    counts[RATE_SIGNED], counts[RATE_UNWRAPPED], counts[RATE_REFUSED]);
+	if (limited > 0)
+		log_warn("keys of consumer=%s: %u operations over the limit of %d a second",
+		    log_str(consumer), limited, RATE_PER_SECOND);
+}
+
+static void
+on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	static unsigned ticks;
+
+	(void)fd;
+	(void)what;
+	(void)arg;
+	(void)grants_expire(cryptod.grants, clock_ms());
+	if (++ticks % REPORT_TICKS == 0)
+		rate_report(cryptod.rate, clock_ms(), 0, tell);
+}
+
+static int
+load_ignition(struct err *e)
+{
+	int rc;
+
+	rc = ignition_load(&cryptod.ignition, cryptod.dirfd, cryptod.name, e);
+	if (rc == -1)
+		return -1;
+	cryptod.initialised = rc == 1 && cryptod.ignition.complete;
+	if (cryptod.initialised)
+		return keys_check(cryptod.dir, cryptod.name, e);
+	/* Keys without the record that opens them: nothing may be written over them. */
+	if (rc == 0 && keys_there(cryptod.dir))
+		return err_set(e, EUCLEAN,
+		    "%s/%s: missing, but there are keys; bring it back from a backup", cryptod.name,
+		    IGNITION_FILE);
+	return 0;
+}
+
+int
+cryptod_load(struct event_base *base, const char *dir, const char *name, struct err *e)
+{
+	const struct timeval tick = {.tv_sec = TICK_SECONDS};
+
+	memset(&cryptod, 0, sizeof cryptod);
+	cryptod.base = base;
+	cryptod.dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (cryptod.dirfd == -1) {
+		err_sys(e, "%s", name);
+		goto fail;
+	}
+	if ((cryptod.dir = strdup(dir)) == NULL || (cryptod.name = strdup(name)) == NULL ||
+	    (cryptod.grants = grants_new()) == NULL || (cryptod.rate = rate_new()) == NULL ||
+	    event_assign(&cryptod.tick, base, -1, EV_PERSIST, on_tick, NULL) == -1 ||
+	    event_add(&cryptod.tick, &tick) == -1) {
+		err_set(e, ENOMEM, "no memory to begin");
+		goto fail;
+	}
+	cryptod.ticking = 1;
+	if (load_ignition(e) == -1)
+		goto fail;
+	note();
+	return 0;
+fail:
+	cryptod_unload();
+	return -1;
+}
+
+void
+cryptod_unload(void)
+{
+	makekey_stop();
+	cryptod_workers_close();
+	keys_close(cryptod.keys);
+	cryptod.keys = NULL;
+	vault_wipe();
+	if (cryptod.rate != NULL)
+		rate_report(cryptod.rate, clock_ms(), 1, tell);
+	if (cryptod.ticking)
+		(void)event_del(&cryptod.tick);
+	cryptod.ticking = 0;
+	grants_free(cryptod.grants);
+	rate_free(cryptod.rate);
+	cryptod.grants = NULL;
+	cryptod.rate = NULL;
+	free(cryptod.dir);
+	free(cryptod.name);
+	cryptod.dir = cryptod.name = NULL;
+	if (cryptod.dirfd != -1)
+		close(cryptod.dirfd);
+	cryptod.dirfd = -1;
+}
+
+void
+cryptod_leave_key(void)
+{
+	struct seal_key m = {0};
+	int fd;
+
+	if (proc_master() == NULL || vault_get() == NULL)
+		return;
+	if ((fd = vault_export()) == -1 || chan_send(proc_master(), M_seal_key, 0, &m, fd) == -1)
+		log_warn("the sealing key cannot be left with master, a restart will lock: %s",
+		    strerror(errno));
+}
+
+static void
+unlocked(struct keys *k, const uint8_t *seal)
+{
+	cryptod.keys = k;
+	vault_put(seal);
+	cryptod_leave_key();
+	note();
+}
+
+int
+cryptod_init(const struct seal_params *p, const uint8_t seal[SEAL_KEY_LEN], struct err *e)
+{
+	struct ignition fresh;
+	struct keys *k;
+
+	if (cryptod.initialised)
+		return err_set(
+		    e, EEXIST, "the key store in %s is initialised already", cryptod.name);
+	if (ignition_make(&fresh, p, seal, e) == -1)
+		return -1;
+	/*
+	 * The record first says that it is not complete: a store that is found beside such a one
+	 * has never held a key, and is made anew.
+	 */
+	if (ignition_save(&fresh, cryptod.dirfd, cryptod.name, e) == -1 ||
+	    keys_remove(cryptod.dir, e) == -1 ||
+	    (k = keys_open(cryptod.dir, cryptod.name, seal, 1, e)) == NULL)
+		return -1;
+	fresh.complete = 1;
+	if (ignition_save(&fresh, cryptod.dirfd, cryptod.name, e) == -1) {
+		keys_close(k);
+		return -1;
+	}
+	cryptod.ignition = fresh;
+	cryptod.ignition.params.salt.p = cryptod.ignition.salt;
+	cryptod.initialised = 1;
+	log_info("key store initialised");
+	unlocked(k, seal);
+	return 0;
+}
+
+int
+cryptod_unlock(const uint8_t seal[SEAL_KEY_LEN], struct err *e)
+{
+	struct keys *k;
+
+	if (!cryptod.initialised)
+		return err_set(e, ENOENT, "the key store is not initialised: run keyctl init");
+	switch (ignition_check(&cryptod.ignition, seal)) {
+	case 1:
+		break;
+	case 0:
+		log_warn("key store: refused a wrong key");
+		return err_set(e, EKEYREJECTED, "wrong passphrase or key file");
+	default:
+		return err_sys(e, "checking the key");
+	}
+	if (cryptod.keys != NULL)
+		return 0;
+	if ((k = keys_open(cryptod.dir, cryptod.name, seal, 0, e)) == NULL)
+		return -1;
+	log_info("key store unlocked");
+	unlocked(k, seal);
+	return 0;
+}
+
+void
+cryptod_lock(void)
+{
+	struct seal_drop m = {0};
+
+	keys_close(cryptod.keys);
+	cryptod.keys = NULL;
+	vault_wipe();
+	grants_clear(cryptod.grants);
+	memset(cryptod.fresh, 0, sizeof cryptod.fresh);
+	if (proc_master() != NULL)
+		(void)chan_send(proc_master(), M_seal_drop, 0, &m, -1);
+	log_info("key store locked");
+	note();
+}
+
+enum crypto_status
+cryptod_status(const struct err *e)
+{
+	switch (e->code) {
+	case ENOKEY:
+	case ENOENT:
+		return CRYPTO_NOKEY;
+	case EKEYREJECTED:
+	case EEXIST:
+	case EPERM:
+		return CRYPTO_DENIED;
+	case EBUSY:
+	case EAGAIN:
+		return CRYPTO_BUSY;
+	default:
+		return CRYPTO_FAILED;
+	}
+}

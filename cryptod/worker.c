@@ -1,0 +1,191 @@
+/* Workers sign and unwrap, by grant only. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/enc.h"
+#include "base/log.h"
+#include "cryptod/cryptod.h"
+
+static void
+worker_free(struct worker *w)
+{
+	LIST_REMOVE(w, next);
+	cryptod.nworkers--;
+	grants_unbind(cryptod.grants, w->holder);
+	free(w);
+}
+
+static void
+on_closed(struct chan *c, void *arg)
+{
+	(void)c;
+	worker_free(arg);
+}
+
+/* One request as it is being judged. */
+struct request {
+	struct worker *w;
+	struct bytes job, key;
+	enum key_op op;
+	const char *consumer; /* NULL: the job says nothing */
+	enum crypto_status status;
+	const char *why; /* when CRYPTO_DENIED */
+	const struct loaded_key *loaded;
+};
+
+static void
+judge(struct request *q, enum proc_id peer)
+{
+	uint64_t now = clock_ms();
+	enum grant_verdict v;
+	struct err e = {0};
+
+	q->status = CRYPTO_DENIED;
+	q->why = "no permission";
+	if (!perm_any(peer, (enum perm_op)q->op))
+		return;
+	q->status = CRYPTO_LOCKED;
+	if (cryptod.keys == NULL)
+		return;
+	v = grants_use(cryptod.grants, q->w->holder, q->job, q->op, q->key, now, &q->consumer);
+	q->status = CRYPTO_DENIED;
+	q->why = grants_why(v);
+	if (v != GRANT_OK)
+		return;
+	q->status = CRYPTO_BUSY;
+	if (!rate_take(cryptod.rate, q->consumer, now))
+		return;
+	if ((q->loaded = keys_get(cryptod.keys, q->key, &e)) == NULL) {
+		q->status = e.code == ENOKEY ? CRYPTO_NOKEY : CRYPTO_FAILED;
+		if (q->status == CRYPTO_FAILED)
+			log_err("%s", e.text);
+		return;
+	}
+	q->status = CRYPTO_DENIED;
+	q->why = "wrong use of this key";
+	if (perm_need(peer, q->loaded->use, (enum perm_op)q->op) != PERM_BY_GRANT)
+		return;
+	q->why = "key is disabled";
+	if (q->op == OP_SIGN && q->loaded->disabled)
+		return;
+	q->status = CRYPTO_OK;
+}
+
+/* Count what was done or refused; a worker that asks too much that it may not is cut off. */
+static void
+conclude(const struct request *q)
+{
+	char fpr[2 * 32 + 1];
+	unsigned *refusals;
+
+	if (q->status == CRYPTO_OK) {
+		*(q->op == OP_SIGN ? &cryptod.nsigned : &cryptod.nunwrapped) += 1;
+		rate_count(cryptod.rate, q->consumer,
+		    q->op == OP_SIGN ? RATE_SIGNED : RATE_UNWRAPPED, clock_ms());
+	}
+	if (q->status != CRYPTO_DENIED)
+		return;
+	cryptod.nrefused++;
+	if (q->consumer != NULL)
+		rate_count(cryptod.rate, q->consumer, RATE_REFUSED, clock_ms());
+	log_warn("worker=%s refused: %s key=%s consumer=%s: %s", q->w->name,
+	    q->op == OP_SIGN ? "sign" : "unwrap", hex_encode(fpr, q->key.p, q->key.n),
+	    log_str(q->consumer), q->why);
+	refusals = grants_refusals(q->w->holder);
+	if (++*refusals < REFUSALS_MAX)
+		return;
+	log_err("worker=%s closed: %u requests without permission", q->w->name, *refusals);
+	chan_free(q->w->chan);
+	worker_free(q->w);
+}
+
+static void
+on_sign(struct chan *c, struct ipc_msg *m)
+{
+	const struct sign_req *r = m->body;
+	struct request q = {.w = chan_arg(c), .job = r->job, .key = r->key, .op = OP_SIGN};
+	struct sign_rep rep = {0};
+	struct pgp_sigval val;
+
+	judge(&q, chan_peer(c));
+	if (q.status == CRYPTO_OK) {
+		if (pgp_skey_sign(q.loaded->skey, r->hash, r->digest.p, r->digest.n, &val) == 0)
+			rep.value = (struct bytes){val.data, val.n};
+		else
+			q.status = CRYPTO_FAILED;
+	}
+	rep.status = (uint8_t)q.status;
+	(void)chan_send(c, M_sign_rep, m->id, &rep, -1);
+	conclude(&q);
+}
+
+static void
+on_unwrap(struct chan *c, struct ipc_msg *m)
+{
+	const struct unwrap_req *r = m->body;
+	struct request q = {.w = chan_arg(c), .job = r->job, .key = r->key, .op = OP_UNWRAP};
+	struct unwrap_rep rep = {0};
+	struct pgp_session_key sk = {0};
+
+	judge(&q, chan_peer(c));
+	if (q.status == CRYPTO_OK && pgp_skey_unwrap(q.loaded->skey, r->esk.p, r->esk.n, &sk) == -1)
+		q.status = CRYPTO_FAILED;
+	rep.status = (uint8_t)q.status;
+	if (q.status == CRYPTO_OK) {
+		rep.cipher = sk.algo;
+		rep.session_key = (struct bytes){sk.key, sk.n};
+	}
+	(void)chan_send(c, M_unwrap_rep, m->id, &rep, -1);
+	explicit_bzero(&sk, sizeof sk);
+	conclude(&q);
+}
+
+static const struct chan_handler worker_handlers[] = {
+    {M_sign_req, on_sign},
+    {M_unwrap_req, on_unwrap},
+    {0, NULL},
+};
+
+void
+cryptod_worker_bind(struct chan *c, struct ipc_msg *m)
+{
+	const struct worker_bind *b = m->body;
+	int fd = m->fd;
+	struct worker *w;
+
+	(void)c;
+	m->fd = -1;
+	if ((w = calloc(1, sizeof *w)) == NULL)
+		goto fail;
+	hex_encode(w->name, b->worker.p, b->worker.n);
+	if ((w->holder = grants_bind(cryptod.grants, b->worker.p)) == NULL)
+		goto fail;
+	w->chan = chan_new(cryptod.base, fd, P_CRYPTOD, P_WORKER, worker_handlers, on_closed, w);
+	fd = -1;
+	if (w->chan == NULL) {
+		grants_unbind(cryptod.grants, w->holder);
+		goto fail;
+	}
+	LIST_INSERT_HEAD(&cryptod.workers, w, next);
+	cryptod.nworkers++;
+	return;
+fail:
+	log_warn("a worker cannot be bound: %s", strerror(errno));
+	if (fd != -1)
+		close(fd);
+	free(w);
+}
+
+void
+cryptod_workers_close(void)
+{
+	struct worker *w;
+
+	while ((w = LIST_FIRST(&cryptod.workers)) != NULL) {
+		chan_free(w->chan);
+		worker_free(w);
+	}
+}

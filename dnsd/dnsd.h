@@ -1,0 +1,105 @@
+#ifndef DNSD_DNSD_H
+#define DNSD_DNSD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proc/proc.h"
+
+extern const struct proc dnsd;
+
+#define NAME_MAX_OCTETS 253 /* of a name as text, RFC 1035, 2.3.4, without the final dot */
+
+struct addr {
+	uint8_t ip[16];
+	size_t len; /* 4 or 16 */
+};
+
+struct addrs {
+	struct addr v[DNS_ADDRS_MAX];
+	size_t n;
+};
+
+/* Add unless it is full or has it already. */
+void addrs_add(struct addrs *a, const void *ip, size_t len);
+
+/* names.c */
+
+/*
+ * A name that may be asked for: labels of 1 to 63 letters, digits, hyphens and underscores, a
+ * hyphen neither first nor last, NAME_MAX_OCTETS in all; a final dot is allowed.
+ *
+ * out	receives it in lower case without the final dot, NAME_MAX_OCTETS + 1 octets
+ *
+ * Returns 0, or -1 when it is no such name.
+ */
+int name_check(const char *s, char *out);
+
+/* "192.0.2.1", "2001:db8::1", with or without brackets: 1 and a is set, else 0. */
+int name_numeric(const char *s, struct addr *a);
+
+/* What the machine itself knows: localhost (RFC 6761, 6.3), and hosts(5). */
+struct hosts;
+
+/* text of a hosts(5) file; bad lines are passed over, HOSTS_MAX names count. NULL: no memory. */
+#define HOSTS_MAX 20000
+struct hosts *hosts_parse(const char *text, size_t n);
+void hosts_free(struct hosts *h);
+
+/* Addresses of a name from name_check; how many. h may be NULL. */
+size_t hosts_find(const struct hosts *h, const char *name, struct addrs *out);
+
+/* Each "nameserver" address of a resolv.conf(5), at most max; how many. */
+size_t resolv_parse(const char *text, size_t n, struct netaddr *out, size_t max);
+
+/* answer.c */
+
+/*
+ * Add the addresses of one type (1: A, 28: AAAA) in the answer section of a DNS message (RFC 1035,
+ * 4.1).  The chain of aliases is not followed: the resolver has put only what belongs to it.
+ *
+ * Returns 0, or -1 with errno EBADMSG (the message is not well-formed).
+ */
+int answer_parse(const uint8_t *p, size_t n, unsigned type, struct addrs *out);
+
+/* resolver.c: libunbound */
+enum { TYPE_A = 1, TYPE_AAAA = 28, TYPE_DNSKEY = 48 };
+
+struct resolver_config {
+	struct netaddr servers[64];
+	size_t nservers; /* 0: ask the root servers on */
+	const char *anchors; /* trust anchors, a line each; NULL: no validation */
+};
+
+struct resolver_result {
+	int rcode; /* RFC 1035, 4.1.1 */
+	const uint8_t *packet; /* valid in the callback; looked at only if rcode is 0 */
+	size_t n;
+	int secure, bogus;
+	const char *why; /* of bogus, or NULL */
+};
+
+typedef void (*resolver_fn)(void *arg, const struct resolver_result *r);
+
+/* Make the context anew; questions under way get no answer any more. 0, or -1 with e. */
+int resolver_open(struct event_base *base, const struct resolver_config *c, struct err *e);
+void resolver_close(void);
+
+/*
+ * Ask; fn is called once, perhaps before this returns.  Returns 0, or -1: fn is not called.
+ */
+int resolver_ask(const char *name, int type, resolver_fn fn, void *arg);
+
+/* query.c: questions of the daemons */
+void query_new(struct chan *c, uint64_t id, const char *name, const struct hosts *hosts);
+void query_forget(const struct chan *c); /* the asker is gone */
+void query_abort(void); /* the resolver is being made anew: all fail for now */
+
+struct query_counts {
+	uint64_t asked, found, notfound, failed, bogus;
+	unsigned open;
+};
+
+const struct query_counts *query_count(void);
+
+#endif

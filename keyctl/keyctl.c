@@ -1,0 +1,260 @@
+/* Words, connections, complaints. */
+#include "keyctl/keyctl.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sysexits.h>
+
+#include "base/log.h"
+#include "base/version.h"
+#include "openpgp/algo.h"
+
+static const struct verb {
+	const char *name;
+	int (*run)(struct keyctl *t, int argc, char *argv[]);
+	const char *usage, *what;
+} verbs[] = {
+    {"init", verb_init, "[--passphrase-file FILE | --key-file FILE] [--cost PASSES,KIB]",
+	"make an empty key store, sealed under a passphrase or a key file"},
+    {"unlock", verb_unlock, "[--passphrase-file FILE | --key-file FILE]",
+	"open the key store until it is locked"},
+    {"lock", verb_lock, "", "wipe every key and the sealing key from memory"},
+    {"status", verb_status, "[--json]", "tell whether the key store is open"},
+    {"generate", verb_generate,
+	"--address ADDRESS [--name NAME] [--consumer ID] [--algo ed25519|rsa3072] "
+	"[--expires SPAN]",
+	"make the keys and the certificate of an address"},
+    {"import", verb_import, "[--consumer ID] [--passphrase-file FILE] FILE...",
+	"take over OpenPGP secret keys"},
+    {"export", verb_export,
+	"[--secret] [--yes] [--passphrase-file FILE] [--output FILE] FINGERPRINT|ADDRESS",
+	"write a certificate, or with --secret its private keys"},
+    {"list", verb_list, "[--json]", "list the private keys"},
+    {"revoke", verb_revoke,
+	"--reason superseded|compromised|retired [--text TEXT] [--yes] FINGERPRINT",
+	"declare a key, or a whole certificate, invalid"},
+};
+
+#define NVERBS (sizeof verbs / sizeof verbs[0])
+
+int
+complain(int code, const char *fmt, ...)
+{
+	va_list ap;
+
+	(void)fprintf(stderr, "%s: ", getprogname());
+	va_start(ap, fmt);
+	(void)vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	(void)fputc('\n', stderr);
+	return code;
+}
+
+int
+complain_err(const struct err *e)
+{
+	int code = EX_SOFTWARE;
+
+	switch (e->code) {
+	case ENOENT:
+	case EISDIR:
+		code = EX_NOINPUT;
+		break;
+	case ECONNREFUSED:
+	case EHOSTDOWN:
+	case ECONNRESET:
+		code = EX_UNAVAILABLE;
+		break;
+	case ETIMEDOUT:
+	case EAGAIN:
+	case EBUSY:
+		code = EX_TEMPFAIL;
+		break;
+	case EACCES:
+	case EPERM:
+	case EKEYREJECTED:
+		code = EX_NOPERM;
+		break;
+	case EINVAL:
+	case EBADMSG:
+	case ENOTSUP:
+	case EMSGSIZE:
+	case E2BIG:
+	case ENOKEY:
+	case EKEYEXPIRED:
+	case EKEYREVOKED:
+		code = EX_DATAERR;
+		break;
+	case EIO:
+	case ENOSPC:
+		code = EX_IOERR;
+		break;
+	case ENOMEM:
+		code = EX_OSERR;
+		break;
+	default:
+		break;
+	}
+	return complain(code, "%s", e->text);
+}
+
+int
+complain_status(unsigned status, const char *text)
+{
+	static const struct {
+		int code;
+		const char *text;
+	} t[] = {
+	    [CRYPTO_OK] = {EX_OK, ""},
+	    [CRYPTO_LOCKED] = {EX_TEMPFAIL, "the key store is locked: run keyctl unlock"},
+	    [CRYPTO_NOKEY] = {EX_NOINPUT, "there is no such key"},
+	    [CRYPTO_DENIED] = {EX_NOPERM, "not permitted"},
+	    [CRYPTO_BUSY] = {EX_TEMPFAIL, "cryptod is busy, try again"},
+	    [CRYPTO_FAILED] = {EX_SOFTWARE, "the operation failed; see the log of cryptod"},
+	};
+
+	if (status >= sizeof t / sizeof t[0])
+		status = CRYPTO_FAILED;
+	return complain(
+	    t[status].code, "%s", text != NULL && *text != '\0' ? text : t[status].text);
+}
+
+static void
+usage(FILE *f)
+{
+	(void)fprintf(f, "usage: %s [-c FILE] VERB ...\n\n", getprogname());
+	for (size_t i = 0; i < NVERBS; i++)
+		(void)fprintf(f, "  %-9s %s\n", verbs[i].name, verbs[i].what);
+	(void)fprintf(
+	    f, "\n%s VERB --help tells the options of a verb; see keyctl(1).\n", getprogname());
+}
+
+int
+complain_usage(const char *verb)
+{
+	for (size_t i = 0; i < NVERBS; i++)
+		if (strcmp(verbs[i].name, verb) == 0)
+			(void)fprintf(stderr, "usage: %s [-c FILE] %s %s\n", getprogname(), verb,
+			    verbs[i].usage);
+	return EX_USAGE;
+}
+
+static int
+load_conf(struct keyctl *t)
+{
+	struct err e = {0};
+
+	if (t->conf == NULL && (t->conf = conf_load(t->config, NULL, &e)) == NULL)
+		return complain(e.code == EACCES ? EX_NOPERM : EX_CONFIG, "%s", e.text);
+	return 0;
+}
+
+static int
+connect_to(struct keyctl *t, enum proc_id peer, struct ipc *out)
+{
+	struct err e = {0};
+	int rc;
+
+	if (out->fd != -1)
+		return 0;
+	if ((rc = load_conf(t)) != 0)
+		return rc;
+	if (t->master.fd == -1 &&
+	    control_open(&t->master, t->conf->node.run_dir, P_KEYCTL, &e) == -1)
+		return complain(e.code == EACCES ? EX_NOPERM : EX_UNAVAILABLE, "%s", e.text);
+	if (control_channel(&t->master, peer, 0, out, &e) == -1)
+		return complain_err(&e);
+	return 0;
+}
+
+int
+connect_keys(struct keyctl *t)
+{
+	return connect_to(t, P_CRYPTOD, &t->keys);
+}
+
+int
+connect_policy(struct keyctl *t)
+{
+	return connect_to(t, P_POLICYD, &t->policy);
+}
+
+/* Passphrases and private keys pass through here. */
+static void
+guard_memory(void)
+{
+	const struct rlimit none = {0, 0};
+
+	(void)setrlimit(RLIMIT_CORE, &none);
+	(void)prctl(PR_SET_DUMPABLE, 0);
+}
+
+static int
+run_verb(struct keyctl *t, int argc, char *argv[])
+{
+	for (size_t i = 0; i < NVERBS; i++) {
+		if (strcmp(verbs[i].name, argv[0]) != 0)
+			continue;
+		if (argc > 1 && strcmp(argv[1], "--help") == 0) {
+			(void)printf("usage: %s [-c FILE] %s %s\n%s\n", getprogname(),
+			    verbs[i].name, verbs[i].usage, verbs[i].what);
+			return EX_OK;
+		}
+		optind = 0; /* the verb's own options; 0 makes GNU getopt begin anew */
+		return verbs[i].run(t, argc, argv);
+	}
+	(void)complain(EX_USAGE, "%s: no such verb", log_str(argv[0]));
+	usage(stderr);
+	return EX_USAGE;
+}
+
+int
+keyctl_main(int argc, char *argv[])
+{
+	struct keyctl t = {
+	    .config = SYSCONFDIR "/postern/postern.conf",
+	    .master = {.fd = -1},
+	    .keys = {.fd = -1},
+	    .policy = {.fd = -1},
+	};
+	int c, rc;
+
+	guard_memory();
+	log_init(getprogname(), LOG_L_WARN);
+	while ((c = getopt(argc, argv, "+c:hV")) != -1)
+		switch (c) {
+		case 'c':
+			t.config = optarg;
+			break;
+		case 'V':
+			(void)printf("%s %s\n", getprogname(), POSTERN_VERSION);
+			return EX_OK;
+		case 'h':
+			usage(stdout);
+			return EX_OK;
+		default:
+			usage(stderr);
+			return EX_USAGE;
+		}
+	if (optind == argc) {
+		usage(stderr);
+		return EX_USAGE;
+	}
+	if (pgp_algo_init() == -1)
+		return complain(EX_SOFTWARE, "the crypto libraries do not start");
+	rc = run_verb(&t, argc - optind, argv + optind);
+	if (rc == EX_OK && (fflush(stdout) == EOF || ferror(stdout)))
+		rc = complain(EX_IOERR, "standard output: %s", strerror(errno));
+	struct ipc *all[] = {&t.keys, &t.policy, &t.master};
+	for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+		if (all[i]->fd != -1)
+			ipc_close(all[i]);
+	conf_free(t.conf);
+	return rc;
+}

@@ -1,0 +1,415 @@
+#include "mail/classify.h"
+
+#include <string.h>
+
+#include "mail/value.h"
+
+/*
+ * Plain text is skipped by a table of the few octets that can begin something; from there on a
+ * small automaton takes octet by octet until nothing is pending:
+ *
+ *  "-" and "="	the armour line, as it is or in quoted-printable.  No letter of the marker is "=",
+ *		and "-" is no hexadecimal digit, so reading everything as quoted-printable finds
+ *		the plain spelling as well.
+ *  U and Q	late letters of the marker's three base64 spellings, rare in text: the letters
+ *		before them are compared backwards, over whatever stands between them.
+ *  LF		a line starts: Content-Type, or one of our own fields.  In the message's header
+ *		a bare CR starts a line too, since some readers think so.
+ */
+static const char marker[] = "-----BEGIN PGP ";
+#define MARKER_LEN (sizeof marker - 1)
+#define MARKER_DASHES 5
+
+/* The base64 spellings up to the anchor, which is their last letter. */
+static const struct {
+	const char *text;
+	uint8_t len;
+} spelling[] = {
+    {"LS0tLS1CRUdJTiBQ", 16}, /* 0 octets before the marker in its group */
+    {"0tLS0tQkVHSU4gU", 15}, /* 1 */
+    {"tLS0tLUJFR0lOIFBHU", 18}, /* 2 */
+};
+
+enum { NAME_TYPE = 1, NAME_OURS = 2 };
+static const char name_type[] = "content-type";
+static const char name_ours[] = "x-postern-";
+
+enum line {
+	L_TEXT, /* nothing to see until the next line */
+	L_FIRST, /* the very start of the message: white space is skipped */
+	L_NAME, /* a name in ->names may still match */
+	L_CR, /* a line that started with CR: the end of the header if LF follows */
+	L_COLON, /* behind "Content-Type" */
+	L_COLON_LF, /* the same, at the start of a line: a fold? */
+	L_TYPE, /* in its value */
+	L_TYPE_LF, /* the same, at the start of a line: a fold? */
+};
+
+/* Octets at which the quick skip stops: 1 always, 2 in the message's header. */
+static const uint8_t stop[256] = {
+    ['-'] = 3, ['='] = 3, ['\n'] = 3, ['U'] = 3, ['Q'] = 3, ['\r'] = 2};
+
+static inline bool
+is_b64(uint8_t c)
+{
+	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+	       c == '+' || c == '/';
+}
+
+static inline int
+hex_value(uint8_t c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+void
+mail_scan_init(struct mail_scan *s)
+{
+	memset(s, 0, offsetof(struct mail_scan, hist));
+	s->in_header = true;
+	s->line = L_FIRST;
+	s->names = NAME_TYPE | NAME_OURS;
+}
+
+/* One decoded octet against the marker (Knuth, Morris, Pratt: only dashes can overlap). */
+static inline void
+armour_octet(struct mail_scan *s, uint8_t c)
+{
+	if (c == (uint8_t)marker[s->armour]) {
+		if (++s->armour == MARKER_LEN) {
+			s->found |= MAIL_SCAN_INLINE;
+			s->armour = 0;
+		}
+	} else if (c == '-')
+		s->armour = s->armour == MARKER_DASHES ? MARKER_DASHES : 1;
+	else
+		s->armour = 0;
+}
+
+enum qp { Q_NONE, Q_EQUALS, Q_HEX, Q_CR, Q_SPACE };
+
+static void
+qp_octet(struct mail_scan *s, uint8_t c)
+{
+	int v;
+
+	switch ((enum qp)s->qp) {
+	case Q_NONE:
+		break;
+	case Q_EQUALS:
+	case Q_SPACE:
+		if (c == '\n') {
+			s->qp = Q_NONE;
+			return;
+		}
+		if (c == '\r' || c == ' ' || c == '\t') {
+			s->qp = c == '\r' ? Q_CR : Q_SPACE;
+			return;
+		}
+		if (s->qp == Q_EQUALS && (v = hex_value(c)) >= 0) {
+			s->hex = (uint8_t)v;
+			s->qp = Q_HEX;
+			return;
+		}
+		s->armour = 0;
+		break;
+	case Q_HEX:
+		if ((v = hex_value(c)) >= 0) {
+			s->qp = Q_NONE;
+			armour_octet(s, (uint8_t)(s->hex << 4 | v));
+			return;
+		}
+		s->armour = 0;
+		break;
+	case Q_CR:
+		if (c == '\n') {
+			s->qp = Q_NONE;
+			return;
+		}
+		s->armour = 0;
+		break;
+	}
+	s->qp = Q_NONE;
+	if (c == '=')
+		s->qp = Q_EQUALS;
+	else
+		armour_octet(s, c);
+}
+
+static bool
+has_nocase(const uint8_t *p, size_t n, const char *word, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i + len <= n; i++)
+		if (strncasecmp((const char *)p + i, word, len) == 0)
+			return true;
+	return false;
+}
+
+/* A Content-Type's value is there (up to MAIL_SCAN_TYPE_MAX octets of it). */
+static void
+judge_type(struct mail_scan *s)
+{
+	static const char pgp[] = "application/pgp", pkcs7[] = "application/pkcs7-",
+			  xpkcs7[] = "application/x-pkcs7-";
+	char type[64];
+	size_t used, n;
+
+	if (has_nocase(s->type, s->ntype, "\rx-postern-", 11))
+		s->found |= MAIL_SCAN_FORGED;
+	if (s->ntype == MAIL_SCAN_TYPE_MAX &&
+	    memchr(s->type + MAIL_SCAN_TYPE_MAX - 11, '\r', 11) != NULL)
+		s->found |= MAIL_SCAN_ODD; /* that may be cut off */
+	n = mail_value_flatten(s->type, s->ntype, type, sizeof type, &used);
+	if (used == MAIL_SCAN_TYPE_MAX || n == sizeof type - 1)
+		s->found |= MAIL_SCAN_ODD;
+	if (strcmp(type, "multipart/encrypted") == 0)
+		s->found |= MAIL_SCAN_ENCRYPTED;
+	else if (strcmp(type, "multipart/signed") == 0) {
+		/* S/MIME's own says so; whatever is not sure is taken for OpenPGP. */
+		if (s->ntype < MAIL_SCAN_TYPE_MAX && has_nocase(s->type, s->ntype, "pkcs7", 5) &&
+		    !has_nocase(s->type, s->ntype, "pgp", 3))
+			s->found |= MAIL_SCAN_SMIME;
+		else
+			s->found |= MAIL_SCAN_SIGNED;
+	} else if (strcmp(type, "application/pgp-signature") == 0)
+		s->found |= MAIL_SCAN_SIGNED;
+	else if (strncmp(type, pgp, sizeof pgp - 1) == 0 &&
+		 strcmp(type, "application/pgp-keys") != 0)
+		s->found |= MAIL_SCAN_ENCRYPTED;
+	else if (strncmp(type, pkcs7, sizeof pkcs7 - 1) == 0 ||
+		 strncmp(type, xpkcs7, sizeof xpkcs7 - 1) == 0)
+		s->found |= MAIL_SCAN_SMIME;
+}
+
+static inline void
+line_start(struct mail_scan *s, unsigned names)
+{
+	s->line = L_NAME;
+	s->names = (uint8_t)names;
+	s->pos = 0;
+}
+
+/* An octet while names may still match. */
+static void
+name_octet(struct mail_scan *s, uint8_t c)
+{
+	uint8_t low = c >= 'A' && c <= 'Z' ? c | 0x20 : c;
+
+	/* NAME_TYPE: the line started behind LF, so that an empty one ends the header */
+	if (s->pos == 0 && s->in_header && (s->names & NAME_TYPE)) {
+		if (c == '\r') {
+			s->line = L_CR;
+			return;
+		}
+		if (c == '\n') {
+			s->in_header = false;
+			line_start(s, NAME_TYPE);
+			return;
+		}
+	}
+	if ((s->names & NAME_TYPE) && low != (uint8_t)name_type[s->pos])
+		s->names &= (uint8_t)~NAME_TYPE;
+	if ((s->names & NAME_OURS) && low != (uint8_t)name_ours[s->pos])
+		s->names &= (uint8_t)~NAME_OURS;
+	s->pos++;
+	if (s->names & NAME_OURS && s->pos == sizeof name_ours - 1) {
+		s->found |= MAIL_SCAN_FORGED;
+		s->names = 0;
+	}
+	if (s->names & NAME_TYPE && s->pos == sizeof name_type - 1) {
+		s->line = L_COLON;
+		return;
+	}
+	if (s->names == 0) {
+		s->line = L_TEXT;
+		if (c == '\n')
+			line_start(s, NAME_TYPE | (s->in_header ? NAME_OURS : 0));
+	}
+}
+
+/* An octet of a Content-Type's value. */
+static void
+type_octet(struct mail_scan *s, uint8_t c)
+{
+	if (s->ntype < MAIL_SCAN_TYPE_MAX)
+		s->type[s->ntype++] = c;
+	if (s->ntype == MAIL_SCAN_TYPE_MAX) {
+		judge_type(s);
+		s->line = L_TEXT;
+		if (c == '\n')
+			line_start(s, NAME_TYPE | (s->in_header ? NAME_OURS : 0));
+	} else if (c == '\n')
+		s->line = L_TYPE_LF;
+}
+
+static void
+line_octet(struct mail_scan *s, uint8_t c)
+{
+	bool space = c == ' ' || c == '\t';
+
+	switch ((enum line)s->line) {
+	case L_TEXT:
+		if (c == '\n')
+			line_start(s, NAME_TYPE | (s->in_header ? NAME_OURS : 0));
+		break;
+	case L_FIRST:
+		if (!space) {
+			line_start(s, NAME_TYPE | NAME_OURS);
+			name_octet(s, c);
+		}
+		break;
+	case L_NAME:
+		name_octet(s, c);
+		break;
+	case L_CR:
+		if (c == '\n') {
+			s->in_header = false;
+			line_start(s, NAME_TYPE);
+		} else {
+			line_start(s, NAME_OURS);
+			name_octet(s, c);
+		}
+		break;
+	case L_TYPE_LF:
+		if (!space)
+			judge_type(s);
+		/* fall through */
+	case L_COLON_LF:
+		if (!space) {
+			line_start(s, NAME_TYPE | (s->in_header ? NAME_OURS : 0));
+			name_octet(s, c);
+			break;
+		}
+		s->line = s->line == L_TYPE_LF ? L_TYPE : L_COLON;
+		line_octet(s, c);
+		break;
+	case L_COLON:
+		if (c == ':') {
+			s->ntype = 0;
+			s->line = L_TYPE;
+		} else if (c == '\n')
+			s->line = L_COLON_LF;
+		else if (!space && c != '\r')
+			s->line = L_TEXT;
+		break;
+	case L_TYPE:
+		type_octet(s, c);
+		break;
+	}
+}
+
+/* One octet that the quick skip may not pass. */
+static void
+octet(struct mail_scan *s, uint8_t c)
+{
+	/* A bare CR in the header: is it a line of ours to those who think it starts one?  In a
+	 * Content-Type's value judge_type looks for that. */
+	if (s->last_cr && c != '\n' &&
+	    (s->line == L_TEXT || s->line == L_NAME || (s->line == L_COLON && (c | 0x20) == 'x')))
+		line_start(s, NAME_OURS);
+	s->last_cr = s->in_header && c == '\r';
+	line_octet(s, c);
+	qp_octet(s, c);
+}
+
+/* The letter before the anchor, when it is at hand, rules nearly all of them out. */
+static inline bool
+b64_may_end(const uint8_t *start, const uint8_t *at)
+{
+	return at == start || at[-1] == 'B' || at[-1] == 'g' || at[-1] == 'H' || !is_b64(at[-1]);
+}
+
+/*
+ * Does a base64 spelling of the marker end at *at, an anchor?  Looks back within the chunk, then
+ * in the letters remembered from before.
+ */
+static bool
+b64_at(const struct mail_scan *s, const uint8_t *start, const uint8_t *at)
+{
+	unsigned alive = 7, i, k, hist = s->nhist;
+	const uint8_t *p = at;
+	uint8_t c = *at;
+
+	for (k = 1;; k++) { /* c is the kth letter from the end */
+		for (i = 0; i < 3; i++) {
+			if (!(alive & 1u << i))
+				continue;
+			if ((uint8_t)spelling[i].text[spelling[i].len - k] != c)
+				alive &= ~(1u << i);
+			else if (k == spelling[i].len)
+				return true;
+		}
+		if (alive == 0)
+			return false;
+		while (p > start && !is_b64(p[-1]))
+			p--;
+		if (p > start)
+			c = *--p;
+		else if (hist > 0)
+			c = s->hist[--hist];
+		else
+			return false;
+	}
+}
+
+/* Keep the last letters of what was remembered and this chunk. */
+static void
+remember(struct mail_scan *s, const uint8_t *start, const uint8_t *end)
+{
+	uint8_t got[MAIL_SCAN_HISTORY];
+	unsigned n = 0, keep;
+
+	while (end > start && n < MAIL_SCAN_HISTORY)
+		if (is_b64(*--end))
+			got[MAIL_SCAN_HISTORY - ++n] = *end;
+	keep = MAIL_SCAN_HISTORY - n < s->nhist ? MAIL_SCAN_HISTORY - n : s->nhist;
+	memmove(s->hist, s->hist + s->nhist - keep, keep);
+	memcpy(s->hist + keep, got + MAIL_SCAN_HISTORY - n, n);
+	s->nhist = (uint8_t)(keep + n);
+}
+
+void
+mail_scan_feed(struct mail_scan *s, const void *data, size_t n)
+{
+	const uint8_t *start = data, *p = start, *end = start + n;
+
+	while (p < end) {
+		if (s->line == L_TEXT && s->armour == 0 && s->qp == Q_NONE && !s->last_cr) {
+			uint8_t mask = s->in_header ? 2 : 1;
+
+			while (end - p >= 4 &&
+			       !((stop[p[0]] | stop[p[1]] | stop[p[2]] | stop[p[3]]) & mask))
+				p += 4;
+			while (p < end && !(stop[*p] & mask))
+				p++;
+			if (p == end)
+				break;
+			if (*p == 'U' || *p == 'Q') { /* these mean nothing else */
+				if (b64_may_end(start, p) && b64_at(s, start, p))
+					s->found |= MAIL_SCAN_INLINE;
+				p++;
+				continue;
+			}
+		}
+		if ((*p == 'U' || *p == 'Q') && b64_at(s, start, p))
+			s->found |= MAIL_SCAN_INLINE;
+		octet(s, *p++);
+	}
+	if (n > 0)
+		remember(s, start, end);
+}
+
+unsigned
+mail_scan_end(struct mail_scan *s)
+{
+	if (s->line == L_TYPE || s->line == L_TYPE_LF) {
+		judge_type(s);
+		s->line = L_TEXT;
+	}
+	return s->found;
+}

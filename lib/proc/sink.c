@@ -1,0 +1,120 @@
+#include "proc/sink.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "ipc/messages.h"
+
+#define SINK_PENDING_MAX (256 * 1024) /* octets queued in logd's channel */
+#define SINK_HELD_MAX 256 /* lines held while logd is being restarted */
+#define SINK_FLUSH_MS 1000
+
+struct held {
+	STAILQ_ENTRY(held) next;
+	enum log_level level;
+	char line[];
+};
+
+static struct chan *logd;
+static int had_logd; /* it was there once: lines wait for its successor */
+static STAILQ_HEAD(, held) held = STAILQ_HEAD_INITIALIZER(held);
+static unsigned nheld;
+static uint64_t dropped;
+
+static int
+send_line(enum log_level level, const char *line)
+{
+	struct log_line m = {.level = (uint8_t)level, .pid = (uint32_t)getpid(), .text = line};
+
+	if (chan_pending(logd) > SINK_PENDING_MAX)
+		return -1;
+	return chan_send(logd, M_log_line, 0, &m, -1);
+}
+
+/* Say how many lines are missing, as soon as that line itself gets through. */
+static void
+confess(void)
+{
+	char line[128];
+
+	if (dropped == 0 || logd == NULL)
+		return;
+	(void)snprintf(line, sizeof line, "%llu log lines dropped: logd did not take them",
+	    (unsigned long long)dropped);
+	if (send_line(LOG_L_WARN, line) == 0)
+		dropped = 0;
+}
+
+static void
+hold(enum log_level level, const char *line)
+{
+	size_t n = strlen(line) + 1;
+	struct held *h;
+
+	if (nheld >= SINK_HELD_MAX || (h = malloc(sizeof *h + n)) == NULL) {
+		dropped++;
+		return;
+	}
+	h->level = level;
+	memcpy(h->line, line, n);
+	STAILQ_INSERT_TAIL(&held, h, next);
+	nheld++;
+}
+
+static void
+sink(enum log_level level, const char *line, void *arg)
+{
+	(void)arg;
+	if (logd != NULL) {
+		confess();
+		if (dropped > 0 || send_line(level, line) == -1)
+			dropped++;
+	} else if (had_logd)
+		hold(level, line);
+	else
+		(void)fprintf(stderr, "%s: %s\n", getprogname(), line);
+}
+
+void
+sink_start(void)
+{
+	log_set_sink(sink, NULL);
+}
+
+void
+sink_logd(struct chan *c)
+{
+	struct held *h;
+
+	logd = c;
+	if (c == NULL)
+		return;
+	had_logd = 1;
+	while ((h = STAILQ_FIRST(&held)) != NULL) {
+		STAILQ_REMOVE_HEAD(&held, next);
+		nheld--;
+		if (dropped > 0 || send_line(h->level, h->line) == -1)
+			dropped++;
+		free(h);
+	}
+	confess();
+}
+
+void
+sink_flush(void)
+{
+	struct held *h;
+
+	if (logd != NULL)
+		chan_flush(logd, SINK_FLUSH_MS);
+	while ((h = STAILQ_FIRST(&held)) != NULL) {
+		STAILQ_REMOVE_HEAD(&held, next);
+		(void)fprintf(stderr, "%s: %s\n", getprogname(), h->line);
+		free(h);
+	}
+	nheld = 0;
+}

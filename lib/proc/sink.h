@@ -1,0 +1,20 @@
+#ifndef PROC_SINK_H
+#define PROC_SINK_H
+
+#include "proc/chan.h"
+
+/*
+ * The way of log lines to logd, of daemons and of master.  It never waits: a slow or dead logd must
+ * not hold up mail.  What does not fit is counted, and the count is logged when there is room.
+ */
+
+/* From now on log lines go to logd once it is there; until then to stderr. */
+void sink_start(void);
+
+/* logd's channel came or (NULL) went.  While it is away after having been there, lines are held. */
+void sink_logd(struct chan *c);
+
+/* Wait a moment for what is queued for logd to leave, and print what is held: before an exit. */
+void sink_flush(void);
+
+#endif

@@ -1,0 +1,55 @@
+#ifndef LOGD_LOGD_H
+#define LOGD_LOGD_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "proc/proc.h"
+
+extern const struct proc logd;
+
+/* Octets of a finished line with everything in front, its line end and a NUL. */
+#define LINE_OUT_MAX (4 * LOG_LINE_MAX + 256)
+
+struct line {
+	enum log_level level;
+	const char *who; /* the process: smtpd */
+	uint32_t pid;
+	const char *text; /* as it came; cleaned here */
+	struct tm when; /* local time */
+};
+
+/*
+ * For a file: "Nov 22 13:45:01 host postern/smtpd[12]: text\n".  host is cut at its first dot.
+ * Returns the octets written to out, which holds LINE_OUT_MAX.
+ */
+size_t line_for_file(char *out, const struct line *l, const char *host);
+
+/* For a syslog socket (RFC 3164, 4.1, without a host): "<22>Nov 22 13:45:01 postern/smtpd...". */
+size_t line_for_syslog(char *out, const struct line *l, int facility);
+
+/*
+ * Where lines go.  Open both as root, before the jail; what cannot be written is counted and never
+ * waited for.
+ */
+struct output;
+
+struct output *output_open(const struct conf *c, uint32_t uid, uint32_t gid, struct err *e);
+void output_close(struct output *o);
+void output_line(struct output *o, const struct line *l);
+
+/* Go on with this new file (taken over), or connect to syslog again (-1). */
+void output_reopen(struct output *o, int fd);
+
+/* The new configuration; -1 with e when it wants another place, which a jail cannot reach. */
+int output_reload(struct output *o, const struct conf *c, struct err *e);
+
+struct output_counts {
+	uint64_t written, lost;
+	char trouble[128]; /* why lines are being lost now, or "" */
+};
+
+void output_count(const struct output *o, struct output_counts *n);
+
+#endif

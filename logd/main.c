@@ -1,0 +1,7 @@
+#include "logd/logd.h"
+
+int
+main(int argc, char *argv[])
+{
+	return proc_main(&logd, argc, argv);
+}

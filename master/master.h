@@ -1,0 +1,144 @@
+#ifndef MASTER_MASTER_H
+#define MASTER_MASTER_H
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+
+#include "conf/conf.h"
+#include "ipc/messages.h"
+#include "master/services.h"
+#include "proc/chan.h"
+
+/* What the files of master share. */
+
+#define CHILDREN_MAX 160 /* two proxies of 64 processes, and the others */
+#define LISTENERS_MAX 512
+#define NOTE_MAX 256 /* as in struct ctl_proc, with its NUL */
+
+enum phase {
+	STARTING, /* until every process was ready once: a failure ends it all */
+	RUNNING,
+	STOPPING
+};
+
+/* One process of one service, or the place for it while there is none. */
+struct child {
+	const struct service *svc;
+	unsigned instance;
+	uid_t uid;
+	gid_t gid;
+	pid_t pid; /* 0: not running */
+	struct chan *chan; /* NULL: not running, or about to die */
+	int state; /* PROC_* */
+	int started; /* start was sent */
+	int retired; /* drained for good: the configuration wants fewer */
+	unsigned restarts; /* all in all */
+	unsigned quick; /* deaths in a row soon after the start */
+	uint64_t since_ms; /* of the fork; clock_ms */
+	uint64_t since; /* the same in seconds since the epoch */
+	unsigned wait_s; /* until the next attempt */
+	int fail_code; /* it said why it cannot start: sysexits.h */
+	uint32_t reload_asked; /* serial of a reload that it has not answered yet, or 0 */
+	uint32_t reload_serial; /* of the last configuration that it took */
+	char fail_text[ERR_TEXT_MAX];
+	char note[NOTE_MAX];
+	uint32_t serials[CHILDREN_MAX]; /* of its channels, by the neighbour's place */
+	struct event timer; /* next attempt, or the kill when draining took too long */
+};
+
+/* A bound socket. */
+struct listener_fd {
+	char connector[65];
+	struct netaddr addr;
+	char text[NETADDR_TEXT_MAX];
+	enum conf_service service;
+	int fd;
+	int fresh; /* bound by the reload under way */
+};
+
+struct listeners {
+	struct listener_fd v[LISTENERS_MAX];
+	size_t n;
+};
+
+struct master {
+	struct event_base *base;
+	const char *conf_path; /* absolute */
+	struct conf *conf;
+	int conf_fd; /* sealed memfd with its text */
+	int debug;
+	int privileged;
+	enum phase phase;
+	int exit_code;
+	uint64_t started;
+	struct child children[CHILDREN_MAX];
+	size_t nchildren;
+	struct listeners listeners;
+	int seal_fd; /* cryptod's sealing key, or -1 */
+	int ready_fd; /* the waiting parent of a background start, or -1 */
+};
+
+extern struct master M;
+
+/* child.c */
+int child_add_all(struct err *e); /* places for every process that the configuration wants */
+void child_spawn(struct child *c);
+void child_reap(void); /* SIGCHLD */
+struct child *child_find(enum proc_id role, unsigned instance);
+void child_drain(struct child *c, unsigned seconds);
+void child_retire(struct child *c);
+void child_kill(struct child *c);
+void child_give_listeners(struct child *c, int only_fresh);
+
+/* link.c: messages between master and its children, and their plumbing */
+int link_boot(struct child *c, int fd);
+void link_plumb(struct child *c);
+void link_start(struct child *c);
+void link_forget(struct child *c);
+int link_reopen(struct err *e); /* the log file, or the way to syslog */
+
+/* listen.c */
+int listen_bind(struct listeners *l, const struct conf *c, struct err *e);
+void listen_settle(struct listeners *l, const struct conf *c);
+void listen_undo(struct listeners *l);
+
+/* reload.c: re-read the configuration; done is called once, ok 0 with what was wrong. */
+typedef void (*reload_done_fn)(void *arg, int ok, const char *text);
+void reload_begin(reload_done_fn done, void *arg);
+int reload_active(void);
+void reload_answer(struct child *c, const struct reload_done *m);
+void reload_lost(struct child *c);
+
+/* confd.c: the configuration on its way to the daemons. */
+int confd_seal(const struct conf *c, struct err *e);
+
+/* control.c: the socket of the tools */
+int control_listen(struct err *e);
+void control_close(void);
+
+/* folders.c */
+int folders_make(struct err *e);
+int folders_user(const char *user, uid_t *uid, gid_t *gid, struct err *e);
+int folders_lock(struct err *e);
+
+/* notify.c: systemd's notification protocol, sd_notify(3) */
+void notify_init(void);
+void notify_send(const char *text);
+
+/* stop.c */
+void stop_begin(int code, const char *why);
+void stop_gone(void); /* a child is gone: go on to the next stage */
+
+/* master.c */
+struct master_options {
+	const char *conf_path;
+	int foreground, debug, check;
+};
+int master_run(const struct master_options *o);
+void master_check_started(void); /* after a child got ready */
+void master_status(void); /* tell systemd how things are */
+
+#endif

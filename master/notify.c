@@ -1,0 +1,44 @@
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "master/master.h"
+
+static struct sockaddr_un to;
+static socklen_t to_len;
+
+void
+notify_init(void)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	size_t n;
+
+	/* A path, or an abstract name written with @. */
+	if (path == NULL || (path[0] != '/' && path[0] != '@'))
+		return;
+	n = strlen(path);
+	if (n < 2 || n >= sizeof to.sun_path)
+		return;
+	to.sun_family = AF_UNIX;
+	memcpy(to.sun_path, path, n);
+	if (path[0] == '@')
+		to.sun_path[0] = '\0';
+	to_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n);
+	(void)unsetenv("NOTIFY_SOCKET");
+}
+
+void
+notify_send(const char *text)
+{
+	int fd;
+
+	if (to_len == 0 || (fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)) == -1)
+		return;
+	/* systemd may be slow or gone; that is no reason to stop. */
+	(void)sendto(fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT,
+	    (const struct sockaddr *)&to, to_len);
+	close(fd);
+}

@@ -1,0 +1,109 @@
+#include "master/services.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#define EMPTY                                                                                      \
+	{                                                                                          \
+		IN_RUN, "empty"                                                                    \
+	}
+#define END                                                                                        \
+	{                                                                                          \
+		IN_RUN, NULL                                                                       \
+	}
+
+static const struct service table[] = {
+    {P_LOGD, STAGE_LAST, "_gwlog", {EMPTY, END}, 1},
+    {P_CRYPTOD, STAGE_BACK, "_gwcrypt", {{IN_STATE, "keys"}, END}, 0},
+    {P_POLICYD, STAGE_BACK, "_gwpolicy", {{IN_STATE, "policy"}, END}, 0},
+    {P_DNSD, STAGE_BACK, "_gwdns", {EMPTY, END}, 1},
+    {P_FILTERD, STAGE_BACK, "_gwfilter", {{IN_SPOOL, "filterd"}, END}, 0},
+    {P_SMTPD, STAGE_FRONT, "_gwsmtp", {{IN_STATE, "smtpd"}, {IN_SPOOL, "smtpd"}, END}, 0},
+    {P_POP3D, STAGE_FRONT, "_gwpop3", {{IN_SPOOL, "pop3d"}, END}, 0},
+};
+
+#define N(a) (sizeof(a) / sizeof(a)[0])
+
+/* The talk matrix. No row, no conversation. */
+static const uint32_t edges[P_MAX] = {
+    [P_SMTPD] = PM(P_POLICYD) | PM(P_FILTERD) | PM(P_DNSD) | PM(P_LOGD),
+    [P_POP3D] = PM(P_POLICYD) | PM(P_FILTERD) | PM(P_DNSD) | PM(P_LOGD),
+    [P_FILTERD] = PM_PROXIES | PM(P_POLICYD) | PM(P_CRYPTOD) | PM(P_LOGD),
+    [P_POLICYD] = PM_PROXIES | PM(P_FILTERD) | PM(P_CRYPTOD) | PM(P_LOGD),
+    [P_CRYPTOD] = PM(P_FILTERD) | PM(P_POLICYD) | PM(P_LOGD),
+    [P_DNSD] = PM_PROXIES | PM(P_LOGD),
+    [P_LOGD] = PM_DAEMONS & ~PM(P_LOGD),
+};
+
+const struct service *
+services(size_t *n)
+{
+	*n = N(table);
+	return table;
+}
+
+static int
+takes(enum proc_id role, enum conf_service service)
+{
+	return (role == P_SMTPD && service == CONF_SMTP) ||
+	       (role == P_POP3D && service == CONF_POP3);
+}
+
+int
+service_listens(const struct service *s, const struct conf_connector *k)
+{
+	return takes(s->role, k->service);
+}
+
+unsigned
+service_instances(const struct service *s, const struct conf *c)
+{
+	size_t i;
+
+	if (s->stage != STAGE_FRONT)
+		return 1;
+	for (i = 0; i < c->nconnectors; i++)
+		if (service_listens(s, &c->connectors[i]))
+			return (
+			    unsigned)(s->role == P_SMTPD ? c->processes.smtpd : c->processes.pop3d);
+	return 0;
+}
+
+int
+services_edge(enum proc_id a, enum proc_id b)
+{
+	if ((unsigned)a >= P_MAX || (unsigned)b >= P_MAX)
+		return 0;
+	return (edges[a] & PM(b)) != 0 && (edges[b] & PM(a)) != 0;
+}
+
+int
+services_tool(enum proc_id tool, enum proc_id role)
+{
+	const struct ipc_msgdef *all;
+	size_t i, n;
+
+	if ((unsigned)tool >= P_MAX || (unsigned)role >= P_MAX || (PM(tool) & PM_TOOLS) == 0 ||
+	    (PM(role) & PM_DAEMONS) == 0)
+		return 0;
+	all = ipc_messages(&n);
+	for (i = 0; i < n; i++)
+		if (ipc_allowed(&all[i], tool, role))
+			return 1;
+	return 0;
+}
+
+int
+service_path(char *out, size_t outsz, const struct service_dir *d, const struct conf *c)
+{
+	const char *base = d->base == IN_STATE   ? c->node.state_dir
+			   : d->base == IN_SPOOL ? c->node.spool_dir
+						 : c->node.run_dir;
+	int n = snprintf(out, outsz, "%s/%s", base, d->name);
+
+	if (n < 0 || (size_t)n >= outsz) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	return 0;
+}

@@ -1,0 +1,30 @@
+#ifndef UNIT_CRYPTOD_HARNESS_H
+#define UNIT_CRYPTOD_HARNESS_H
+
+#include "cryptod/cryptod.h"
+#include "t/unit/unit.h"
+
+/* A key store in a folder of its own, the daemon's library on a loop, and peers that ask. */
+extern struct event_base *base;
+extern char dir[64];
+extern const uint8_t seal[SEAL_KEY_LEN];
+
+void harness_begin(void); /* an empty folder */
+void harness_end(void);
+int harness_load(struct err *e); /* cryptod_load on it */
+void harness_init(void); /* load and cryptod_init */
+
+/* The other end of a channel; by worker_bind for a worker. */
+void harness_peer(struct ipc *c, enum proc_id who);
+void harness_worker(struct ipc *filterd, struct ipc *c, const uint8_t id[WORKER_ID]);
+
+/* Ask and run the loop until the answer is there. 0 and m, or -1: the channel was closed. */
+int harness_ask(struct ipc *c, uint16_t type, const void *body, struct ipc_msg *m);
+
+/* The status of an answer, whatever its type; ipc_done. -1: closed. */
+int harness_status(struct ipc *c, uint16_t type, const void *body);
+
+/* Make a key; its fingerprint. */
+void harness_key(struct ipc *keyctl, enum key_kind kind, enum key_use use, uint8_t fpr[KEY_FPR]);
+
+#endif

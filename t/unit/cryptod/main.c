@@ -1,0 +1,13 @@
+#include <stdlib.h>
+
+#include "t/unit/unit.h"
+
+Suite *grants_suite(void);
+Suite *store_suite(void);
+Suite *service_suite(void);
+
+int
+main(void)
+{
+	return unit_run((Suite *(*[])(void)){grants_suite, store_suite, service_suite, NULL});
+}

@@ -1,0 +1,10 @@
+#include "t/unit/unit.h"
+
+Suite *names_suite(void);
+Suite *answer_suite(void);
+
+int
+main(void)
+{
+	return unit_run((Suite *(*[])(void)){names_suite, answer_suite, NULL});
+}

@@ -1,0 +1,12 @@
+#include <stdlib.h>
+
+#include "t/unit/unit.h"
+
+Suite *chan_suite(void);
+Suite *sink_suite(void);
+
+int
+main(void)
+{
+	return unit_run((Suite *(*[])(void)){chan_suite, sink_suite, NULL});
+}

@@ -1,0 +1,127 @@
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "ipc/messages.h"
+#include "proc/sink.h"
+#include "t/unit/unit.h"
+
+Suite *sink_suite(void);
+
+static struct event_base *base;
+static struct chan *chan;
+static struct ipc logd;
+
+static void
+connect_logd(void)
+{
+	int fds[2];
+
+	ck_assert_int_eq(ipc_pair(fds), 0);
+	chan = chan_new(base, fds[0], P_SMTPD, P_LOGD, NULL, NULL, NULL);
+	ipc_init(&logd, fds[1], P_LOGD, P_SMTPD);
+	sink_logd(chan);
+}
+
+/* The next line that logd gets; "" when there is none. */
+static const char *
+next_line(void)
+{
+	static char text[LOG_LINE_MAX];
+	struct ipc_msg m;
+
+	event_base_loop(base, EVLOOP_NONBLOCK);
+	event_base_loop(base, EVLOOP_NONBLOCK);
+	if (ipc_recv(&logd, &m, 0) == -1)
+		return "";
+	ck_assert_uint_eq(((const struct log_line *)m.body)->pid, (unsigned)getpid());
+	(void)strlcpy(text, ((const struct log_line *)m.body)->text, sizeof text);
+	ipc_done(&logd, &m);
+	return text;
+}
+
+static void
+set_up(void)
+{
+	base = event_base_new();
+	log_init("unit", LOG_L_INFO);
+	sink_start();
+	connect_logd();
+}
+
+static void
+tear_down(void)
+{
+	log_set_sink(NULL, NULL);
+	sink_logd(NULL);
+	chan_free(chan);
+	ipc_close(&logd);
+	event_base_free(base);
+}
+
+START_TEST(lines_reach_logd_in_order)
+{
+	set_up();
+	log_info("one");
+	log_warn("two");
+	ck_assert_str_eq(next_line(), "one");
+	ck_assert_str_eq(next_line(), "two");
+	tear_down();
+}
+END_TEST
+
+START_TEST(lines_wait_for_a_restarted_logd)
+{
+	set_up();
+	sink_logd(NULL);
+	chan_free(chan);
+	ipc_close(&logd);
+	log_info("meanwhile");
+	connect_logd();
+	log_info("after");
+	ck_assert_str_eq(next_line(), "meanwhile");
+	ck_assert_str_eq(next_line(), "after");
+	tear_down();
+}
+END_TEST
+
+START_TEST(a_slow_logd_costs_lines_and_says_how_many)
+{
+	const char *got;
+	int i, lines = 0, confessed = 0;
+	unsigned lost = 0;
+
+	set_up();
+	/* More than the socket and the bounded queue take. */
+	for (i = 0; i < 20000; i++)
+		log_info("%0100d", i);
+	/* Read all; then there is room for the confession. */
+	while ((got = next_line())[0] != '\0')
+		lines++;
+	ck_assert_int_lt(lines, 20000);
+	log_info("room again");
+	while ((got = next_line())[0] != '\0') {
+		if (sscanf(got, "%u log lines dropped", &lost) == 1)
+			confessed++;
+		else
+			ck_assert_str_eq(got, "room again");
+	}
+	ck_assert_int_eq(confessed, 1);
+	ck_assert_uint_eq(lost, (unsigned)(20000 - lines));
+	tear_down();
+}
+END_TEST
+
+Suite *
+sink_suite(void)
+{
+	const TTest *const tests[] = {
+	    lines_reach_logd_in_order,
+	    lines_wait_for_a_restarted_logd,
+	    a_slow_logd_costs_lines_and_says_how_many,
+	    NULL,
+	};
+
+	return unit_suite("sink", tests);
+}
