@@ -10,6 +10,7 @@
 #include "cryptod/cryptod.h"
 #include "cryptod/makekey.h"
 
+#define TEXT_MAX 400 /* octets of text in an answer */
 #define LOCKED "the key store is locked: run keyctl unlock"
 
 static void
@@ -24,7 +25,7 @@ reply(struct chan *c, const struct ipc_msg *m, enum crypto_status st, const char
 static void
 reply_rc(struct chan *c, const struct ipc_msg *m, int rc, struct err *e)
 {
-	e->text[400] = '\0';
+	e->text[TEXT_MAX] = '\0';
 	if (rc == -1)
 		reply(c, m, cryptod_status(e), e->text);
 	else
@@ -184,7 +185,7 @@ store_key(struct chan *c, const struct ipc_msg *m, struct pgp_skey *k, enum key_
 	rc = keys_add(cryptod.keys, k, use, label, clock_unix(), &en, &e);
 	if (rc == -1) {
 		log_err("a key cannot be stored: %s", e.text);
-		e.text[400] = '\0';
+		e.text[TEXT_MAX] = '\0';
 		reply_key(c, m, cryptod_status(&e), e.text, 0, NULL);
 		goto out;
 	}
@@ -230,7 +231,7 @@ made(void *arg, struct pgp_skey *k, struct err *e)
 	if (g->chan == NULL)
 		pgp_skey_free(k);
 	else if (k == NULL) {
-		e->text[400] = '\0';
+		e->text[TEXT_MAX] = '\0';
 		reply_key(g->chan, &m, cryptod_status(e), e->text, 0, NULL);
 	} else if (cryptod.keys == NULL) {
 		pgp_skey_free(k);
@@ -288,7 +289,7 @@ cryptod_key_generate(struct chan *c, struct ipc_msg *m)
 	else if ((k = pgp_skey_generate(types[r->kind], r->created, &e)) == NULL)
 		rc = -1;
 	if (rc == -1) {
-		e.text[400] = '\0';
+		e.text[TEXT_MAX] = '\0';
 		reply_key(c, m, cryptod_status(&e), e.text, 0, NULL);
 	} else if (k != NULL)
 		store_key(c, m, k, (enum key_use)r->use, r->label, 1);
@@ -308,7 +309,7 @@ cryptod_key_import(struct chan *c, struct ipc_msg *m)
 		return;
 	}
 	if ((k = pgp_skey_load(r->algo, r->created, r->params, r->secret, &e)) == NULL) {
-		e.text[400] = '\0';
+		e.text[TEXT_MAX] = '\0';
 		reply_key(c, m, CRYPTO_FAILED, e.text, 0, NULL);
 		return;
 	}
@@ -333,7 +334,7 @@ cryptod_key_export(struct chan *c, struct ipc_msg *m)
 		goto out;
 	if ((rc = keys_read(cryptod.keys, r->fpr, &en, &e)) != 1) {
 		st = rc == 0 ? CRYPTO_NOKEY : cryptod_status(&e);
-		e.text[400] = '\0';
+		e.text[TEXT_MAX] = '\0';
 		rep.text = rc == 0 ? "no such key" : e.text;
 		goto out;
 	}
@@ -366,7 +367,7 @@ cryptod_key_list(struct chan *c, struct ipc_msg *m)
 		goto out;
 	if ((n = keys_list(cryptod.keys, r->after, en, r->limit, &more, &e)) == -1) {
 		st = cryptod_status(&e);
-		e.text[400] = '\0';
+		e.text[TEXT_MAX] = '\0';
 		rep.text = e.text;
 		goto out;
 	}

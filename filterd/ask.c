@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
+#include "openpgp/cert.h"
 
 void
 ask_init(struct ask *a, struct ipc *policyd, struct ipc *cryptod)
@@ -59,6 +59,17 @@ ask_policyd(
 	return 0;
 }
 
+/* Does an answer fit its question: no more recipients, and all that signing takes? */
+static int
+plan_fits(const struct plan_rep *p, size_t n)
+{
+	if (p->rcpts.n > n)
+		return 0;
+	return p->sign != SIGN_YES ||
+	       (p->job.n == JOB_ID && p->signer.n == 1 &&
+		   pgp_cert_find(p->signer.v, p->sign_key.p, p->sign_key.n) != NULL);
+}
+
 int
 ask_plan(struct ask *a, const char *sender, const char *from, int sign, const struct mailbox *rcpts,
     size_t n, struct kept *k, struct err *e)
@@ -72,7 +83,7 @@ ask_plan(struct ask *a, const char *sender, const char *from, int sign, const st
 	if (ask_policyd(a, M_plan_req, &q, M_plan_rep, k, e) == -1)
 		return -1;
 	p = k->body;
-	if (p->rcpts.n > n || (p->sign == SIGN_YES && p->job.n != JOB_ID)) {
+	if (!plan_fits(p, n)) {
 		kept_free(k);
 		a->dead = 1;
 		return err_set(e, EBADMSG, "policyd gave an answer that does not fit the question");

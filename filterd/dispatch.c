@@ -18,7 +18,11 @@
 
 #define WAIT_MS 10000 /* a proxy waits that long for a worker, then it is told to try later */
 #define WAITING_MAX 2000 /* requests in line; more are turned away at once */
+#define FORK_MS 5000 /* a fork that the zygote has not made by then, failed */
 #define RETRY_MS 50 /* pause after a fork that failed, and between looks at the line */
+
+/* Descriptors that the zygote has. */
+enum { ZYGOTE_SOCK = 3, ZYGOTE_DIR };
 
 /* A worker, from its birth until its control socket closes. */
 struct seat {
@@ -43,6 +47,7 @@ static struct {
 	unsigned waiting, idle, busy, asked; /* asked: forks under way */
 	struct chan *zygote;
 	int spooldir, draining;
+	uint64_t asked_at; /* clock_ms of the last question */
 	struct event *timer;
 	uint64_t served, turned_away, crashed;
 } d = {.seats = TAILQ_HEAD_INITIALIZER(d.seats),
@@ -66,14 +71,18 @@ ask_forks(void)
 {
 	const struct conf_workers *c = &proc_env()->conf->workers;
 	static const struct zygote_fork q = {0};
-	unsigned all = d.idle + d.busy + d.asked;
+	unsigned all;
 
+	if (d.asked > 0 && clock_ms() - d.asked_at > FORK_MS)
+		d.asked = 0;
+	all = d.idle + d.busy + d.asked;
 	while (d.zygote != NULL && all < c->max && d.idle + d.asked < c->spare + d.waiting) {
 		if (chan_send(d.zygote, M_zygote_fork, 0, &q, -1) == -1) {
 			tick_in(RETRY_MS);
 			return;
 		}
 		d.asked++;
+		d.asked_at = clock_ms();
 		all++;
 	}
 }
@@ -348,13 +357,15 @@ filterd_start(const struct proc_env *env, struct err *e)
 	if ((pid = fork()) == -1)
 		return err_sys(e, "fork");
 	if (pid == 0) {
-		int keep[2] = {3, 4};
+		/* Only the two that it needs; the channel to master is not among them. Moved up
+		 * first: either may stand where the other shall. */
+		int sock = fcntl(fds[1], F_DUPFD, ZYGOTE_DIR + 1);
+		int dir = fcntl(d.spooldir, F_DUPFD, ZYGOTE_DIR + 1);
 
-		/* Only the two that it needs; the channel to master is not among them. */
-		if (dup2(fds[1], keep[0]) == -1 || dup2(d.spooldir, keep[1]) == -1)
+		if (dup2(sock, ZYGOTE_SOCK) == -1 || dup2(dir, ZYGOTE_DIR) == -1)
 			_exit(EXIT_FAILURE);
-		closefrom(keep[1] + 1);
-		zygote_run(keep[0], keep[1], env->conf->workers.memory);
+		closefrom(ZYGOTE_DIR + 1);
+		zygote_run(ZYGOTE_SOCK, ZYGOTE_DIR, env->conf->workers.memory);
 	}
 	close(fds[1]);
 	d.zygote =

@@ -9,12 +9,12 @@
 #include <strings.h>
 
 #include "filterd/reading.h"
+#include "filterd/text.h"
 #include "mail/write.h"
 #include "openpgp/armor.h"
 #include "openpgp/detached.h"
 
 #define BLOCKS_MAX 64 /* blocks of one message; each may cost a private-key operation */
-#define UTF8_STEP (256 * 1024) /* octets judged at once */
 
 /* Work on one message. */
 struct inlining {
@@ -115,23 +115,6 @@ slice(struct slice *s, const struct octets *o, uint64_t begin, uint64_t end)
 	};
 }
 
-static int
-blank(const struct octets *o, uint64_t begin, uint64_t end)
-{
-	uint8_t window[4096];
-	size_t step, i;
-
-	for (; begin < end; begin += step) {
-		step = end - begin < sizeof window ? (size_t)(end - begin) : sizeof window;
-		if (octets_read(o, window, step, begin) == -1)
-			return 0;
-		for (i = 0; i < step; i++)
-			if (strchr(" \t\r\n", window[i]) == NULL || window[i] == '\0')
-				return 0;
-	}
-	return 1;
-}
-
 /*
  * Copy a text with its blocks opened.  READ_DONE: at least one was; READ_NOT_OURS: the text is
  * as it was.
@@ -147,7 +130,7 @@ open_text(struct inlining *x, const struct octets *text, const struct sink *out)
 	int found;
 
 	while ((found = pgp_armor_find(text, at, &b)) == 1 && x->blocks < BLOCKS_MAX) {
-		if (!blank(text, at, b.begin))
+		if (!text_blank(text, at, b.begin))
 			x->outside = 1;
 		if (sink_copy(out, text, at, b.begin - at) == -1)
 			return reading_defer(x->r, strerror(errno));
@@ -171,37 +154,19 @@ open_text(struct inlining *x, const struct octets *text, const struct sink *out)
 	}
 	if (found == -1)
 		return reading_defer(x->r, "the message cannot be read now");
-	if (!blank(text, at, text->size))
+	if (!text_blank(text, at, text->size))
 		x->outside = 1;
 	if (sink_copy(out, text, at, text->size - at) == -1)
 		return reading_defer(x->r, strerror(errno));
 	return all;
 }
 
-/* Is it UTF-8 throughout? Then that is what its sender meant, whatever the part said. */
-static int
-is_utf8(const struct octets *o)
-{
-	struct buf b;
-	uint8_t *p;
-	int yes = 0;
-
-	if (o->size > UTF8_STEP || (p = malloc(UTF8_STEP)) == NULL)
-		return 0;
-	buf_init(&b, 4 * UTF8_STEP);
-	if (octets_read(o, p, (size_t)o->size, 0) == 0 &&
-	    mail_to_utf8("utf-8", (struct bytes){p, (size_t)o->size}, &b) == 0)
-		yes = buf_len(&b) == o->size && memcmp(buf_ptr(&b), p, (size_t)o->size) == 0;
-	free(p);
-	buf_free(&b);
-	return yes;
-}
-
 /* Header and body of a text part whose content is new. */
 static int
 put_text(const struct mail_part *p, const struct octets *text, const struct sink *out)
 {
-	const char *charset = is_utf8(text) ? "utf-8" : p->charset;
+	/* What is UTF-8 throughout was meant so by its sender, whatever the part said. */
+	const char *charset = text_utf8(text) ? "utf-8" : p->charset;
 	struct mail_filter crlf, qp;
 	struct sink a, b;
 	size_t i;

@@ -20,7 +20,7 @@
 #define SEND_TIMEOUT 60000 /* milliseconds for the proxy to take an answer */
 
 /* Is a part multipart/signed with OpenPGP, of exactly a body and a signature? */
-static int
+int
 is_pgp_signed(const struct mail_index *ix, uint32_t i)
 {
 	const struct mail_part *m = &ix->parts[i], *one, *two;
@@ -35,7 +35,7 @@ is_pgp_signed(const struct mail_index *ix, uint32_t i)
 }
 
 /* Verify a multipart/signed: the first part as it stands, header and all (RFC 3156, 5). */
-static enum read_result
+enum read_result
 verify_part(struct reading *r, const struct octets *o, const struct mail_index *ix, uint32_t i)
 {
 	const struct mail_part *body = &ix->parts[ix->parts[i].child];
@@ -87,76 +87,6 @@ read_signed(struct reading *r)
 	return rc == READ_DONE ? write_annotated(r) : rc;
 }
 
-/* Line ends as a mail reader expects them; binary parts stay as they are. */
-static int
-needs_crlf(const struct mail_index *ix)
-{
-	uint32_t i;
-	unsigned flags = 0;
-
-	for (i = 0; i < ix->n; i++) {
-		if (ix->parts[i].cte == MAIL_CTE_BINARY)
-			return 0;
-		flags |= ix->parts[i].flags;
-	}
-	return (flags & (MAIL_BARE_LF | MAIL_HEAD_BARE_LF)) != 0;
-}
-
-/*
- * Write the decrypted entity behind the outer header: its Content-* fields and its body.  Other
- * fields in it are dropped: only the outer ones say who wrote to whom.
- */
-static int
-put_entity(const struct octets *o, const struct mail_index *ix, const struct sink *out)
-{
-	const struct mail_part *m = &ix->parts[0];
-	struct mail_filter f;
-	struct sink to = *out;
-	int crlf = needs_crlf(ix), rc;
-
-	if (crlf) {
-		mail_filter_init(&f, MAIL_CRLF, out);
-		to = mail_filter_sink(&f);
-	}
-	if (sink_puts(&to, "MIME-Version: 1.0\r\n") == -1)
-		return -1;
-	/* Text that was encrypted without a header of its own is all body. */
-	if ((m->flags & MAIL_HEAD_JUNK) != 0)
-		rc = sink_puts(&to, "\r\n") == -1 || sink_copy(&to, o, 0, o->size) == -1;
-	else
-		rc = mail_header_copy(
-			 o, m->head_off, m->head_len, mail_keep_content, NULL, false, &to) == -1 ||
-		     sink_puts(&to, "\r\n") == -1 ||
-		     sink_copy(&to, o, m->body_off, m->body_len) == -1;
-	if (crlf && mail_filter_end(&f) == -1)
-		rc = 1;
-	return rc ? -1 : 0;
-}
-
-static enum read_result
-write_opened(struct reading *r, struct spool *plain, const struct pgp_result *res)
-{
-	enum read_result rc = READ_DONE;
-	struct mail_index ix = {0};
-	struct sink out = spool_sink(&r->virtual);
-	struct octets o;
-
-	r->verdict.decrypted = res->encrypted ? MAIL_DEC_YES : MAIL_DEC_NO;
-	reading_signatures(r, res);
-	if (spool_octets(plain, &o) == -1 || mail_index_make(&ix, &o) == -1) {
-		mail_index_free(&ix);
-		return reading_defer(r, strerror(errno));
-	}
-	if (is_pgp_signed(&ix, 0))
-		rc = verify_part(r, &o, &ix, 0);
-	if (rc == READ_DONE &&
-	    (reading_put_header(r, 0, &out) == -1 || put_entity(&o, &ix, &out) == -1))
-		rc = reading_defer(r, strerror(errno));
-	r->changed = rc == READ_DONE;
-	mail_index_free(&ix);
-	return rc;
-}
-
 enum read_result
 read_encrypted(struct reading *r, uint32_t ciphertext)
 {
@@ -194,9 +124,9 @@ out:
 
 /* The part with the ciphertext of a PGP/MIME message (RFC 3156, 4), or MAIL_NONE. */
 static uint32_t
-pgp_ciphertext(const struct mail_index *ix)
+pgp_ciphertext(const struct mail_index *ix, uint32_t i)
 {
-	const struct mail_part *m = &ix->parts[0], *one;
+	const struct mail_part *m = &ix->parts[i], *one;
 
 	if (!mail_part_is(m, "multipart", "encrypted") || m->child == MAIL_NONE)
 		return MAIL_NONE;
@@ -228,14 +158,19 @@ strip_forged(struct reading *r)
 static enum read_result
 read_message(struct reading *r)
 {
-	uint32_t ciphertext = pgp_ciphertext(&r->ix);
-	enum read_result rc;
+	uint32_t ciphertext = pgp_ciphertext(&r->ix, 0);
+	enum read_result rc = READ_NOT_OURS;
+	int is_signed = is_pgp_signed(&r->ix, 0);
 
+	/* Of a signed ciphertext the signature tells nothing about who wrote the text in it: the
+	 * signatures inside do. */
+	if (is_signed)
+		ciphertext = pgp_ciphertext(&r->ix, r->ix.parts[0].child);
 	if (ciphertext != MAIL_NONE)
 		rc = read_encrypted(r, ciphertext);
-	else if (is_pgp_signed(&r->ix, 0))
+	if (rc == READ_NOT_OURS && is_signed)
 		rc = read_signed(r);
-	else
+	else if (ciphertext == MAIL_NONE)
 		rc = read_inline(r);
 	return rc == READ_NOT_OURS ? strip_forged(r) : rc;
 }
@@ -276,9 +211,10 @@ answer(struct reading *r, enum read_result rc, uint64_t id)
 		p.message.v = &b;
 		p.message.n = 1;
 	}
-	(void)snprintf(facts, sizeof facts, "decrypted=%s, signature=%s, signer=%s",
-	    mail_decrypted_name(r->verdict.decrypted), mail_signature_name(r->verdict.signature),
-	    log_escape(who, 300, r->signer, strlen(r->signer)));
+	(void)snprintf(facts, sizeof facts, "decrypted=%s%s, signature=%s, signer=%s, key=%s",
+	    mail_decrypted_name(r->verdict.decrypted), r->foreign ? " (not to our keys)" : "",
+	    mail_signature_name(r->verdict.signature),
+	    log_escape(who, 300, r->signer, strlen(r->signer)), r->fingerprint);
 	p.facts = facts;
 	return ipc_send(&r->w->proxy, M_open_rep, id, &p, fd, SEND_TIMEOUT);
 }
@@ -300,6 +236,7 @@ open_message(struct worker *w, const struct open_req *q, uint64_t id, int fd)
 	else
 		rc = read_message(&r);
 	sent = answer(&r, rc, id);
+	free(r.subject);
 	mail_header_free(&r.header);
 	mail_index_free(&r.ix);
 	spool_free(&r.stored);

@@ -5,6 +5,7 @@
 
 #include "base/enc.h"
 #include "base/log.h"
+#include "mail/write.h"
 #include "openpgp/decrypt.h"
 
 enum read_result
@@ -81,8 +82,10 @@ reading_decrypt(
 	}
 	if (res->status == PGP_IO)
 		return reading_defer(r, "the message cannot be read now");
-	if (res->nrcpts == 0)
-		return READ_NOT_OURS; /* a passphrase only */
+	if (res->nrcpts == 0) {
+		r->foreign = 1; /* a passphrase only */
+		return READ_NOT_OURS;
+	}
 	if (ask_keys(r, res, &k, &e) == -1)
 		return reading_defer(r, e.text);
 	grant = k.body;
@@ -93,6 +96,8 @@ reading_decrypt(
 	else
 		rc = reading_defer(r, grant->why);
 	kept_free(&k);
+	if (rc == READ_NOT_OURS)
+		r->foreign = 1;
 	return rc;
 }
 
@@ -186,10 +191,16 @@ reading_signatures(struct reading *r, const struct pgp_result *res)
 	}
 }
 
+/* ctx: the reading. A Subject that was encrypted takes the place of the outer one. */
 static bool
 keep_envelope(struct bytes name, void *ctx)
 {
-	return mail_keep_envelope(name, ctx);
+	const struct reading *r = ctx;
+
+	if (r->subject != NULL && name.n == 7 &&
+	    strncasecmp((const char *)name.p, "Subject", 7) == 0)
+		return false;
+	return mail_keep_envelope(name, NULL);
 }
 
 int
@@ -212,7 +223,9 @@ reading_put_header(struct reading *r, int content, const struct sink *out)
 	to = spool_sink(&s);
 	if (mail_strip_ours(&r->in, m->head_off, m->head_len, &to) == 0 &&
 	    spool_octets(&s, &stripped) == 0)
-		rc = mail_header_copy(&stripped, 0, stripped.size, keep_envelope, NULL, false, out);
+		rc = mail_header_copy(&stripped, 0, stripped.size, keep_envelope, r, false, out);
+	if (rc == 0 && r->subject != NULL)
+		rc = mail_put_field(out, "Subject", r->subject);
 	spool_free(&s);
 	return rc;
 }

@@ -6,6 +6,7 @@
 #include "mail/header.h"
 #include "mail/mime.h"
 #include "mail/verdict.h"
+#include "openpgp/message.h"
 
 /* A stored message on its way to its reader. */
 struct reading {
@@ -19,6 +20,8 @@ struct reading {
 	struct spool virtual; /* what the reader gets, unless the message stays as it is */
 	int changed; /* virtual holds */
 	struct mail_verdict verdict;
+	int foreign; /* encrypted, in part at least, to keys that are not the reader's */
+	char *subject; /* UTF-8, of a protected header, or NULL: takes the place of the outer one */
 	char signer[MAIL_ADDR_MAX + 1];
 	char fingerprint[2 * 32 + 1];
 	char why[400]; /* READ_DEFER */
@@ -51,6 +54,17 @@ int reading_put_header(struct reading *r, int content, const struct sink *out);
 enum read_result read_encrypted(struct reading *r, uint32_t ciphertext);
 enum read_result read_signed(struct reading *r);
 enum read_result read_inline(struct reading *r);
+
+/*
+ * After decryption: r's virtual message out of the outer header and the plaintext, signatures in
+ * it judged (res are those of the OpenPGP message itself).
+ */
+enum read_result write_opened(struct reading *r, struct spool *plain, const struct pgp_result *res);
+
+/* Verify a multipart/signed part: of the octets o, whose index is ix. */
+int is_pgp_signed(const struct mail_index *ix, uint32_t part);
+enum read_result verify_part(
+    struct reading *r, const struct octets *o, const struct mail_index *ix, uint32_t part);
 
 /* A failure that may pass: note why. */
 enum read_result reading_defer(struct reading *r, const char *why);

@@ -12,16 +12,19 @@
 #include "base/enc.h"
 #include "base/log.h"
 #include "filterd/compose.h"
+#include "filterd/text.h"
 #include "filterd/worker.h"
 #include "mail/address.h"
 #include "mail/header.h"
 #include "mail/mime.h"
+#include "openpgp/armor.h"
 #include "openpgp/cert.h"
 #include "openpgp/decrypt.h"
 #include "policy/policy.h"
 
 #define FACTS_MAX 500 /* octets of a line for the log, with its NUL */
 #define SUBJECT_MAX (16 * 1024) /* octets of all Subject fields that are looked at */
+#define LABELS_MAX 4096 /* octets of PGP/MIME beside its ciphertext: part headers, a preamble */
 #define PLANS_MAX (RCPTS_MAX + 1) /* questions to policyd for one message */
 #define CERT_KEYS_USED 16 /* encryption keys taken of one certificate */
 #define SEND_TIMEOUT 60000 /* milliseconds for the proxy to take an answer */
@@ -53,6 +56,8 @@ struct job {
 	struct kept *plans;
 	size_t nplans;
 	const struct plan_rep *first; /* who may sign */
+	char **named; /* addresses that the header tells everybody, sorted */
+	size_t nnamed, named_room;
 	int secured; /* the sender has encrypted it already */
 	int foreign_signed; /* the sender has signed it: a signature of ours would hide that one */
 	/* The answer, when it is not a plain yes. */
@@ -68,7 +73,8 @@ defer(struct job *j, const char *dsn, const char *text)
 {
 	j->rep.result = SECURE_DEFER;
 	(void)strlcpy(j->dsn, dsn, sizeof j->dsn);
-	(void)log_escape(j->text, sizeof j->text, text, strlen(text));
+	/* What came from outside is escaped where it entered the text. */
+	(void)log_clean(j->text, sizeof j->text, text, strlen(text));
 	return -1;
 }
 
@@ -119,33 +125,57 @@ read_message(struct job *j, int fd)
 	if (all_fields(&j->header, "Subject", j->subject, sizeof j->subject) == -1 ||
 	    all_fields(&j->header, "Sensitivity", j->sensitivity, sizeof j->sensitivity) == -1)
 		return refuse(j, "5.6.0", "the Subject or Sensitivity of the message is too long");
-	if (mail_from_single(&j->header, j->from, sizeof j->from, &e) == -1)
+	/* An address too long to be asked about is nobody's. */
+	if (mail_from_single(&j->header, j->from, sizeof j->from, &e) == -1 ||
+	    strlen(j->from) > ADDR_MAX)
 		j->from[0] = '\0';
 	return 0;
+}
+
+/* Binary packets, or armour with nothing beside it that could be read. */
+static int
+only_ciphertext(const struct octets *o)
+{
+	struct pgp_block b;
+	uint8_t first;
+
+	if (o->size == 0 || octets_read(o, &first, 1, 0) == -1)
+		return 0;
+	if (pgp_is_binary(&first, 1))
+		return 1;
+	return pgp_armor_find(o, 0, &b) == 1 && b.type == PGP_ARMOR_MESSAGE &&
+	       text_blank(o, 0, b.begin) && text_blank(o, b.end, o->size);
 }
 
 /* Is the message's one encrypted part really a message to somebody's key? */
 static int
 truly_encrypted(struct job *j, const struct mail_part *body)
 {
-	struct pgp_result r;
+	struct pgp_result *r = calloc(1, sizeof *r);
 	struct octets o;
 	struct spool s;
 	struct sink to;
 	struct err e;
 	int yes = 0;
 
+	if (r == NULL)
+		return 0;
 	spool_init(&s, WORKER_MESSAGE_MAX, j->w->spooldir);
 	to = spool_sink(&s);
-	if (mail_part_decode(&j->in, body, &to) == 0 && spool_octets(&s, &o) == 0) {
-		(void)pgp_recipients(&o, &r, &e);
-		yes = r.status == PGP_NO_KEY && r.encrypted && r.nrcpts > 0;
+	if (mail_part_decode(&j->in, body, &to) == 0 && spool_octets(&s, &o) == 0 &&
+	    only_ciphertext(&o)) {
+		(void)pgp_recipients(&o, r, &e);
+		yes = r->status == PGP_NO_KEY && r->encrypted && r->nrcpts > 0;
 	}
 	spool_free(&s);
+	free(r);
 	return yes;
 }
 
-/* What the sender's own software has done already. */
+/*
+ * What the sender's own software has done already.  A label proves nothing: what does not look
+ * like PGP/MIME in every respect is treated as clear text, and at worst encrypted twice.
+ */
 static void
 look_at_structure(struct job *j)
 {
@@ -160,7 +190,8 @@ look_at_structure(struct job *j)
 		return;
 	two = &j->ix.parts[one->next];
 	if (mail_part_is(one, "application", "pgp-encrypted") && two->next == MAIL_NONE &&
-	    mail_part_is(two, "application", "octet-stream"))
+	    mail_part_is(two, "application", "octet-stream") &&
+	    m->body_len - two->body_len <= LABELS_MAX)
 		j->secured = truly_encrypted(j, two);
 }
 
@@ -238,37 +269,63 @@ usable_keys(const struct job *j, struct rcpt *r, struct pgp_recipient *out, unsi
 }
 
 static int
-named_in(struct job *j, const char *field, const char *addr)
+by_address(const void *a, const void *b)
 {
+	return strcasecmp(*(char *const *)a, *(char *const *)b);
+}
+
+static int
+add_named(struct job *j, const char *addr)
+{
+	size_t room = j->named_room * 2 + 16;
+	char **more;
+
+	if (j->nnamed == j->named_room) {
+		if ((more = reallocarray(j->named, room, sizeof *more)) == NULL)
+			return -1;
+		j->named = more;
+		j->named_room = room;
+	}
+	if ((j->named[j->nnamed] = strdup(addr)) == NULL)
+		return -1;
+	j->nnamed++;
+	return 0;
+}
+
+/* Gather the addresses that all recipients get to see. */
+static int
+list_named(struct job *j)
+{
+	static const char *const fields[] = {"To", "Cc", "Resent-To", "Resent-Cc"};
 	struct mail_addrs a;
 	struct mail_field f;
 	unsigned nth;
-	size_t i;
-	int found = 0;
+	size_t i, k;
+	int rc = 0;
 
-	for (nth = 0; !found && mail_header_get(&j->header, field, nth, &f); nth++) {
-		if (mail_addrs_parse(&a, f.body) == 0)
-			for (i = 0; i < a.n && !found; i++)
-				found = strcasecmp(a.v[i].addr, addr) == 0;
-		mail_addrs_free(&a);
-	}
-	return found;
+	for (i = 0; i < sizeof fields / sizeof fields[0]; i++)
+		for (nth = 0; rc == 0 && mail_header_get(&j->header, fields[i], nth, &f); nth++) {
+			rc = mail_addrs_parse(&a, f.body);
+			for (k = 0; k < a.n && rc == 0; k++)
+				rc = add_named(j, a.v[k].addr);
+			mail_addrs_free(&a);
+		}
+	if (rc == -1)
+		return defer(j, "4.3.0", "the gateway is out of memory; try again later");
+	if (j->nnamed > 0)
+		qsort(j->named, j->nnamed, sizeof *j->named, by_address);
+	return 0;
 }
 
 /* A recipient whom the header does not name must not be betrayed by a key id. */
 static int
-is_hidden(struct job *j, const char *rcpt)
+is_hidden(const struct job *j, const char *rcpt)
 {
-	static const char *const fields[] = {"To", "Cc", "Resent-To", "Resent-Cc"};
-	char addr[MAIL_ADDR_MAX + 1];
-	size_t i;
+	char addr[MAIL_ADDR_MAX + 1], *key = addr;
 
-	if (mail_addr_normalise(rcpt, addr, sizeof addr) == -1)
+	if (j->nnamed == 0 || mail_addr_normalise(rcpt, addr, sizeof addr) == -1)
 		return 1;
-	for (i = 0; i < sizeof fields / sizeof fields[0]; i++)
-		if (named_in(j, fields[i], addr))
-			return 0;
-	return 1;
+	return bsearch(&key, j->named, j->nnamed, sizeof *j->named, by_address) == NULL;
 }
 
 static void
@@ -481,6 +538,9 @@ job_free(struct job *j)
 	mail_header_free(&j->header);
 	mail_index_free(&j->ix);
 	spool_free(&j->spool);
+	while (j->nnamed > 0)
+		free(j->named[--j->nnamed]);
+	free(j->named);
 	free(j->rcpts);
 	free(j->plans);
 	free(j->refusals);
@@ -498,7 +558,8 @@ secure_message(struct worker *w, const struct secure_req *q, uint64_t id, int fd
 			close(fd);
 	} else if (read_message(&j, fd) == 0) {
 		look_at_structure(&j);
-		if (evaluate_policy(&j) == 0 && make_plan(&j) == 0 && choose_modes(&j) == 0)
+		if (evaluate_policy(&j) == 0 && make_plan(&j) == 0 && list_named(&j) == 0 &&
+		    choose_modes(&j) == 0)
 			(void)make_copies(&j);
 	}
 	if (j.rep.result != SECURE_REFUSE)

@@ -38,6 +38,14 @@ take_seat(struct worker *w, struct ipc_msg *m)
 	return 0;
 }
 
+/* A seat that was never taken has nothing to close. */
+static void
+close_seat(struct ipc *c)
+{
+	if (c->fd != -1)
+		ipc_close(c);
+}
+
 /* Wait to be given a session: three seats, then the word to go. */
 static int
 wait_for_session(struct worker *w, unsigned *deadline)
@@ -51,6 +59,7 @@ wait_for_session(struct worker *w, unsigned *deadline)
 		if (m.def->type == M_worker_go) {
 			*deadline = ((const struct worker_go *)m.body)->deadline;
 			ipc_done(&w->control, &m);
+			errno = EPROTO;
 			return seats == SEATS ? 0 : -1;
 		}
 		if (m.def->type == M_worker_seat)
@@ -58,8 +67,10 @@ wait_for_session(struct worker *w, unsigned *deadline)
 		else
 			rc = -1;
 		ipc_done(&w->control, &m);
-		if (rc == -1)
+		if (rc == -1) {
+			errno = EPROTO;
 			return -1;
+		}
 		seats++;
 	}
 }
@@ -114,10 +125,17 @@ worker_run(int control, int spooldir)
 	w.proxy.fd = w.policyd.fd = w.cryptod.fd = -1;
 	w.spooldir = spooldir;
 	ipc_init(&w.control, control, P_WORKER, P_FILTERD);
-	if (wait_for_session(&w, &deadline) == -1)
-		return errno == ECONNRESET ? EX_OK : EX_PROTOCOL;
-	ask_init(&w.ask, &w.policyd, &w.cryptod);
-	rc = serve(&w, deadline);
-	ask_reset(&w.ask);
+	if (wait_for_session(&w, &deadline) == -1) {
+		/* The dispatcher may let an idle worker go. */
+		rc = errno == ECONNRESET ? EX_OK : EX_PROTOCOL;
+	} else {
+		ask_init(&w.ask, &w.policyd, &w.cryptod);
+		rc = serve(&w, deadline);
+		ask_reset(&w.ask);
+	}
+	close_seat(&w.proxy);
+	close_seat(&w.policyd);
+	close_seat(&w.cryptod);
+	ipc_close(&w.control);
 	return rc;
 }

@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "filterd/warm.h"
 #include "filterd/worker.h"
 #include "ipc/messages.h"
 #include "proc/sandbox.h"
@@ -121,10 +122,15 @@ zygote_run(int sock, int spooldir, uint64_t memory)
 	struct sigaction sa = {.sa_handler = on_child};
 	sigset_t block, unblocked;
 	struct ipc c;
+	struct err e;
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	log_set_sink(NULL, NULL);
 	log_init("zygote", LOG_L_INFO);
+	if (warm_up(&e) == -1) {
+		log_err("self-test: %s", e.text);
+		_exit(EX_SOFTWARE);
+	}
 	(void)sigaction(SIGCHLD, &sa, NULL);
 	(void)signal(SIGTERM, SIG_DFL);
 	(void)signal(SIGHUP, SIG_IGN);

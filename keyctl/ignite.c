@@ -256,8 +256,12 @@ verb_unlock(struct keyctl *t, int argc, char *argv[])
 		(void)printf("the key store is unlocked already\n");
 		return EX_OK;
 	}
-	if (p.source && o.key_file == NULL && o.passphrase_file == NULL)
-		return complain(EX_USAGE, "this key store opens with a key file: use --key-file");
+	if (p.source && o.key_file == NULL && o.passphrase_file == NULL) {
+		if (t->conf->ignition.key_file[0] == '\0')
+			return complain(
+			    EX_USAGE, "this key store opens with a key file: use --key-file");
+		o.key_file = t->conf->ignition.key_file;
+	}
 	if ((n = get_secret(&o, 0, secret, &e)) == -1 ||
 	    seal_derive(&p, secret, (size_t)n, key, &e) == -1)
 		rc = complain_err(&e);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -14,6 +15,7 @@
 #include "logd/logd.h"
 
 #define SYSLOG_PATH "/dev/log"
+#define PATIENCE_MS 200 /* for a syslog daemon whose queue is full */
 #define CONNECT_MS 1000 /* between two attempts to reach the syslog daemon */
 
 struct output {
@@ -24,6 +26,7 @@ struct output {
 	int dir; /* folder of the socket, outside the jail */
 	char name[NAME_MAX + 1]; /* in it */
 	int fd; /* -1: not there now */
+	int slow; /* the syslog daemon kept us waiting: not again before it took a line */
 	int torn; /* the last line lacks its end */
 	uint64_t tried; /* clock_ms of the last connect */
 	uint64_t written, lost, unsaid; /* unsaid: lost and not yet told in the log */
@@ -69,15 +72,17 @@ open_log_file(struct output *o, uint32_t uid, uint32_t gid, struct err *e)
 static void
 connect_syslog(struct output *o)
 {
+	const struct timeval patience = {0, PATIENCE_MS * 1000};
 	struct sockaddr_un sun = {.sun_family = AF_UNIX};
 	int fd, rc;
 
 	o->tried = clock_ms();
 	if (strlcpy(sun.sun_path, o->name, sizeof sun.sun_path) >= sizeof sun.sun_path)
 		return;
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd == -1)
 		return;
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
 	rc = fchdir(o->dir);
 	if (rc == 0)
 		rc = connect(fd, (const struct sockaddr *)&sun, sizeof sun);
@@ -169,21 +174,28 @@ write_file(struct output *o, const char *line, size_t n)
 	return -1;
 }
 
+/*
+ * The queue of a Unix datagram socket may be as short as 10: a burst waits a little for the syslog
+ * daemon (nobody waits for us), one that hangs is waited for once.
+ */
 static int
 send_syslog(struct output *o, const char *line, size_t n)
 {
 	int again;
 
 	for (again = 0; again < 2; again++) {
-		if (o->fd != -1 && send(o->fd, line, n, MSG_NOSIGNAL) == (ssize_t)n)
+		if (o->fd != -1 && send(o->fd, line, n,
+				       MSG_NOSIGNAL | (o->slow ? MSG_DONTWAIT : 0)) == (ssize_t)n) {
+			o->slow = 0;
 			return 0;
-		/* A slow syslog daemon costs lines, one that was restarted a connect. */
-		if (o->fd != -1 && (errno == EAGAIN || errno == ENOBUFS || errno == EMSGSIZE))
-			return -1;
-		if (o->fd == -1 && clock_ms() - o->tried < CONNECT_MS) {
-			errno = ENOTCONN;
+		}
+		if (o->fd != -1 && (errno == EAGAIN || errno == ENOBUFS || errno == EMSGSIZE)) {
+			o->slow = errno == EAGAIN;
 			return -1;
 		}
+		/* It was restarted, or is not there. */
+		if (o->fd == -1 && clock_ms() - o->tried < CONNECT_MS)
+			break;
 		connect_syslog(o);
 	}
 	if (o->fd != -1)
@@ -206,12 +218,12 @@ put(struct output *o, const struct line *l)
 	n = line_for_syslog(text, l, o->facility);
 	if (send_syslog(o, text, n) == 0)
 		return 0;
-	if (errno == ENOTCONN) {
+	if (o->fd == -1) {
 		/* Better there than nowhere; a service manager keeps it. */
 		n = line_for_file(text, l, o->host);
 		(void)fwrite(text, 1, n, stderr);
+		errno = ENOTCONN;
 	}
-	errno = ENOTCONN;
 	return -1;
 }
 
@@ -221,6 +233,9 @@ confess(struct output *o, const struct line *like)
 	char text[192];
 	struct line l = *like;
 
+	/* While there is nobody to tell, standard error has the lines themselves. */
+	if (o->to == CONF_LOG_SYSLOG && o->fd == -1 && clock_ms() - o->tried < CONNECT_MS)
+		return;
 	(void)snprintf(text, sizeof text, "%llu log lines lost: %s", (unsigned long long)o->unsaid,
 	    o->trouble);
 	l.level = LOG_L_WARN;

@@ -116,6 +116,7 @@ back_off(struct child *c)
 void
 child_spawn(struct child *c)
 {
+	sigset_t all, old;
 	int fds[2];
 
 	c->state = PROC_STARTING;
@@ -129,9 +130,13 @@ child_spawn(struct child *c)
 		back_off(c);
 		return;
 	}
+	/* A signal for master must not run its handler in the child. */
+	(void)sigfillset(&all);
+	(void)sigprocmask(SIG_SETMASK, &all, &old);
 	c->pid = fork();
 	if (c->pid == 0)
 		become(c, fds[1]);
+	(void)sigprocmask(SIG_SETMASK, &old, NULL);
 	close(fds[1]);
 	if (c->pid == -1) {
 		log_err("cannot start %s: fork: %s", proc_name(c->svc->role), strerror(errno));
@@ -194,7 +199,7 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	if (c->pid > 0) {
-		if (c->state == PROC_DRAINING) {
+		if (c->state == PROC_DRAINING || c->chan == NULL) {
 			log_warn("%s %u did not finish in time: killed", proc_name(c->svc->role),
 			    c->instance);
 			child_kill(c);
@@ -268,9 +273,9 @@ remember(struct child *c, const char *why)
 static int
 is_hopeless(const struct child *c, int status)
 {
-	return WIFEXITED(status) &&
-	       (c->fail_code != 0 || WEXITSTATUS(status) == EXIT_NO_EXEC ||
-		   WEXITSTATUS(status) == EX_CONFIG || WEXITSTATUS(status) == EX_USAGE);
+	return c->fail_code != 0 || (WIFEXITED(status) && (WEXITSTATUS(status) == EXIT_NO_EXEC ||
+							      WEXITSTATUS(status) == EX_CONFIG ||
+							      WEXITSTATUS(status) == EX_USAGE));
 }
 
 static void
@@ -284,6 +289,7 @@ gone(struct child *c, int status)
 	link_forget(c);
 	c->pid = 0;
 	(void)evtimer_del(&c->timer);
+	log_debug("%s %u ended", proc_name(c->svc->role), c->instance);
 	describe(c, status, why, sizeof why);
 	if (M.phase == STOPPING) {
 		stop_gone();

@@ -12,6 +12,7 @@
 #include "proc/logfile.h"
 #include "proc/sink.h"
 
+#define EXIT_S 1 /* from closing its channel to the end of a process */
 #define MEND_MS 500 /* a lost channel is made again when nobody died meanwhile */
 
 /* Two neighbours that lost their channel. */
@@ -193,14 +194,15 @@ static const struct chan_handler handlers[] = {
 static void
 on_closed(struct chan *ch, void *arg)
 {
+	const struct timeval soon = {.tv_sec = EXIT_S};
 	struct child *c = arg;
 
 	(void)ch;
 	c->chan = NULL;
 	if (c->svc->role == P_LOGD)
 		sink_logd(NULL);
-	/* It is exiting, or has shut out the only one who can help it. */
-	child_kill(c);
+	/* It is exiting, or has shut out the only one who can help it: then it must go. */
+	(void)evtimer_add(&c->timer, &soon);
 }
 
 void
@@ -241,6 +243,7 @@ send_boot(struct child *c)
 	    .gid = (uint32_t)c->gid,
 	    .jail = jail,
 	    .debug = (uint8_t)M.debug,
+	    .quiet = (uint8_t)M.background,
 	    .version = POSTERN_VERSION,
 	};
 	struct seal_key key = {0};

@@ -53,7 +53,8 @@ load_conf(const char *path)
 void
 master_status(void)
 {
-	char text[256];
+	static char last[256];
+	char text[256] = "";
 	size_t i, up = 0, bad = 0;
 
 	for (i = 0; i < M.nchildren; i++) {
@@ -66,6 +67,9 @@ master_status(void)
 		    bad);
 	else
 		(void)snprintf(text, sizeof text, "STATUS=%zu processes", up);
+	if (strcmp(text, last) == 0)
+		return;
+	memcpy(last, text, sizeof last);
 	notify_send(text);
 }
 
@@ -255,6 +259,7 @@ master_run(const struct master_options *o)
 		return EX_OK;
 	}
 	M.debug = o->debug;
+	M.background = !o->foreground;
 	M.privileged = geteuid() == 0;
 	M.started = clock_unix();
 	log_init("postern", o->debug ? LOG_L_DEBUG : M.conf->log.level);
@@ -267,7 +272,7 @@ master_run(const struct master_options *o)
 		return EX_OSERR;
 	}
 	notify_init();
-	sink_start();
+	sink_start(0);
 	if (set_up(&e) == -1) {
 		(void)fprintf(stderr, "postern: %s\n", e.text);
 		control_close();

@@ -70,6 +70,7 @@ struct master {
 	struct conf *conf;
 	int conf_fd; /* sealed memfd with its text */
 	int debug;
+	int background;
 	int privileged;
 	enum phase phase;
 	int exit_code;

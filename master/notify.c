@@ -2,10 +2,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "master/master.h"
+
+#define WAIT_S 2
 
 static struct sockaddr_un to;
 static socklen_t to_len;
@@ -30,15 +33,21 @@ notify_init(void)
 	(void)unsetenv("NOTIFY_SOCKET");
 }
 
+/*
+ * What the service manager waits for must not get lost in a full queue, so these block, but not for
+ * ever: systemd may be slow or gone, and that is no reason to stop.
+ */
 void
 notify_send(const char *text)
 {
-	int fd;
+	const struct timeval patience = {.tv_sec = WAIT_S};
+	int fd, flags = MSG_NOSIGNAL;
 
 	if (to_len == 0 || (fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)) == -1)
 		return;
-	/* systemd may be slow or gone; that is no reason to stop. */
-	(void)sendto(fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT,
-	    (const struct sockaddr *)&to, to_len);
+	if (strncmp(text, "STATUS=", 7) == 0)
+		flags |= MSG_DONTWAIT;
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+	(void)sendto(fd, text, strlen(text), flags, (const struct sockaddr *)&to, to_len);
 	close(fd);
 }

@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "master/master.h"
 
-#define RELOAD_S 15 /* for all daemons together */
+#define RELOAD_S 8 /* for all daemons together */
 #define TEXT_MAX 3900 /* as in struct ctl_reply */
 
 /* A change of configuration under way. */
@@ -99,6 +99,7 @@ commit(void)
 	close(M.conf_fd);
 	M.conf_fd = R.fd;
 	R.fd = -1;
+	log_init("postern", M.debug ? LOG_L_DEBUG : M.conf->log.level);
 	for (i = 0; i < M.nchildren; i++)
 		child_give_listeners(&M.children[i], 1);
 	listen_settle(&M.listeners, M.conf);
@@ -130,7 +131,7 @@ roll_back(void)
 static void
 check(void)
 {
-	if (!R.active || R.waiting > 0)
+	if (!R.active || R.waiting > 0 || M.phase == STOPPING)
 		return;
 	if (R.failed)
 		roll_back();
@@ -172,10 +173,19 @@ reload_lost(struct child *c)
 static void
 on_timeout(evutil_socket_t fd, short what, void *arg)
 {
+	char line[128];
+	size_t i;
+
 	(void)fd;
 	(void)what;
 	(void)arg;
-	add_line(NULL, "not all daemons answered in time");
+	for (i = 0; i < M.nchildren; i++) {
+		if (M.children[i].reload_asked != R.serial)
+			continue;
+		(void)snprintf(line, sizeof line, "%s %u did not answer within %d seconds",
+		    proc_name(M.children[i].svc->role), M.children[i].instance, RELOAD_S);
+		add_line(NULL, line);
+	}
 	R.failed = 1;
 	R.waiting = 0;
 	check();

@@ -114,15 +114,13 @@ control_channel(
 	return 0;
 }
 
-int
-control_call(struct ipc *c, uint16_t type, const void *body, uint16_t want, struct ipc_msg *m,
-    int timeout, struct err *e)
+/* What went wrong with a daemon, for people. */
+static int
+call_failed(struct ipc *c, uint16_t type, const void *body, int timeout, struct err *e)
 {
 	const struct ipc_msgdef *d = ipc_message(type);
 	const char *who = proc_name(c->peer), *field;
 
-	if (ipc_call(c, type, body, -1, want, m, timeout) == 0)
-		return 0;
 	switch (errno) {
 	case ETIMEDOUT:
 		return err_set(
@@ -139,6 +137,69 @@ control_call(struct ipc *c, uint16_t type, const void *body, uint16_t want, stru
 	default:
 		return err_sys(e, "%s", who);
 	}
+}
+
+int
+control_call(struct ipc *c, uint16_t type, const void *body, uint16_t want, struct ipc_msg *m,
+    int timeout, struct err *e)
+{
+	if (ipc_call(c, type, body, -1, want, m, timeout) == 0)
+		return 0;
+	return call_failed(c, type, body, timeout, e);
+}
+
+/* policyd's refusal as an error. */
+static int
+refused(const struct admin_rep *r, struct err *e)
+{
+	static const int codes[] = {
+	    [ADMIN_NOTFOUND] = ENOENT,
+	    [ADMIN_EXISTS] = EEXIST,
+	    [ADMIN_INVALID] = EINVAL,
+	    [ADMIN_FULL] = ENOSPC,
+	    [ADMIN_FAILED] = EIO,
+	};
+	int code = r->status < sizeof codes / sizeof codes[0] ? codes[r->status] : 0;
+
+	return err_set(
+	    e, code != 0 ? code : EIO, "%s", r->text[0] != '\0' ? r->text : "policyd: failed");
+}
+
+int
+control_admin(struct ipc *policy, uint16_t type, const void *body, uint16_t want, struct ipc_msg *m,
+    int timeout, struct err *e)
+{
+	const struct admin_rep *r;
+	uint64_t id = next_id();
+	int rc = 0;
+
+	if (ipc_send(policy, type, id, body, -1, timeout) == -1 ||
+	    ipc_recv(policy, m, timeout) == -1)
+		return call_failed(policy, type, body, timeout, e);
+	r = m->def->type == M_admin_rep ? m->body : NULL;
+	if (m->id != id || (r == NULL && m->def->type != want))
+		rc = err_set(e, EBADMSG, "policyd gave an answer that makes no sense");
+	else if (r != NULL && (r->status != ADMIN_OK || want != M_admin_rep))
+		rc = refused(r, e);
+	if (rc == -1)
+		ipc_done(policy, m);
+	return rc;
+}
+
+int
+control_status(struct ipc *master, struct ipc_msg *m, int timeout, struct err *e)
+{
+	struct ctl_status_req req = {.unused = 0};
+	uint64_t id = next_id();
+
+	if (ipc_send(master, M_ctl_status_req, id, &req, -1, timeout) == -1)
+		return err_sys(e, "control socket");
+	if (master_answer(master, id, m, timeout, e) == -1)
+		return -1;
+	if (m->def->type == M_ctl_status_rep)
+		return 0;
+	ipc_done(master, m);
+	return err_set(e, EBADMSG, "master gave an answer that makes no sense");
 }
 
 int

@@ -49,6 +49,18 @@ int control_channel(
 int control_call(struct ipc *c, uint16_t type, const void *body, uint16_t want, struct ipc_msg *m,
     int timeout, struct err *e);
 
+/*
+ * Ask policyd: it answers with want, or with admin_rep, which is a change's only answer.
+ *
+ * Returns 0 and m (for ipc_done; an admin_rep in it is ADMIN_OK), or -1 with e filled: what
+ * policyd refused with, in its words: ENOENT, EEXIST, EINVAL, ENOSPC, EIO; or as control_call.
+ */
+int control_admin(struct ipc *policy, uint16_t type, const void *body, uint16_t want,
+    struct ipc_msg *m, int timeout, struct err *e);
+
+/* What master says of its daemons: 0 and m (a ctl_status_rep, for ipc_done), or -1 with e. */
+int control_status(struct ipc *master, struct ipc_msg *m, int timeout, struct err *e);
+
 /* Ask master for a verb (CTL_RELOAD...). 0, or -1 with e: master's words. */
 int control_verb(struct ipc *master, unsigned verb, int timeout, struct err *e);
 

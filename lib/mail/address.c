@@ -573,10 +573,11 @@ ambiguous(const struct mail_header *h)
 	if (h->len > 0 && memchr(p, 0, h->len) != NULL)
 		return "the header contains NUL";
 	for (; p < end; p = lf + 1) {
-		const uint8_t *cr = memchr(p, '\r', (size_t)(end - p));
+		const uint8_t *cr;
 
 		lf = memchr(p, '\n', (size_t)(end - p));
-		if (cr != NULL && (lf == NULL || cr < lf) && cr + 1 != lf)
+		cr = memchr(p, '\r', (size_t)((lf != NULL ? lf : end) - p));
+		if (cr != NULL && cr + 1 != lf)
 			return "the header contains a bare CR";
 		if (lf == NULL)
 			break;

@@ -19,6 +19,8 @@ struct open_part {
 	const char *boundary; /* NULL: none, or closed */
 	size_t len;
 	uint32_t key, mask; /* its first 4 octets, to tell most lines apart quickly */
+	const char *closed; /* the boundary of a multipart/signed whose end has come */
+	unsigned eols; /* the line ends at its delimiters: 1 LF, 2 CRLF, 3 both */
 };
 
 struct maker {
@@ -222,6 +224,50 @@ find_boundary(const struct maker *m, const uint8_t *line, size_t n)
 	return found;
 }
 
+static bool
+is_signed(const struct mail_part *p)
+{
+	return mail_part_is(p, "multipart", "signed");
+}
+
+/*
+ * RFC 2046, 5.1.1, wants no exact match of a delimiter line, and many readers want one.  Where a
+ * verdict depends on what is inside, a line that is one for some only makes it nobody's.
+ *
+ * tail	octets of the line behind the delimiter
+ */
+static void
+note_delimiter(struct maker *m, int level, const uint8_t *line, size_t n, size_t tail, unsigned eol)
+{
+	struct open_part *o = &m->open[level];
+	struct mail_part *p = &m->ix->parts[o->part];
+
+	if (!is_signed(p))
+		return;
+	o->eols |= m->eol | eol;
+	for (; tail < n && (line[tail] == ' ' || line[tail] == '\t'); tail++)
+		;
+	if (tail < n || m->line_len > n || o->eols == 3)
+		p->flags |= MAIL_AMBIGUOUS;
+}
+
+/* A line that is no delimiter for us: would it be one of a part that has ended already? */
+static void
+note_closed(struct maker *m, const uint8_t *line, size_t n)
+{
+	unsigned i;
+
+	if (n < 3 || line[0] != '-' || line[1] != '-')
+		return;
+	for (i = 0; i < m->nopen; i++) {
+		const struct open_part *o = &m->open[i];
+
+		if (o->closed != NULL && o->len <= n - 2 &&
+		    memcmp(o->closed, line + 2, o->len) == 0)
+			m->ix->parts[o->part].flags |= MAIL_AMBIGUOUS;
+	}
+}
+
 /* A delimiter of the open part at level, which the line in hand is. */
 static int
 delimiter(struct maker *m, int level, const uint8_t *line, size_t n, unsigned eol, uint64_t next)
@@ -241,10 +287,13 @@ delimiter(struct maker *m, int level, const uint8_t *line, size_t n, unsigned eo
 	if (m->eol == 1)
 		p->flags |= MAIL_BARE_LF;
 	if (n >= end + 2 && line[end] == '-' && line[end + 1] == '-') {
+		note_delimiter(m, level, line, n, end + 2, eol);
+		o->closed = is_signed(p) ? o->boundary : NULL;
 		o->boundary = NULL;
 		m->in_header = false;
 		return 0;
 	}
+	note_delimiter(m, level, line, n, end, eol);
 	m->lines += eol > 0; /* the new part starts behind this line */
 	rc = open_part(m, next);
 	m->lines -= eol > 0;
@@ -305,6 +354,7 @@ line_done(struct maker *m, const uint8_t *line, size_t n, unsigned eol, uint64_t
 		return 0;
 	}
 	note_line(m, line, n);
+	note_closed(m, line, n);
 	if (eol > 0)
 		m->lines++;
 	if (was_header) {
@@ -376,6 +426,39 @@ segment(struct maker *m, const uint8_t *p, size_t n, bool lf, uint64_t next)
 	return 0;
 }
 
+/* Whatever makes readers disagree about where a part begins, ends, or what it is. */
+#define DISPUTED                                                                                   \
+	(MAIL_AMBIGUOUS | MAIL_NUL | MAIL_BARE_CR | MAIL_DELIM_DIRTY | MAIL_HEAD_NUL |             \
+	    MAIL_HEAD_BARE_CR | MAIL_HEAD_JUNK)
+
+/*
+ * A multipart/signed that is cut by us in one way and may be shown cut in another is no container:
+ * nothing good is to be said about what somebody else displays.  What is signed needs no look, it
+ * is as its signer made it; all around it does.
+ */
+static void
+settle_signed(struct mail_index *ix)
+{
+	uint32_t i, k;
+	unsigned flags;
+
+	for (i = 0; i < ix->n; i++) {
+		struct mail_part *p = &ix->parts[i];
+
+		if (!is_signed(p) || p->child == MAIL_NONE)
+			continue;
+		flags = p->flags;
+		if (p->cte > MAIL_CTE_BINARY || ix->truncated != 0)
+			flags |= MAIL_AMBIGUOUS;
+		for (k = ix->parts[p->child].next; k != MAIL_NONE; k = ix->parts[k].next)
+			flags |= ix->parts[k].flags;
+		if ((flags & DISPUTED) == 0)
+			continue;
+		p->flags |= MAIL_AMBIGUOUS | MAIL_OPAQUE;
+		p->child = MAIL_NONE;
+	}
+}
+
 /* The message ends: so do all parts. */
 static int
 finish(struct maker *m)
@@ -394,7 +477,10 @@ finish(struct maker *m)
 		m->line_off = m->ix->size;
 	} else if (m->eol == 1 && !m->in_header)
 		innermost(m)->flags |= MAIL_BARE_LF;
-	return close_parts(m, 0);
+	if (close_parts(m, 0) == -1)
+		return -1;
+	settle_signed(m->ix);
+	return 0;
 }
 
 int

@@ -78,6 +78,12 @@ enum mail_cte {
 #define MAIL_HEAD_JUNK 0x4000 /* a line without a colon */
 #define MAIL_UNCLOSED 0x8000 /* a multipart whose end boundary is missing */
 #define MAIL_OPAQUE 0x10000 /* would be a container, but a bound was reached or it is encoded */
+/*
+ * Other readers may see another type, other delimiters: several Content-Type or encoding fields,
+ * comments in them, a boundary that is spelled oddly; of multipart/signed also delimiter lines that
+ * are not exact, that end in different ways, or that come again behind the last.
+ */
+#define MAIL_AMBIGUOUS 0x20000
 
 /* Bits of mail_index.truncated. */
 #define MAIL_TRUNC_DEPTH 1

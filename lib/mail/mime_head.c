@@ -111,6 +111,75 @@ out:
 	return rc;
 }
 
+static bool
+is_blank(uint8_t c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+/* The octet at p ends a value: white space, ";", or nothing there. */
+static bool
+value_ends(const uint8_t *p, const uint8_t *end)
+{
+	return p == end || *p == ';' || is_blank(*p);
+}
+
+/* Is the field's value spelled as value, without comments, quotes or blanks in it? */
+static bool
+plainly(struct bytes body, const char *value)
+{
+	const uint8_t *p = body.p, *end = p + body.n;
+	size_t n = strlen(value);
+
+	while (p < end && is_blank(*p))
+		p++;
+	return (size_t)(end - p) >= n && strncasecmp((const char *)p, value, n) == 0 &&
+	       value_ends(p + n, end);
+}
+
+/* Where the word boundary stands in any case, or NULL. */
+static const uint8_t *
+find_boundary_word(const uint8_t *p, const uint8_t *end)
+{
+	for (; end - p >= 8; p++)
+		if ((*p | 0x20) == 'b' && strncasecmp((const char *)p, "boundary", 8) == 0)
+			return p;
+	return NULL;
+}
+
+/*
+ * Does a multipart's Content-Type say its boundary so that there is one way to read it: once, as a
+ * token or in quotes, with no comment and no quoted pair beside it?
+ */
+static bool
+sure_boundary(struct bytes body, const char *boundary)
+{
+	const uint8_t *end = body.p + body.n, *word = find_boundary_word(body.p, end), *v, *rest;
+	size_t n = strlen(boundary);
+	bool quoted;
+
+	if (word == NULL || word == body.p || (word[-1] != ';' && !is_blank(word[-1])) ||
+	    end - word < 10 || word[8] != '=')
+		return false;
+	quoted = word[9] == '"';
+	v = word + 9 + quoted;
+	if (n == 0 || (size_t)(end - v) < n + quoted || memcmp(v, boundary, n) != 0 ||
+	    strpbrk(boundary, " \t\\\"") != NULL)
+		return false;
+	rest = v + n + quoted;
+	if ((quoted ? v[n] != '"' : !is_token(boundary, n)) || !value_ends(rest, end))
+		return false;
+	if (find_boundary_word(rest, end) != NULL)
+		return false;
+	for (v = body.p; v < end; v++) {
+		if (v == word)
+			v = rest;
+		if (v < end && (*v == '(' || *v == '\\'))
+			return false;
+	}
+	return true;
+}
+
 static int
 set_content_type(struct mail_index *ix, struct mail_part *p, struct bytes body)
 {
@@ -121,6 +190,8 @@ set_content_type(struct mail_index *ix, struct mail_part *p, struct bytes body)
 
 	if (mail_params_parse(&params, body) == -1 || set_type(ix, p, params.value) == -1)
 		goto out;
+	if (!plainly(body, params.value))
+		p->flags |= MAIL_AMBIGUOUS;
 	if ((v = mail_param_get(&params, "charset")) != NULL &&
 	    (p->charset = keep_lower(ix, v, strlen(v))) == NULL)
 		goto out;
@@ -133,6 +204,8 @@ set_content_type(struct mail_index *ix, struct mail_part *p, struct bytes body)
 				;
 			if (n <= MAIL_BOUNDARY_MAX && (p->boundary = keep(ix, v, n)) == NULL)
 				goto out;
+			if (strcmp(p->subtype, "signed") == 0 && !sure_boundary(body, v))
+				p->flags |= MAIL_AMBIGUOUS;
 		}
 		if ((v = mail_param_get(&params, "protocol")) != NULL &&
 		    (p->protocol = keep_lower(ix, v, strlen(v))) == NULL)
@@ -215,6 +288,9 @@ mail_mime_head(struct mail_index *ix, struct mail_part *p, const struct mail_hea
 			continue;
 		else if (!(seen & TYPE) && mail_field_is(&f, "content-type")) {
 			seen |= TYPE;
+			/* not all take "Content-Type :" for it */
+			if (f.body.p != f.name.p + f.name.n + 1)
+				p->flags |= MAIL_AMBIGUOUS;
 			rc = set_content_type(ix, p, f.body);
 		} else if (!(seen & ENCODING) && mail_field_is(&f, "content-transfer-encoding")) {
 			seen |= ENCODING;
@@ -225,7 +301,9 @@ mail_mime_head(struct mail_index *ix, struct mail_part *p, const struct mail_hea
 		} else if (!(seen & ID) && mail_field_is(&f, "content-id")) {
 			seen |= ID;
 			rc = set_id(ix, p, f.body);
-		}
+		} else if (mail_field_is(&f, "content-type") ||
+			   mail_field_is(&f, "content-transfer-encoding"))
+			p->flags |= MAIL_AMBIGUOUS; /* some take the first, some the last */
 	}
 	/* last, because its file name goes before that of the type */
 	if (rc == 0 && (seen & DISPOSITION))

@@ -537,7 +537,13 @@ boot(struct ipc *raw, struct err *e)
 		goto out;
 	}
 	neighbours_init(&env, proc, handlers);
-	sink_start();
+	sink_start(1);
+	if (b->quiet) {
+		/* Errors of the start reach its reader through master. */
+		(void)dup2(STDIN_FILENO, STDOUT_FILENO);
+		(void)dup2(STDIN_FILENO, STDERR_FILENO);
+	}
+	setproctitle("instance %u", env.instance);
 	rc = enter_jail(b, e);
 out:
 	ipc_done(raw, &m);
@@ -664,6 +670,7 @@ proc_main(const struct proc *p, int argc, char *argv[])
 		    getprogname());
 		return EX_USAGE;
 	}
+	setproctitle_init(argc, argv, environ);
 	set_signals();
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	(void)umask(077);
@@ -671,7 +678,6 @@ proc_main(const struct proc *p, int argc, char *argv[])
 	(void)fcntl(MASTER_FD, F_SETFD, FD_CLOEXEC);
 	code = run(&raw);
 	clean_up();
-	if (raw.fd != -1)
-		ipc_close(&raw);
+	/* raw stays open: its end tells master that this process is gone. */
 	return code;
 }

@@ -176,7 +176,7 @@ static const struct call calls[] = {
     CALL(accept4, SB_NET),
     CALL(accept, SB_NET),
     CALL(bind, SB_NET),
-    CALL(setsockopt, SB_NET),
+    CALL(setsockopt, SB_NET | SB_UNIX),
     CALL(sendmmsg, SB_NET),
     CALL(recvmmsg, SB_NET),
 

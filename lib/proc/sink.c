@@ -20,7 +20,7 @@ struct held {
 };
 
 static struct chan *logd;
-static int had_logd; /* it was there once: lines wait for its successor */
+static int had_logd; /* it was there once, or will be: lines wait */
 static STAILQ_HEAD(, held) held = STAILQ_HEAD_INITIALIZER(held);
 static unsigned nheld;
 static uint64_t dropped;
@@ -80,8 +80,9 @@ sink(enum log_level level, const char *line, void *arg)
 }
 
 void
-sink_start(void)
+sink_start(int hold_lines)
 {
+	had_logd = hold_lines;
 	log_set_sink(sink, NULL);
 }
 

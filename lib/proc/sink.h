@@ -8,10 +8,15 @@
  * not hold up mail.  What does not fit is counted, and the count is logged when there is room.
  */
 
-/* From now on log lines go to logd once it is there; until then to stderr. */
-void sink_start(void);
+/*
+ * From now on log lines go to logd once it is there.
+ *
+ * hold	1: until then they are held; 0: they go to stderr
+ */
+void sink_start(int hold);
 
-/* logd's channel came or (NULL) went.  While it is away after having been there, lines are held. */
+/* logd's channel came or (NULL) went.  While it is away after having been there, lines are held,
+ * too. */
 void sink_logd(struct chan *c);
 
 /* Wait a moment for what is queued for logd to leave, and print what is held: before an exit. */

@@ -10,7 +10,7 @@ PAT, QUINN, ALICE = "pat@partner.test", "quinn@partner.test", "alice@example.tes
 
 
 def world():
-    w = Site(more="limits {\n  recipients = 20\n  errors = 5\n  message_size = 12000000\n}\n")
+    w = Site(more="limits {\n  recipients = 100\n  errors = 5\n  message_size = 12000000\n}\n")
     w.pat = w.outsider("pat")
     return w
 
@@ -131,8 +131,8 @@ def bounds_recipients_size_lines_and_errors(w):
         c.smtp("AUTH PLAIN " + clients.plain_login(*w.login("alice")))
         assert c.smtp(f"MAIL FROM:<{ALICE}> SIZE=99999999")[0] == 552
         assert c.smtp(f"MAIL FROM:<{ALICE}>")[0] == 250
-        codes = [c.smtp(f"RCPT TO:<r{n}@partner.test>")[0] for n in range(21)]
-        assert codes == [250] * 20 + [452], codes
+        codes = [c.smtp(f"RCPT TO:<r{n}@partner.test>")[0] for n in range(101)]
+        assert codes == [250] * 100 + [452], codes
     with clients.Raw(w.submission) as c:
         c.smtp()
         assert c.smtp(b"EHLO " + b"x" * 70000 + b"\r\n")[0] == 500

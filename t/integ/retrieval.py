@@ -36,7 +36,7 @@ def opens_and_verifies(w):
     got = one(w, mails.pgp_encrypted(w.pat, letter(), [ALICE], sign=PAT))
     assert b"4711 it is." in got and b"BEGIN PGP" not in got, got
     assert "decrypted=yes" in verdict(got) and "signature=good" in verdict(got), verdict(got)
-    assert PAT in verdict(got)
+    assert PAT in "".join(mails.header(got, "X-Postern-Signer")), got
     assert b"4711" not in w.imap.stored("alice")[0]
 
 

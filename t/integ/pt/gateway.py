@@ -8,7 +8,7 @@ import signal
 import socket
 import time
 
-from .util import Proc, children, kill, read, sh, tree, wait_until, write
+from .util import Proc, children, kill, read, running, sh, tree, wait_until, write
 
 TOP = os.path.abspath(os.path.join(os.path.dirname(__file__), "../../.."))
 BUILD = os.path.join(TOP, os.environ.get("POSTERN_BUILD", "build/rel"))
@@ -167,7 +167,7 @@ class Gateway:
     def _gone(pids, seconds):
         end = time.monotonic() + seconds
         while True:
-            left = [p for p in pids if os.path.exists(f"/proc/{p}")]
+            left = [p for p in pids if running(p)]
             if not left or time.monotonic() > end:
                 return left
             time.sleep(0.02)

@@ -108,6 +108,12 @@ def _stat(pid):
     return int(fields[1]), fields[0].decode(), head.partition(b"(")[2].decode("utf-8", "replace")
 
 
+def running(pid):
+    """True for a process that has not ended; one that waits for its parent's wait() has."""
+    st = _stat(pid)
+    return st is not None and st[1] not in "ZX"
+
+
 def children(pid):
     """{pid: name} of the living children of a process."""
     found = {}
@@ -121,9 +127,15 @@ def children(pid):
 
 def tree(pid):
     """The process and everything below it, parents before children."""
+    below = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            st = _stat(entry)
+            if st is not None and st[1] != "Z":
+                below.setdefault(st[0], []).append(int(entry))
     found = [pid]
     for p in found:
-        found += [c for c in children(p) if c not in found]
+        found += [c for c in below.get(p, ()) if c not in found]
     return found
 
 

@@ -2,11 +2,12 @@
 
 #include "t/unit/unit.h"
 
+Suite *control_suite(void);
 Suite *import_suite(void);
 Suite *text_suite(void);
 
 int
 main(void)
 {
-	return unit_run((Suite *(*[])(void)){import_suite, text_suite, NULL});
+	return unit_run((Suite *(*[])(void)){control_suite, import_suite, text_suite, NULL});
 }

@@ -130,8 +130,8 @@ START_TEST(refuses_what_is_no_secret_key)
 	    "-----BEGIN PGP MESSAGE-----\n\nwy4=\n-----END PGP MESSAGE-----\n",
 	    "-----BEGIN PGP PRIVATE KEY BLOCK-----\n\n####\n-----END PGP PRIVATE KEY BLOCK-----\n",
 	    "\x95\xff\xff",
-	    "\x99\x01\x01"
-	    "x"};
+	    ("\x99\x01\x01"
+	     "x")};
 	struct imported *im;
 	struct buf mem;
 

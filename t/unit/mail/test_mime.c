@@ -70,7 +70,7 @@ START_TEST(every_odd_message_has_its_one_reading)
 	    {MP "\"\"\r\n\r\n--\r\nx", "--\r\nx", 0, MAIL_OPAQUE | MAIL_NO_FINAL_NL},
 	    {"Content-Type: multipart/mixed\r\n\r\nx\r\n", "x\r\n", 0, MAIL_OPAQUE},
 	    {"Content-Type: text/plain\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n",
-		"--b\r\n", 0, 0},
+		"--b\r\n", 0, MAIL_AMBIGUOUS},
 	    {"Content-Type: message/rfc822\r\n\r\nA: b\r\n\r\nx\r\n", "{|x\r\n", 0, 0},
 	    {"Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\nQQ==\r\n",
 		"QQ==\r\n", 0, MAIL_OPAQUE},
@@ -95,6 +95,72 @@ START_TEST(every_odd_message_has_its_one_reading)
 		    i, ix.parts[cases[i].part].flags);
 		mail_index_free(&ix);
 		buf_free(&b);
+	}
+}
+END_TEST
+
+#define SIGNED "Content-Type: multipart/signed; boundary="
+#define ONE "--b\r\n\r\none\r\n"
+#define SIG "--b\r\nContent-Type: application/pgp-signature\r\n\r\nsig\r\n"
+#define EVIL "--b\r\n\r\nevil\r\n--b--\r\n"
+
+START_TEST(signed_parts_that_readers_may_cut_differently_are_none)
+{
+	static const struct {
+		const char *text;
+		bool container;
+	} cases[] = {
+	    {SIGNED "b\r\n\r\n" ONE SIG "--b--\r\n", true},
+	    {SIGNED "\"b\"; micalg=pgp-sha256\r\n\r\npreamble\r\n" ONE SIG "--b--\r\npost\r\n",
+		true},
+	    {SIGNED "\"b\" ;\r\n micalg=x\r\n\r\n" ONE SIG "--b-- \t\r\n", true},
+	    {"Content-Type: Multipart/Signed;\r\n\tBoundary=b\r\n\r\n" ONE SIG "--b--", true},
+	    {SIGNED "b\n\n--b\n\none\n--b\nContent-Type: application/pgp-signature\n\nx\n--b--\n",
+		true},
+	    {SIGNED "\"the boundary (b)\"\r\n\r\n", false}, /* no parts */
+	    /* two types, one for each taste */
+	    {SIGNED "b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n" ONE SIG "--b--\r\n",
+		false},
+	    {"Content-Type : multipart/signed; boundary=b\r\n\r\n" ONE SIG "--b--\r\n", false},
+	    {"Content-Type: multipart/(x)signed; boundary=b\r\n\r\n" ONE SIG "--b--\r\n", false},
+	    {"Content-Type: \"multipart/signed\"; boundary=b\r\n\r\n" ONE SIG "--b--\r\n", false},
+	    {"From me\r\n" SIGNED "b\r\n\r\n" ONE SIG "--b--\r\n", false},
+	    {SIGNED "b\r\nContent-Transfer-Encoding: base64\r\n\r\n" ONE SIG "--b--\r\n", false},
+	    /* two boundaries */
+	    {SIGNED "b; boundary=c\r\n\r\n" ONE SIG "--b--\r\n", false},
+	    {SIGNED "b; boundary*=c\r\n\r\n--c\r\n\r\nx\r\n--c--\r\n", false},
+	    {SIGNED "b (c)\r\n\r\n" ONE SIG "--b--\r\n", false},
+	    {SIGNED "\"\\b\"\r\n\r\n" ONE SIG "--b--\r\n", false},
+	    {"Content-Type: multipart/signed; x=\"; boundary=c\"; boundary=b\r\n\r\n" ONE SIG
+	     "--b--\r\n",
+		false},
+	    {"Content-Type: multipart/signed; boundary =b\r\n\r\n" ONE SIG "--b--\r\n", false},
+	    {SIGNED "b=c\r\n\r\n--b=c\r\n\r\none\r\n--b=c\r\n\r\ntwo\r\n--b=c--\r\n", false},
+	    /* delimiters for some */
+	    {SIGNED "b\r\n\r\n--bx\r\n\r\none\r\n--bx\r\n\r\nsig\r\n--b--x\r\n" EVIL, false},
+	    {SIGNED "b\r\n\r\n" ONE SIG "--b--\r\n" EVIL, false},
+	    {SIGNED "b\r\n\r\nx\r--b\r\revil\r--b--\r\n" ONE SIG "--b--\r\n", false},
+	    {SIGNED "b\r\n\r\n" ONE SIG "x\r--b\r\revil\r\n--b--\r\n", false},
+	    {SIGNED "b\r\n\r\n" ONE
+		    "--b\nContent-Type: application/pgp-signature\r\n\r\nsig\r\n--b--\r\n",
+		false},
+	    /* a signature that is shown */
+	    {SIGNED "b\r\n\r\n" ONE "--b\r\nContent-Type: application/pgp-signature\r\n"
+		    "Content-Type: text/html\r\n\r\nsig\r\n--b--\r\n",
+		false},
+	};
+	struct mail_index ix;
+	struct octets o;
+	size_t i;
+
+	for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		o = octets_mem(cases[i].text, strlen(cases[i].text));
+		ck_assert_int_eq(mail_index_make(&ix, &o), 0);
+		ck_assert_str_eq(ix.parts[0].type, "multipart");
+		ck_assert_str_eq(ix.parts[0].subtype, "signed");
+		ck_assert_msg((ix.parts[0].child != MAIL_NONE) == cases[i].container,
+		    "case %zu:\n%s", i, cases[i].text);
+		mail_index_free(&ix);
 	}
 }
 END_TEST
@@ -230,6 +296,7 @@ mime_suite(void)
 {
 	return unit_suite("mime",
 	    (const TTest *const[]){every_odd_message_has_its_one_reading,
+		signed_parts_that_readers_may_cut_differently_are_none,
 		nul_is_content_in_header_and_body, fields_of_a_part_are_indexed, depth_is_bounded,
 		parts_are_bounded, headers_are_bounded, hostile_boundaries_take_linear_time, NULL});
 }

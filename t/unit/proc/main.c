@@ -1,12 +1,11 @@
-#include <stdlib.h>
-
 #include "t/unit/unit.h"
 
 Suite *chan_suite(void);
+Suite *neighbours_suite(void);
 Suite *sink_suite(void);
 
 int
 main(void)
 {
-	return unit_run((Suite *(*[])(void)){chan_suite, sink_suite, NULL});
+	return unit_run((Suite *(*[])(void)){chan_suite, neighbours_suite, sink_suite, NULL});
 }

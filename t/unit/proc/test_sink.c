@@ -46,7 +46,7 @@ set_up(void)
 {
 	base = event_base_new();
 	log_init("unit", LOG_L_INFO);
-	sink_start();
+	sink_start(0);
 	connect_logd();
 }
 

@@ -1,0 +1,131 @@
+/* domain add, del, list. */
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "gwctl/gwctl.h"
+
+/* What a domain is entered as: lower case, no final dot. 0 or -1 (too long). */
+static int
+domain_text(const char *s, char *out, size_t outsz)
+{
+	size_t i, n = strlcpy(out, s, outsz);
+
+	if (n >= outsz)
+		return -1;
+	if (n > 1 && out[n - 1] == '.')
+		out[n - 1] = '\0';
+	for (i = 0; out[i] != '\0'; i++)
+		if (out[i] >= 'A' && out[i] <= 'Z')
+			out[i] = (char)(out[i] - 'A' + 'a');
+	return 0;
+}
+
+int
+verb_domain_add(struct gwctl *t, int argc, char *argv[])
+{
+	static const struct option longs[] = {
+	    {"tenant", required_argument, NULL, 't'},
+	    {NULL, 0, NULL, 0},
+	};
+	const char *tenant = "default";
+	int c, i, rc, worst = 0;
+
+	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+		if (c != 't')
+			return complain_usage();
+		tenant = optarg;
+	}
+	if (optind == argc)
+		return complain_usage();
+	for (i = optind; i < argc; i++) {
+		char name[256];
+		struct domain d = {.name = name, .tenant = tenant};
+		struct domain_put q = {.domain = {&d, 1}};
+
+		if (domain_text(argv[i], name, sizeof name) == -1 || !host_valid(name)) {
+			worst = complain(EX_DATAERR, "'%s' is no domain", shown(argv[i]));
+			continue;
+		}
+		if ((rc = gwctl_change(t, M_domain_put, &q)) == 0)
+			(void)printf("%s\tadded\n", name);
+		else if ((worst = rc) == EX_UNAVAILABLE)
+			break;
+	}
+	return worst;
+}
+
+int
+verb_domain_del(struct gwctl *t, int argc, char *argv[])
+{
+	int i, rc, worst = 0;
+
+	if (argc < 2 || argv[1][0] == '-')
+		return complain_usage();
+	for (i = 1; i < argc; i++) {
+		char name[256];
+		struct domain_del q = {.name = name};
+
+		if (domain_text(argv[i], name, sizeof name) == -1 || name[0] == '\0') {
+			worst = complain(EX_DATAERR, "'%s' is no domain", shown(argv[i]));
+			continue;
+		}
+		if ((rc = gwctl_change(t, M_domain_del, &q)) == 0)
+			(void)printf("%s\tremoved\n", name);
+		else if ((worst = rc) == EX_UNAVAILABLE)
+			break;
+	}
+	return worst;
+}
+
+/* Show every domain, page by page; table and list are of use for one of the two. */
+static int
+each_domain(struct gwctl *t, struct table *table, struct json_list *list)
+{
+	char after[256] = "";
+	struct domain_list q = {.after = after};
+	const struct domain_page *p;
+	struct ipc_msg m;
+	size_t i, n;
+	int rc;
+
+	do {
+		if ((rc = gwctl_ask(t, M_domain_list, &q, M_domain_page, &m)) != 0)
+			return rc;
+		p = m.body;
+		for (i = 0, n = p->domains.n; i < n; i++) {
+			const struct domain *d = &p->domains.v[i];
+			const char *cells[] = {shown(d->name), shown(d->tenant)};
+
+			if (list != NULL)
+				json_list_item(list, &rec_domain, d);
+			else
+				table_row(table, cells);
+			(void)strlcpy(after, d->name, sizeof after);
+		}
+		ipc_done(&t->policy, &m);
+	} while (n > 0);
+	return 0;
+}
+
+int
+verb_domain_list(struct gwctl *t, int argc, char *argv[])
+{
+	static const char *const heads[] = {"DOMAIN", "TENANT", NULL};
+	struct json_list list;
+	struct table table;
+	int rc, end;
+
+	if (argc == 2 && strcmp(argv[1], "--json") == 0) {
+		json_list_begin(&list, "domains");
+		rc = each_domain(t, NULL, &list);
+		end = json_list_end(&list);
+	} else if (argc == 1) {
+		table_begin(&table, heads);
+		rc = each_domain(t, &table, NULL);
+		end = table_end(&table);
+	} else
+		return complain_usage();
+	return rc != 0 ? rc : end;
+}

@@ -1,0 +1,7 @@
+#include "gwctl/gwctl.h"
+
+int
+main(int argc, char *argv[])
+{
+	return gwctl_main(argc, argv);
+}

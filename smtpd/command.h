@@ -1,0 +1,119 @@
+#ifndef SMTPD_COMMAND_H
+#define SMTPD_COMMAND_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "mail/address.h"
+#include "smtpd/reply.h"
+
+/*
+ * SMTP's text, without a connection: what extensions are offered, and the arguments of commands.
+ */
+enum feature {
+	F_PIPELINING = 1 << 0, /* RFC 2920 */
+	F_SIZE = 1 << 1, /* RFC 1870 */
+	F_8BITMIME = 1 << 2, /* RFC 6152 */
+	F_SMTPUTF8 = 1 << 3, /* RFC 6531 */
+	F_DSN = 1 << 4, /* RFC 3461 */
+	F_ENHANCED = 1 << 5, /* RFC 2034 */
+	F_PLAIN = 1 << 6, /* AUTH PLAIN, RFC 4616 */
+	F_LOGIN = 1 << 7, /* AUTH LOGIN */
+	F_STARTTLS = 1 << 8 /* RFC 3207, towards the peer only */
+};
+
+/* What a peer's answer to EHLO offers of these; *size receives its SIZE, 0 when it gave none. */
+unsigned features_of(const struct smtp_reply *ehlo, uint64_t *size);
+
+/*
+ * What a message may have before it is secured, so that the outcome still fits: base64 makes it a
+ * third longer (PGP/MIME: 66 octets for 48), the parts, keys and signatures around it take the
+ * rest.  A message of 8-bit text can need more, and is then refused when that is known.
+ *
+ * ours		limits.message_size
+ * peer		SIZE of the peer; 0: it did not say
+ */
+#define EXPANSION_ROOM (64 * 1024) /* octets */
+uint64_t size_offered(uint64_t ours, uint64_t peer);
+
+/* The reverse: what is declared to the peer for a message of n octets, at most peer's size. */
+uint64_t size_declared(uint64_t n, uint64_t peer);
+
+/*
+ * The answer to EHLO: PIPELINING always, of the rest what the peer has, and never what the
+ * gateway could not keep (CHUNKING, BINARYMIME, STARTTLS, XCLIENT, ETRN).
+ */
+void ehlo_answer(
+    struct answer *a, const char *hostname, unsigned features, uint64_t size, int may_login);
+
+enum body { BODY_NONE, BODY_7BIT, BODY_8BITMIME };
+enum ret { RET_NONE, RET_FULL, RET_HDRS };
+
+#define ENVID_MAX 100 /* octets of xtext, RFC 3461, 4.4 */
+#define ORCPT_MAX 500 /* RFC 3461, 4.2 */
+
+struct mail_cmd {
+	struct mail_path path;
+	uint64_t size; /* 0: not declared */
+	enum body body;
+	int smtputf8;
+	enum ret ret;
+	char envid[ENVID_MAX + 1];
+};
+
+enum { NOTIFY_NEVER = 1, NOTIFY_SUCCESS = 2, NOTIFY_FAILURE = 4, NOTIFY_DELAY = 8 };
+
+struct rcpt_cmd {
+	struct mail_path path;
+	unsigned notify; /* 0: not given */
+	char orcpt[ORCPT_MAX + 1];
+};
+
+/*
+ * Parse what follows "MAIL " and "RCPT ".
+ *
+ * offered	enum feature: parameters of others are refused; 0 behind HELO
+ * utf8		the transaction is SMTPUTF8
+ *
+ * Returns 0, or -1 with the refusal in why.
+ */
+int command_mail(const char *args, unsigned offered, struct mail_cmd *m, struct answer *why);
+int command_rcpt(
+    const char *args, unsigned offered, int utf8, struct rcpt_cmd *r, struct answer *why);
+
+/*
+ * The commands for the peer, without CRLF.  size: octets, 0 for no SIZE.  out holds
+ * COMMAND_MAX octets, which always suffice.
+ */
+#define COMMAND_MAX (MAIL_ADDR_MAX + ORCPT_MAX + ENVID_MAX + 160)
+#define RCPT_PARAMS_MAX (ORCPT_MAX + 64) /* octets that command_rcpt_params needs, with its NUL */
+void command_mail_text(
+    char out[COMMAND_MAX], const struct mail_cmd *m, unsigned features, uint64_t size);
+void command_rcpt_params(char *out, size_t outsz, const struct rcpt_cmd *r, unsigned features);
+
+/*
+ * Is this a name or address literal that a client may call itself (RFC 5321, 4.1.1.1)?  Only what
+ * could do harm is refused: controls, white space, brackets that do not match, over 255 octets.
+ */
+int command_helo_valid(const char *s);
+
+#define LOGIN_MAX 320 /* octets of a name; RFC 4616 allows 255, addresses are longer */
+#define PASSWORD_MAX 1024
+
+struct credentials {
+	char authzid[LOGIN_MAX + 1], authcid[LOGIN_MAX + 1];
+	char password[PASSWORD_MAX + 1];
+};
+
+/*
+ * The response of PLAIN (RFC 4616): [authzid] NUL authcid NUL passwd, in strict base64.  Names
+ * must be UTF-8 without controls: what can be written in two ways could be two people.
+ *
+ * Returns 0, or -1 with errno EINVAL; l is wiped then.
+ */
+int login_from_plain(struct credentials *l, const char *b64);
+
+/* One response of LOGIN into a string of outsz octets; controls are refused unless secret. */
+int login_from_base64(char *out, size_t outsz, const char *b64, int secret);
+
+#endif

@@ -1,0 +1,482 @@
+/* The client's side of SMTP: one connection to a peer. */
+#include "smtpd/peer.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "net/cidr.h"
+#include "net/conn.h"
+#include "net/line.h"
+#include "proxy/upstream.h"
+#include "smtpd/command.h"
+
+#define IN_MAX (8 * 1024) /* octets of replies held */
+#define OUT_LOW (64 * 1024) /* octets */
+#define END_FACTOR 5 /* the reply to the final dot takes that many times longer */
+
+enum phase { CONNECTING, GREETING, HELLO, STARTTLS, SECURING, READY, BROKEN };
+
+struct expected {
+	peer_reply_fn fn;
+	void *arg;
+	unsigned tag;
+};
+
+struct peer {
+	const struct proxy_route *r;
+	const struct peer_ops *ops;
+	void *arg;
+	enum phase phase;
+	struct upstream *up;
+	struct conn *c;
+	struct line_reader in;
+	struct smtp_reply reply;
+	unsigned features;
+	uint64_t size;
+	char relay[HOST_MAX + CIDR_TEXT_MAX + 8];
+	struct expected q[PEER_PENDING_MAX]; /* ring: the oldest at head */
+	unsigned head, n;
+	int busy, dead; /* inside a callback; closed there */
+};
+
+static void
+peer_free(struct peer *p)
+{
+	if (p->busy) {
+		p->dead = 1;
+		return;
+	}
+	upstream_cancel(p->up);
+	conn_free(p->c);
+	line_free(&p->in);
+	smtp_reply_free(&p->reply);
+	free(p);
+}
+
+/* The end of it: the connection goes, the owner hears of it once. */
+static void
+fail(struct peer *p, const struct answer *why)
+{
+	if (p->phase == BROKEN || p->dead)
+		return;
+	p->phase = BROKEN;
+	p->n = 0;
+	conn_free(p->c);
+	p->c = NULL;
+	p->ops->failed(why, p->arg);
+}
+
+static void
+fail_text(struct peer *p, const char *text)
+{
+	struct answer a;
+
+	log_warn("peer %s %s: %s", p->r->peer, p->relay, log_str(text));
+	if (p->phase < READY)
+		answer_set(&a, 421, "4.4.1 the mail server cannot be used now");
+	else
+		answer_set(&a, 451, "4.4.2 the connection to the mail server was lost");
+	fail(p, &a);
+}
+
+/* The peer refuses to talk to us: what it said is the client's answer. */
+static void
+fail_reply(struct peer *p, const struct smtp_reply *r)
+{
+	struct answer a;
+	char line[LOG_FIELD_MAX];
+
+	answer_from_peer(&a, r);
+	log_warn("peer %s %s said: %s", p->r->peer, p->relay,
+	    log_str(answer_line(line, sizeof line, &a)));
+	if (a.code < 400 || p->phase >= READY)
+		a.code = 421;
+	else if (a.code != 421)
+		a.code = a.code >= 500 ? 554 : 421;
+	fail(p, &a);
+}
+
+/* Only while we wait for a reply does the peer's silence count. */
+static void
+set_clock(struct peer *p, unsigned factor)
+{
+	uint64_t ms = p->r->limits.peer_timeout * 1000 * factor;
+
+	conn_set_idle(p->c, p->phase == READY && p->n == 0 ? 0 : (uint32_t)ms);
+}
+
+static void
+hello(struct peer *p, const char *verb)
+{
+	p->phase = HELLO;
+	smtp_reply_reset(&p->reply);
+	if (conn_printf(p->c, "%s %s\r\n", verb, p->r->hostname) == -1)
+		fail_text(p, "cannot write");
+}
+
+static void
+start_tls(struct peer *p)
+{
+	struct err e;
+
+	p->phase = SECURING;
+	if (upstream_start_tls(p->r, p->c, &e) == -1)
+		fail_text(p, e.text);
+}
+
+static void
+on_greeting(struct peer *p, const struct smtp_reply *r)
+{
+	if (r->code / 100 != 2)
+		fail_reply(p, r);
+	else
+		hello(p, "EHLO");
+}
+
+static void
+on_hello(struct peer *p, const struct smtp_reply *r)
+{
+	if (r->code / 100 == 5 && p->features == 0) {
+		/* An old server: no extensions, and no TLS either. */
+		p->features = F_ENHANCED;
+		hello(p, "HELO");
+		return;
+	}
+	if (r->code / 100 != 2) {
+		fail_reply(p, r);
+		return;
+	}
+	p->features = p->features == F_ENHANCED ? 0 : features_of(r, &p->size);
+	if (p->r->tls == CONF_TLS_STARTTLS && !conn_is_tls(p->c)) {
+		if ((p->features & F_STARTTLS) == 0) {
+			fail_text(p, "it does not offer STARTTLS, which the configuration demands");
+			return;
+		}
+		p->phase = STARTTLS;
+		smtp_reply_reset(&p->reply);
+		if (conn_puts(p->c, "STARTTLS\r\n") == -1)
+			fail_text(p, "cannot write");
+		return;
+	}
+	p->phase = READY;
+	set_clock(p, 1);
+	p->ops->ready(p->arg);
+}
+
+/* The reply to the oldest command. */
+static void
+on_answer(struct peer *p, const struct smtp_reply *r)
+{
+	struct expected x;
+
+	if (p->n == 0 || r->code == 421) {
+		/* Said unasked, or a good-bye (RFC 5321, 3.8). */
+		fail_reply(p, r);
+		return;
+	}
+	x = p->q[p->head];
+	p->head = (p->head + 1) % PEER_PENDING_MAX;
+	p->n--;
+	set_clock(p, 1);
+	if (x.fn != NULL)
+		x.fn(x.arg, x.tag, r);
+}
+
+static void
+on_reply(struct peer *p, const struct smtp_reply *r)
+{
+	switch (p->phase) {
+	case GREETING:
+		on_greeting(p, r);
+		break;
+	case HELLO:
+		on_hello(p, r);
+		break;
+	case STARTTLS:
+		if (r->code == 220)
+			start_tls(p);
+		else
+			fail_reply(p, r);
+		break;
+	case READY:
+		on_answer(p, r);
+		break;
+	default:
+		break;
+	}
+}
+
+/* One line, if there is one. Returns 0 when there is nothing more to do. */
+static int
+read_line(struct peer *p)
+{
+	int rc;
+
+	switch (line_read(&p->in, p->c)) {
+	case LINE_MORE:
+		return 0;
+	case LINE_OK:
+		break;
+	default:
+		fail_text(p, "an endless reply");
+		return 0;
+	}
+	/* Servers that end lines with LF alone are in the field; nothing hangs on it here. */
+	if (p->phase == READY && p->n == 0 && p->reply.lines == 0)
+		smtp_reply_reset(&p->reply);
+	if ((rc = smtp_reply_line(&p->reply, p->in.text, p->in.len)) == -1) {
+		fail_text(p, errno == EMSGSIZE ? "an endless reply" : "what it says is not SMTP");
+		return 0;
+	}
+	if (rc == 1) {
+		on_reply(p, &p->reply);
+		if (p->phase != BROKEN && !p->dead)
+			smtp_reply_reset(&p->reply);
+	}
+	return p->phase != BROKEN && p->phase != SECURING && !p->dead;
+}
+
+static void
+enter(struct peer *p)
+{
+	p->busy++;
+}
+
+static void
+leave(struct peer *p)
+{
+	p->busy--;
+	if (p->dead)
+		peer_free(p);
+}
+
+static void
+on_readable(struct conn *c, void *arg)
+{
+	struct peer *p = arg;
+
+	(void)c;
+	enter(p);
+	while (read_line(p)) /* of what is held: IN_MAX octets at most */
+		;
+	leave(p);
+}
+
+static void
+on_drained(struct conn *c, void *arg)
+{
+	struct peer *p = arg;
+
+	(void)c;
+	enter(p);
+	if (p->phase == READY && p->ops->drained != NULL)
+		p->ops->drained(p->arg);
+	leave(p);
+}
+
+static void
+on_secured(struct conn *c, void *arg)
+{
+	struct peer *p = arg;
+
+	enter(p);
+	log_debug("peer %s %s: %s", p->r->peer, p->relay, conn_tls_text(c));
+	if (p->r->tls == CONF_TLS_IMPLICIT)
+		p->phase = GREETING;
+	else
+		hello(p, "EHLO");
+	leave(p);
+}
+
+static void
+on_closed(struct conn *c, enum conn_end why, const char *text, void *arg)
+{
+	struct peer *p = arg;
+
+	(void)c;
+	enter(p);
+	fail_text(p, why == CONN_IDLE ? "no reply in time" : text);
+	leave(p);
+}
+
+static const struct conn_handlers handlers = {
+    .readable = on_readable,
+    .drained = on_drained,
+    .secured = on_secured,
+    .closed = on_closed,
+};
+
+static void
+name_relay(struct peer *p, int fd)
+{
+	struct sockaddr_storage ss = {0};
+	socklen_t len = sizeof ss;
+	char ip[CIDR_TEXT_MAX];
+
+	if (getpeername(fd, (struct sockaddr *)&ss, &len) == 0)
+		(void)snprintf(p->relay, sizeof p->relay, "%s%s", p->r->host,
+		    cidr_text_port(ip, sizeof ip, (struct sockaddr *)&ss));
+}
+
+static void
+on_connected(int fd, const char *text, void *arg)
+{
+	const struct conn_limits limits = {
+	    .in_max = IN_MAX, .out_max = PEER_OUT_MAX, .out_low = OUT_LOW};
+	struct peer *p = arg;
+
+	p->up = NULL;
+	enter(p);
+	if (fd == -1) {
+		fail_text(p, text);
+		goto out;
+	}
+	name_relay(p, fd);
+	if ((p->c = conn_new(proc_env()->base, fd, &limits, &handlers, p)) == NULL) {
+		(void)shutdown(fd, SHUT_RDWR);
+		close(fd);
+		fail_text(p, "out of memory");
+		goto out;
+	}
+	p->phase = GREETING;
+	set_clock(p, 1);
+	if (p->r->tls == CONF_TLS_IMPLICIT)
+		start_tls(p);
+out:
+	leave(p);
+}
+
+struct peer *
+peer_open(const struct proxy_route *r, const struct peer_ops *ops, void *arg)
+{
+	struct peer *p = calloc(1, sizeof *p);
+
+	if (p == NULL)
+		return NULL;
+	p->r = r;
+	p->ops = ops;
+	p->arg = arg;
+	(void)strlcpy(p->relay, "none", sizeof p->relay);
+	smtp_reply_init(&p->reply);
+	if (line_init(&p->in, SMTP_REPLY_LINE_MAX) == -1 ||
+	    (p->up = upstream_connect(r, on_connected, p)) == NULL) {
+		line_free(&p->in);
+		free(p);
+		errno = ENOMEM;
+		return NULL;
+	}
+	return p;
+}
+
+void
+peer_close(struct peer *p)
+{
+	if (p == NULL)
+		return;
+	if (p->phase == READY && p->n == 0 && p->c != NULL && conn_puts(p->c, "QUIT\r\n") == 0) {
+		conn_finish(p->c);
+		p->c = NULL;
+	}
+	p->phase = BROKEN;
+	peer_free(p);
+}
+
+unsigned
+peer_features(const struct peer *p)
+{
+	return p->features;
+}
+
+uint64_t
+peer_size(const struct peer *p)
+{
+	return p->size;
+}
+
+const char *
+peer_relay(const struct peer *p)
+{
+	return p->relay;
+}
+
+static int
+expect(struct peer *p, peer_reply_fn fn, void *arg, unsigned tag)
+{
+	struct expected *x;
+
+	if (p->n == PEER_PENDING_MAX) {
+		errno = EMSGSIZE;
+		return -1;
+	}
+	x = &p->q[(p->head + p->n++) % PEER_PENDING_MAX];
+	*x = (struct expected){fn, arg, tag};
+	return 0;
+}
+
+int
+peer_command(struct peer *p, const char *line, peer_reply_fn fn, void *arg, unsigned tag)
+{
+	size_t n = strlen(line);
+
+	if (p->phase != READY) {
+		errno = EPIPE;
+		return -1;
+	}
+	if (strpbrk(line, "\r\n") != NULL) {
+		errno = EINVAL;
+		return -1;
+	}
+	if (n + 2 > conn_room(p->c)) {
+		errno = EMSGSIZE;
+		return -1;
+	}
+	if (expect(p, fn, arg, tag) == -1)
+		return -1;
+	set_clock(p, 1);
+	/* Both fit; if the connection has failed, closed tells. */
+	(void)conn_write(p->c, line, n);
+	(void)conn_write(p->c, "\r\n", 2);
+	return 0;
+}
+
+unsigned
+peer_pending(const struct peer *p)
+{
+	return p->n;
+}
+
+int
+peer_may_pipeline(const struct peer *p)
+{
+	if (p->phase != READY || conn_room(p->c) < COMMAND_MAX)
+		return 0;
+	return p->n == 0 || ((p->features & F_PIPELINING) != 0 && p->n < PEER_PENDING_MAX);
+}
+
+struct conn *
+peer_conn(struct peer *p)
+{
+	return p->c;
+}
+
+void
+peer_watch(struct peer *p)
+{
+	conn_set_idle(p->c, (uint32_t)(p->r->limits.peer_timeout * 1000));
+}
+
+int
+peer_expect_end(struct peer *p, peer_reply_fn fn, void *arg)
+{
+	if (p->phase != READY || expect(p, fn, arg, 0) == -1) {
+		errno = EPIPE;
+		return -1;
+	}
+	set_clock(p, END_FACTOR);
+	return 0;
+}

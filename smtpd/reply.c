@@ -1,0 +1,127 @@
+/* Replies: ours, and the peer's on their way to the client. */
+#include "smtpd/reply.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "net/conn.h"
+
+/* Nothing but printable ASCII reaches a client's terminal or log. */
+static void
+printable(char *s)
+{
+	for (; *s != '\0'; s++)
+		if ((*s < ' ' && *s != '\n') || *s > '~')
+			*s = *s == '\t' ? ' ' : '?';
+}
+
+static void
+no_newline(char *s)
+{
+	while ((s = strchr(s, '\n')) != NULL)
+		*s = ' ';
+}
+
+void
+answer_set(struct answer *a, unsigned code, const char *fmt, ...)
+{
+	va_list ap;
+
+	a->code = code;
+	va_start(ap, fmt);
+	(void)vsnprintf(a->text, sizeof a->text, fmt, ap);
+	va_end(ap);
+	no_newline(a->text);
+	printable(a->text);
+}
+
+static void
+append_line(struct answer *a, const char *line)
+{
+	size_t at = strlen(a->text), n = strlen(line);
+
+	if (at + 1 + n >= sizeof a->text)
+		return;
+	if (at > 0)
+		a->text[at++] = '\n';
+	memcpy(a->text + at, line, n + 1);
+}
+
+void
+answer_add(struct answer *a, const char *fmt, ...)
+{
+	char line[ANSWER_LINE_MAX + 1];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(line, sizeof line, fmt, ap);
+	va_end(ap);
+	no_newline(line);
+	printable(line);
+	append_line(a, line);
+}
+
+void
+answer_from_peer(struct answer *a, const struct smtp_reply *r)
+{
+	char line[ANSWER_LINE_MAX + 1];
+	const char *p = NULL;
+
+	a->code = r->code;
+	a->text[0] = '\0';
+	while ((p = smtp_reply_text(r, p)) != NULL) {
+		(void)strlcpy(line, p, sizeof line);
+		printable(line);
+		append_line(a, line);
+	}
+}
+
+char *
+answer_dsn(char *out, size_t outsz, const struct answer *a)
+{
+	unsigned class = a->code / 100, x, y, z;
+	int n = 0;
+
+	if (sscanf(a->text, "%1u.%3u.%3u%n", &x, &y, &z, &n) == 3 && x == class &&
+	    (a->text[n] == ' ' || a->text[n] == '\0' || a->text[n] == '\n'))
+		(void)snprintf(out, outsz, "%u.%u.%u", x, y, z);
+	else
+		(void)snprintf(out, outsz, "%u.0.0", class);
+	return out;
+}
+
+char *
+answer_line(char *out, size_t outsz, const struct answer *a)
+{
+	int n = snprintf(out, outsz, "%u %s", a->code, a->text);
+
+	(void)n;
+	no_newline(out);
+	return out;
+}
+
+int
+answer_put(struct conn *c, const struct answer *a)
+{
+	struct buf b;
+	const char *p = a->text, *end;
+	int len, rc = 0;
+
+	buf_init(&b, 2 * ANSWER_TEXT_MAX);
+	do {
+		end = strchrnul(p, '\n');
+		len = (int)(end - p);
+		if (len > ANSWER_LINE_MAX)
+			len = ANSWER_LINE_MAX;
+		if (rc == 0)
+			rc = buf_printf(
+			    &b, "%03u%c%.*s\r\n", a->code, *end == '\n' ? '-' : ' ', len, p);
+		p = end + 1;
+	} while (*end == '\n');
+	if (rc == 0)
+		rc = conn_write(c, buf_ptr(&b), buf_len(&b));
+	buf_free(&b);
+	return rc;
+}

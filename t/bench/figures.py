@@ -1,0 +1,170 @@
+"""The figures of t/bench/run; see README.md."""
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(TOP, "t/integ"))
+
+from pt.gateway import BUILD  # noqa: E402
+from pt.util import tree  # noqa: E402
+from pt.world import World  # noqa: E402
+
+from front import Front  # noqa: E402
+
+KIB, MIB = 1024, 1024 * 1024
+SIZES = {"4KiB": 4 * KIB, "1MiB": MIB}
+ROUNDS = 7
+ROUND_SECONDS = 0.25
+CORE = max(os.sched_getaffinity(0))
+
+
+def figure(name, value, unit, peer="-", peer_value=None):
+    """Print one line; what is not there is "-"."""
+    ratio = "-" if peer_value is None else f"{value / peer_value:.2f}"
+    theirs = "-" if peer_value is None else f"{peer_value:.4g}"
+    print(f"{name}\t{value:.4g}\t{unit}\t{peer}\t{theirs}\t{ratio}", flush=True)
+
+
+def pin():
+    """This process and all that it starts: on one core, before others where that is allowed."""
+    os.sched_setaffinity(0, {CORE})
+    if os.getuid() == 0:
+        os.setpriority(os.PRIO_PROCESS, 0, -10)
+
+
+class Program:
+    """A program of rounds.h."""
+
+    def __init__(self, name, *args, env=None):
+        self.child = subprocess.Popen([os.path.join(BUILD, "bench", name), *args], text=True,
+                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env)
+
+    def run(self, verb, size, count):
+        """Do it that often; seconds for all."""
+        self.child.stdin.write(f"{verb} {size} {count}\n")
+        self.child.stdin.flush()
+        line = self.child.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self.child.args[0]} ended: {self.child.wait()}")
+        return float(line)
+
+    def stop(self):
+        self.child.stdin.close()
+        self.child.wait(10)
+
+
+def mail(sender, rcpt, size):
+    """A mail of about that many octets whose body is base64: nothing that anybody compresses."""
+    head = (f"From: <{sender}>\r\nTo: <{rcpt}>\r\n"
+            "Subject: the figures\r\nDate: Mon, 2 Nov 2026 10:00:00 +0000\r\n"
+            "Message-ID: <1.figures@example.test>\r\nMIME-Version: 1.0\r\n"
+            "Content-Type: application/octet-stream; name=\"figures.bin\"\r\n"
+            "Content-Transfer-Encoding: base64\r\n\r\n").encode()
+    digits = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    lines, x = [], 1
+    for _ in range(64):
+        line = bytearray()
+        for _ in range(76):
+            x = (x * 1664525 + 1013904223) & 0xffffffff
+            line.append(digits[x >> 26])
+        lines.append(bytes(line) + b"\r\n")
+    block = b"".join(lines)
+    room = max(size - len(head), 78)
+    body = (block * (room // len(block) + 1))[:room // 78 * 78]
+    return head + body
+
+
+class Gateway:
+    """The gateway as a contestant; users alice and bob have keys of one algorithm."""
+
+    def __init__(self, front, algo, sessions=1, each=0):
+        self.front, self.sessions, self.each = front, sessions, each
+        self.alice, self.bob = f"alice-{algo}@example.test", f"bob-{algo}@example.test"
+        self.mails, self.secured = {}, {}
+
+    def _secure(self, size, count):
+        if size not in self.mails:
+            self.mails[size] = mail(self.alice, self.bob, size)
+        seconds, data, facts = self.front.secure(
+            self.alice, self.bob, self.mails[size], count, self.sessions, self.each)
+        if not facts.startswith("encrypted=pgp/mime") or facts.endswith("signed=no"):
+            raise RuntimeError(f"not secured: {facts}")
+        self.secured[size] = data
+        return seconds
+
+    def run(self, verb, size, count):
+        if verb == "secure":
+            return self._secure(size, count)
+        if size not in self.secured:
+            self._secure(size, 1)
+        seconds, data, facts = self.front.open(
+            self.bob, self.secured[size], count, self.sessions, self.each)
+        if "decrypted=yes, signature=good" not in facts or self.mails[size][-200:] not in data:
+            raise RuntimeError(f"not opened: {facts}")
+        return seconds
+
+
+def gpg_home(world, algo):
+    """A home with one key, told to do what the others do."""
+    g = world.gpg(f"gnupg-{algo}")
+    with open(os.path.join(g.home, "gpg.conf"), "a", encoding="ascii") as f:
+        f.write("compress-algo none\npersonal-cipher-preferences AES256\n"
+                "personal-digest-preferences SHA256\nno-random-seed-file\n")
+    g.make("Bench <bench@example.test>", algo)
+    return dict(g.env)
+
+
+def take_turns(contestants, verb, size):
+    """{name: operations a second}, the median of several rounds in which all take turns."""
+    counts, rates = {}, {name: [] for name in contestants}
+    for name, c in contestants.items():
+        c.run(verb, size, 2)
+        counts[name] = min(2000, max(3, int(ROUND_SECONDS / (c.run(verb, size, 3) / 3))))
+    for _ in range(ROUNDS):
+        for name, c in contestants.items():
+            rates[name].append(counts[name] / c.run(verb, size, counts[name]))
+    return {name: statistics.median(r) for name, r in rates.items()}
+
+
+def openpgp():
+    """Sign and encrypt, decrypt and verify: the engine and the gateway, librnp and GPGME."""
+    pin()
+    with World() as world:
+        front = Front(world)
+        for algo in "ed25519", "rsa3072":
+            front.people(f"alice-{algo}", f"bob-{algo}", algo=algo)
+            programs = [Program("pgp_engine", algo), Program("pgp_rnp", algo),
+                        Program("pgp_gpgme", algo, env=gpg_home(world, algo))]
+            contestants = dict(zip(("engine", "librnp", "GPGME"), programs))
+            contestants["gateway"] = Gateway(front, algo)
+            contestants["session"] = Gateway(front, algo, each=1)
+            for label, size in SIZES.items():
+                for verb in "secure", "open":
+                    rates = take_turns(contestants, verb, size)
+                    for ours in "engine", "gateway", "session":
+                        for peer in "librnp", "GPGME":
+                            figure(f"openpgp_{ours}_{verb}_{algo}_{label}", rates[ours], "/s", peer,
+                                   rates[peer])
+            for p in programs:
+                p.stop()
+
+
+FIGURES = {"openpgp": openpgp}
+
+
+def main(names):
+    if not names or any(n not in FIGURES for n in names):
+        print(f"usage: t/bench/run NAME...\nNAME: {' '.join(sorted(FIGURES))}", file=sys.stderr)
+        return 64
+    for n in names:
+        print(f"# {n}", flush=True)
+        FIGURES[n]()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

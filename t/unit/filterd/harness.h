@@ -1,0 +1,108 @@
+#ifndef UNIT_FILTERD_HARNESS_H
+#define UNIT_FILTERD_HARNESS_H
+
+#include "filterd/worker.h"
+#include "openpgp/encrypt.h"
+#include "openpgp/skey.h"
+#include "t/unit/unit.h"
+
+/*
+ * Workers among peers: a thread is proxy, policyd and cryptod at once, with the real messages on
+ * real channels.
+ */
+enum who {
+	ALICE, /* alice@our.example, ours */
+	CHIEF, /* chief@our.example, ours */
+	BOB, /* bob@partner.example */
+	CAROL, /* carol@partner.example */
+	ERIN, /* erin@partner.example, whose key has expired */
+	RITA, /* rita@partner.example, whose key is revoked */
+	MALLORY, /* mallory@evil.example, whose key nobody knows */
+	PEOPLE,
+	NOBODY
+};
+
+struct person {
+	const char *addr;
+	struct pgp_skey *sign, *encrypt;
+	struct cert_key keys[2]; /* signing primary, encryption subkey */
+	struct cert cert;
+	struct mailbox mailbox;
+};
+extern struct person people[PEOPLE];
+void people_make(void);
+
+/* How the peers behave; harness_reset gives alice's session where all works. */
+extern struct world {
+	enum who consumer;
+	int sign_defer; /* policyd: the grant cannot be had now */
+	int opening; /* enum opening_result when not OPENING_GRANTED */
+	int signers_defer;
+	int crypto; /* enum crypto_status of every operation */
+	int policyd_gone, cryptod_gone; /* close instead of an answer */
+	int false_key; /* cryptod gives a session key that is none */
+	int deaf; /* recipients have keys, but the answer names fewer than asked */
+	/* What was seen. */
+	unsigned plans, openings, lookups, signatures, unwraps, denied, used;
+} world;
+void harness_reset(void);
+
+struct copy {
+	uint16_t rcpts[RCPTS_MAX];
+	size_t nrcpts;
+	int unchanged;
+	char facts[512];
+	struct buf octets;
+};
+
+#define COPIES_MAX 64
+/* What the proxy got. */
+struct outcome {
+	int served; /* what secure_message or open_message returned */
+	int dead; /* the worker must end */
+	int answered, result;
+	char dsn[16], text[512], facts[512];
+	size_t nrefusals;
+	char refusal[512]; /* the first */
+	size_t ncopies;
+	struct copy *copies;
+	struct buf octets; /* open_message: the virtual message */
+};
+void outcome_free(struct outcome *o);
+
+/* Addresses up to NULL. */
+void secure(struct outcome *o, const char *sender, const char *const *rcpts, const void *msg,
+    size_t n, uint64_t max_size);
+void open_as(struct outcome *o, enum who reader, const void *msg, size_t n);
+
+/* The same through worker_run: its exit code; the request is sent and the channel closed. */
+int through_worker(struct outcome *o, const void *msg, size_t n);
+
+/* OpenPGP: n octets to these people (up to NOBODY), signed by signer unless NOBODY. */
+void encrypted(struct buf *out, const enum who *to, enum who signer, const void *text, size_t n,
+    const struct pgp_encrypt_params *more);
+
+/* PGP/MIME: header fields, then a message around this armour. */
+void pgp_mime(struct buf *out, const char *header, const struct buf *armour);
+
+/* multipart/signed around an entity; alter: change it after signing. */
+void signed_mime(
+    struct buf *out, const char *header, const char *entity, enum who signer, int alter);
+
+/* Secret operations of everybody, in this process. */
+extern const struct pgp_secret own_secret;
+extern const struct pgp_certs own_certs;
+
+/* Does o hold this text? */
+int holds(const struct buf *b, const char *text);
+#define ck_holds(b, text)                                                                          \
+	ck_assert_msg(                                                                             \
+	    holds((b), (text)), "no \"%s\" in:\n%.*s", (text), (int)buf_len(b), buf_ptr(b))
+#define ck_lacks(b, text)                                                                          \
+	ck_assert_msg(                                                                             \
+	    !holds((b), (text)), "\"%s\" in:\n%.*s", (text), (int)buf_len(b), buf_ptr(b))
+
+/* "decrypted signature" of the one verdict field; "-" when there is none. */
+const char *verdict(const struct buf *b);
+
+#endif

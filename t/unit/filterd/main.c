@@ -1,0 +1,14 @@
+#include "t/unit/filterd/harness.h"
+
+Suite *secure_suite(void);
+Suite *open_suite(void);
+Suite *hostile_suite(void);
+Suite *worker_suite(void);
+
+int
+main(void)
+{
+	people_make();
+	return unit_run((Suite *(*[])(void)){
+	    secure_suite, open_suite, NULL});
+}
