@@ -46,6 +46,9 @@ LDFLAGS_fuzz := -fsanitize=fuzzer
 CFLAGS_ALL := -std=gnu11 $(WARN) $(CFLAGS_$(V)) $(CFLAGS)
 SYSLIBS := $(OPENSSL_LIBS) $(GCRYPT_LIBS) $(EVENT_LIBS) $(UNBOUND_LIBS) $(CONFUSE_LIBS) \
 	$(SECCOMP_LIBS) $(JANSSON_LIBS) $(LMDB_LIBS) $(ZLIB_LIBS) $(BSD_LIBS)
+# Only tests and benchmarks need these: asked for when they are linked, not by configure.
+CHECK_LIBS = $(shell pkg-config --libs check)
+BENCH_LIBS = $(shell pkg-config --libs gpgme librnp)
 
 all: $(addprefix $(B)/bin/,$(DAEMONS) $(TOOLS))
 
@@ -106,7 +109,7 @@ define helper
 $(B)/$(1)/$(2): $(B)/obj/t/$(1)/$(2).o $(patsubst %,$(B)/lib%.a,$(DAEMON_LIBS))
 	@mkdir -p $$(@D)
 	@echo "  LD $$@"
-	@$$(CC) $$(CFLAGS_ALL) $$(LDFLAGS_$(V)) -o $$@ $$^ $$(if $$(filter bench,$(1)),$$(GPGME_LIBS) $$(RNP_LIBS)) $$(SYSLIBS)
+	@$$(CC) $$(CFLAGS_ALL) $$(LDFLAGS_$(V)) -o $$@ $$^ $$(if $$(filter bench,$(1)),$$(BENCH_LIBS)) $$(SYSLIBS)
 endef
 GOLDEN := $(patsubst t/golden/%.c,%,$(wildcard t/golden/*.c))
 BENCH := $(patsubst t/bench/%.c,%,$(wildcard t/bench/*.c))

@@ -41,6 +41,12 @@ static const struct {
     {"minimal-responses:", "yes"},
 };
 
+/*
+ * Zones that libunbound answers with "no such name" by itself.  Which names exist is for the
+ * resolvers of the site to say: many have a mail server below one of these.
+ */
+static const char *const not_ours[] = {"test.", "home.arpa."};
+
 void
 resolver_close(void)
 {
@@ -85,7 +91,14 @@ configure(struct ub_ctx *c, const struct resolver_config *conf, struct err *e)
 			return err_set(
 			    e, EINVAL, "libunbound: server %s: %s", text, ub_strerror(rc));
 	}
-	return conf->anchors != NULL ? add_anchors(c, conf->anchors, e) : 0;
+	if (conf->anchors != NULL && add_anchors(c, conf->anchors, e) == -1)
+		return -1;
+	/* Last, for this makes the configuration final. */
+	for (i = 0; i < sizeof not_ours / sizeof not_ours[0]; i++)
+		if ((rc = ub_ctx_zone_remove(c, not_ours[i])) != 0)
+			return err_set(
+			    e, EINVAL, "libunbound: zone %s: %s", not_ours[i], ub_strerror(rc));
+	return 0;
 }
 
 int

@@ -51,7 +51,8 @@ choose_compression(const struct compose *c)
 		return PGP_COMP_NONE;
 	for (i = 0; i < c->nto; i++) {
 		to = c->to[i].cert;
-		if (to == NULL || memchr(to->compress.p, PGP_COMP_ZLIB, to->compress.n) == NULL)
+		if (to == NULL || to->compress.n == 0 ||
+		    memchr(to->compress.p, PGP_COMP_ZLIB, to->compress.n) == NULL)
 			return PGP_COMP_NONE;
 	}
 	return PGP_COMP_ZLIB;

@@ -40,7 +40,8 @@ become_worker(struct ipc *dispatcher, int sock, int spooldir, uint64_t memory, s
 	(void)signal(SIGCHLD, SIG_DFL);
 	(void)sigprocmask(SIG_SETMASK, mask, NULL);
 	sb.memory = memory;
-	if (sandbox_enter(&sb, &e) == -1) {
+	/* Landlock of a child forgets what its parent was allowed. */
+	if (sandbox_allow_fd(spooldir, 1, &e) == -1 || sandbox_enter(&sb, &e) == -1) {
 		log_err("worker: %s", e.text);
 		_exit(EX_OSERR);
 	}

@@ -30,8 +30,8 @@ size_t line_for_file(char *out, const struct line *l, const char *host);
 size_t line_for_syslog(char *out, const struct line *l, int facility);
 
 /*
- * Where lines go.  Open both as root, before the jail; what cannot be written is counted and never
- * waited for.
+ * Where lines go.  Open both as root, before the jail.  What cannot be written is counted; only a
+ * syslog daemon whose queue is full is waited for, a moment and not again before it took a line.
  */
 struct output;
 

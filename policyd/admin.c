@@ -128,6 +128,14 @@ admin_cert_del(struct chan *c, struct ipc_msg *m)
 	reply_result(c, m, db_cert_del(q->fpr.p, q->fpr.n, &e), &e);
 }
 
+static int
+same_cert(const struct stored_cert *a, const struct stored_cert *b)
+{
+	const struct bytes *f = &a->cert.v->keys.v[0].fpr, *g = &b->cert.v->keys.v[0].fpr;
+
+	return f->n == g->n && memcmp(f->p, g->p, f->n) == 0;
+}
+
 /* How many of n records fit one answer. */
 static size_t
 fitting(const struct held *h, int n)
@@ -141,6 +149,29 @@ fitting(const struct held *h, int n)
 			break;
 	}
 	return (size_t)i;
+}
+
+/*
+ * The owners of one certificate are not torn apart, for the next page begins behind all of them.
+ * A page full of one is sent as it is: its last owners can be listed by consumer.
+ */
+static size_t
+whole_certs(const struct held *h, int n, size_t fit)
+{
+	const struct stored_cert *a, *b;
+	size_t end = fit;
+
+	if (fit == (size_t)n && n < ADMIN_PAGE_MAX)
+		return fit;
+	for (; end > 1; end--) {
+		a = h[end - 1].rec;
+		b = end < (size_t)n ? h[end].rec : NULL;
+		if (b != NULL && !same_cert(a, b))
+			return end;
+		if (b == NULL && !same_cert(h[end - 2].rec, a))
+			return end - 1;
+	}
+	return fit;
 }
 
 /* Send the records as one page; the list's items are copies of the structs, not of the text. */
@@ -172,6 +203,8 @@ send_page(struct chan *c, const struct ipc_msg *m, uint16_t type, size_t item, s
 		memset(&p, 0, sizeof p);
 		p.any.v = v;
 		p.any.n = fitting(h, n);
+		if (type == M_cert_page && m->def->type == M_cert_list)
+			p.any.n = whole_certs(h, n, p.any.n);
 		if (chan_send(c, type, m->id, &p, -1) == -1)
 			reply(c, m, ADMIN_FAILED, "a record is too large for an answer");
 	}

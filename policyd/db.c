@@ -230,18 +230,23 @@ free_all(struct held *h, int n)
 		held_free(&h[--n]);
 }
 
-/* Follow index entries that begin with a prefix; the certificate's key stands behind skip. */
+/*
+ * Follow index entries that begin with a prefix and stand behind from (the prefix itself: all of
+ * them); the certificate's key stands behind skip octets.
+ */
 static int
-certs_via(struct store_txn *t, enum table index, const struct dbkey *prefix, size_t skip,
-    struct held *h, size_t max, struct err *e)
+certs_via(struct store_txn *t, enum table index, const struct dbkey *prefix,
+    const struct dbkey *from, size_t skip, struct held *h, size_t max, struct err *e)
 {
 	struct store_pos pos;
 	struct bytes v;
 	size_t n = 0;
-	int rc;
+	int rc = 0;
 
-	memcpy(pos.key, prefix->k, prefix->n);
-	pos.klen = prefix->n;
+	if (prefix->bad || from->bad)
+		return 0;
+	memcpy(pos.key, from->k, from->n);
+	pos.klen = from->n;
 	while (n < max && (rc = store_next(t, index, &pos, &v, e)) == 1) {
 		struct dbkey k;
 
@@ -275,7 +280,7 @@ db_certs_of(const char *consumer, struct held *h, size_t max, struct err *e)
 		return -1;
 	dbkey_start(&k);
 	dbkey_str(&k, consumer, 0);
-	n = certs_via(t, T_OWNED, &k, k.n, h, max, e);
+	n = certs_via(t, T_OWNED, &k, &k, k.n, h, max, e);
 	store_abort(t);
 	return n;
 }
@@ -308,7 +313,7 @@ db_certs_by_id(const uint8_t *id, size_t n, struct held *h, size_t max, struct e
 		return -1;
 	dbkey_start(&k);
 	dbkey_bytes(&k, n == 8 ? id : pgp_keyid(id, n), 8);
-	got = certs_via(t, T_KEYIDS, &k, 8, h, max, e);
+	got = certs_via(t, T_KEYIDS, &k, &k, 8, h, max, e);
 	store_abort(t);
 	/* Key ids collide, by accident or on purpose; fingerprints do not. */
 	for (i = 0; i < got; i++) {
@@ -321,8 +326,8 @@ db_certs_by_id(const uint8_t *id, size_t n, struct held *h, size_t max, struct e
 }
 
 static int
-page(enum table table, const struct dbkey *after, const struct rec *r, const char *consumer,
-    struct held *h, size_t max, struct err *e)
+page(enum table table, const struct dbkey *after, const struct rec *r, struct held *h, size_t max,
+    struct err *e)
 {
 	struct store_txn *t = store_read(db_store, e);
 	struct store_pos pos = {.klen = 0};
@@ -337,11 +342,7 @@ page(enum table table, const struct dbkey *after, const struct rec *r, const cha
 	while (n < max && (rc = store_next(t, table, &pos, &v, e)) == 1) {
 		if ((rc = db_hold(r, v, &h[n], e)) == -1)
 			break;
-		if (consumer != NULL && consumer[0] != '\0' &&
-		    strcmp(((const struct stored_cert *)h[n].rec)->consumer, consumer) != 0)
-			held_free(&h[n]);
-		else
-			n++;
+		n++;
 	}
 	store_abort(t);
 	if (rc == -1) {
@@ -359,7 +360,7 @@ db_domains(const char *after, struct held *h, size_t max, struct err *e)
 	dbkey_start(&k);
 	if (after[0] != '\0')
 		dbkey_str(&k, after, 1);
-	return page(T_DOMAINS, &k, &rec_domain, NULL, h, max, e);
+	return page(T_DOMAINS, &k, &rec_domain, h, max, e);
 }
 
 int
@@ -370,7 +371,27 @@ db_consumers(const char *after, struct held *h, size_t max, struct err *e)
 	dbkey_start(&k);
 	if (after[0] != '\0')
 		dbkey_str(&k, after, 0);
-	return page(T_CONSUMERS, &k, &rec_consumer, NULL, h, max, e);
+	return page(T_CONSUMERS, &k, &rec_consumer, h, max, e);
+}
+
+/* Of one consumer, by its index: a long table is not read for a few. */
+static int
+certs_of_page(
+    const uint8_t *after, size_t n, const char *consumer, struct held *h, size_t max, struct err *e)
+{
+	struct store_txn *t = store_read(db_store, e);
+	struct dbkey prefix, from;
+	int got;
+
+	if (t == NULL)
+		return -1;
+	dbkey_start(&prefix);
+	dbkey_str(&prefix, consumer, 0);
+	from = prefix;
+	dbkey_bytes(&from, after, n);
+	got = certs_via(t, T_OWNED, &prefix, &from, prefix.n, h, max, e);
+	store_abort(t);
+	return got;
 }
 
 int
@@ -380,13 +401,15 @@ db_certs(
 	struct dbkey k;
 	uint8_t last = 0xff;
 
+	if (consumer[0] != '\0')
+		return certs_of_page(after, n, consumer, h, max, e);
 	dbkey_start(&k);
 	if (n > 0) {
 		/* Behind every owner of this certificate: ids are ASCII. */
 		dbkey_bytes(&k, after, n);
 		dbkey_bytes(&k, &last, 1);
 	}
-	return page(T_CERTS, &k, &rec_stored_cert, consumer, h, max, e);
+	return page(T_CERTS, &k, &rec_stored_cert, h, max, e);
 }
 
 static int64_t

@@ -67,11 +67,35 @@ end_write(struct store_txn *t, int rc, struct err *e)
 	return store_commit(t, e);
 }
 
+/* A domain changes its tenant only by being removed first: its mail is in other hands then. */
+static int
+domain_change(struct store_txn *t, const struct domain *d, struct err *e)
+{
+	struct dbkey k;
+	struct held h;
+	int rc;
+
+	dbkey_start(&k);
+	dbkey_str(&k, d->name, 1);
+	if ((rc = db_get(t, T_DOMAINS, &k, &rec_domain, &h, e)) == -1)
+		return -1;
+	if (rc == 1) {
+		const struct domain *was = h.rec;
+
+		if ((rc = strcmp(was->tenant, d->tenant)) != 0)
+			(void)err_set(e, EEXIST, "domain '%s' belongs to tenant '%s' already",
+			    log_str(d->name), log_str(was->tenant));
+		held_free(&h);
+		if (rc != 0)
+			return -1;
+	}
+	return put_rec(t, T_DOMAINS, &k, &rec_domain, d, e);
+}
+
 int
 db_domain_put(const struct domain *d, struct err *e)
 {
 	struct store_txn *t;
-	struct dbkey k;
 	const char *p;
 
 	for (p = d->name; *p != '\0'; p++)
@@ -85,9 +109,7 @@ db_domain_put(const struct domain *d, struct err *e)
 		return err_set(e, EINVAL, "'%s' is no name of a tenant", log_str(d->tenant));
 	if ((t = store_write(db_store, e)) == NULL)
 		return -1;
-	dbkey_start(&k);
-	dbkey_str(&k, d->name, 1);
-	return end_write(t, put_rec(t, T_DOMAINS, &k, &rec_domain, d, e), e);
+	return end_write(t, domain_change(t, d, e), e);
 }
 
 int
@@ -345,20 +367,31 @@ cert_change(struct store_txn *t, const struct stored_cert *c, struct err *e)
 	return cert_enter(t, &n, e);
 }
 
+static int
+same_primary(const struct stored_cert *a, const struct stored_cert *b)
+{
+	const struct bytes *f = &a->cert.v->keys.v[0].fpr, *g = &b->cert.v->keys.v[0].fpr;
+
+	return f->n == g->n && memcmp(f->p, g->p, f->n) == 0;
+}
+
 int
 db_cert_put(const struct stored_cert *c, struct err *e)
 {
 	struct held h[CERTS_PER_CONSUMER];
 	struct store_txn *t;
-	int n, i;
+	int n, i, there = 0;
 
 	if (c->cert.n != 1 || c->cert.v->keys.n < 1)
 		return err_set(e, EINVAL, "a certificate without a key");
 	if ((n = db_certs_of(c->consumer, h, CERTS_PER_CONSUMER, e)) == -1)
 		return -1;
-	for (i = 0; i < n; i++)
+	for (i = 0; i < n; i++) {
+		there |= same_primary(h[i].rec, c);
 		held_free(&h[i]);
-	if (n == CERTS_PER_CONSUMER)
+	}
+	/* One that is there can always be renewed, and above all revoked. */
+	if (n == CERTS_PER_CONSUMER && !there)
 		return err_set(e, EINVAL, "consumer '%s' has %d certificates: delete some first",
 		    log_str(c->consumer), n);
 	if ((t = store_write(db_store, e)) == NULL)
@@ -366,25 +399,38 @@ db_cert_put(const struct stored_cert *c, struct err *e)
 	return end_write(t, cert_change(t, c, e), e);
 }
 
+/* Remove up to max copies of a certificate, one for each owner: how many, or -1. */
+static int
+cert_del_some(const uint8_t *fpr, size_t n, struct held *h, size_t max, struct err *e)
+{
+	struct store_txn *t;
+	int got = db_certs_by_id(fpr, n, h, max, e), i, rc = 0;
+
+	if (got <= 0)
+		return got;
+	if ((t = store_write(db_store, e)) == NULL)
+		rc = -1;
+	for (i = 0; i < got; i++) {
+		if (rc == 0)
+			rc = cert_remove(t, h[i].rec, e);
+		held_free(&h[i]);
+	}
+	if (t == NULL || end_write(t, rc, e) == -1)
+		return -1;
+	return got;
+}
+
 int
 db_cert_del(const uint8_t *fpr, size_t n, struct err *e)
 {
 	struct held h[16];
-	struct store_txn *t;
-	int got = db_certs_by_id(fpr, n, h, 16, e), i, rc = 0;
+	int got, all = 0;
 
-	if (got == -1)
-		return -1;
-	if (got == 0)
+	while ((got = cert_del_some(fpr, n, h, 16, e)) > 0)
+		all += got;
+	if (got == 0 && all == 0)
 		return err_set(e, ENOENT, "there is no such certificate");
-	if ((t = store_write(db_store, e)) == NULL)
-		rc = -1;
-	for (i = 0; i < got; i++) {
-		if (t != NULL && rc == 0)
-			rc = cert_remove(t, h[i].rec, e);
-		held_free(&h[i]);
-	}
-	return t == NULL ? -1 : end_write(t, rc, e);
+	return got;
 }
 
 int

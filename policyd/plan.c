@@ -20,6 +20,7 @@
 #define RCPT_CERTS_MAX 8 /* as in plan_rcpt */
 #define GRANT_TTL 60000 /* milliseconds: the time a worker needs for one message, generously */
 #define GRANT_WAIT 5000 /* milliseconds for cryptod to answer, its restart included */
+#define GRANTS_OPEN_MAX 8 /* that one worker waits for: an honest one asks one after the other */
 #define ANSWER_MAX (IPC_FRAME_MAX - 16 * 1024) /* octets of certificates in one answer */
 
 /* A grant that cryptod was asked for: the answer to the worker waits for it. */
@@ -66,17 +67,45 @@ grants_cancel(struct bound *b)
 
 	while ((g = LIST_FIRST(&b->grants)) != NULL) {
 		LIST_REMOVE(g, next);
+		b->ngrants--;
 		proc_cancel(g->req);
 		grant_free(g);
+	}
+}
+
+/* Only that it cannot be done now, in place of what was said before. */
+static void
+defer(struct grant *g, const char *why)
+{
+	memset(&g->rep, 0, sizeof g->rep);
+	if (g->type == M_plan_rep) {
+		g->rep.plan.sign = SIGN_DEFER;
+		g->rep.plan.why = why;
+	} else {
+		g->rep.opening.result = OPENING_DEFER;
+		g->rep.opening.why = why;
 	}
 }
 
 static void
 answer(struct grant *g)
 {
-	if (chan_send(g->b->chan, g->type, g->id, &g->rep, -1) == -1)
+	int rc = chan_send(g->b->chan, g->type, g->id, &g->rep, -1);
+
+	if (rc == -1 && errno == EMSGSIZE) {
+		defer(g, "the certificates of one recipient are too large together");
+		rc = chan_send(g->b->chan, g->type, g->id, &g->rep, -1);
+	}
+	if (rc == -1)
 		log_warn("cannot answer a worker: %s", strerror(errno));
 	grant_free(g);
+}
+
+static void
+answer_defer(struct grant *g, const char *why)
+{
+	defer(g, why);
+	answer(g);
 }
 
 /* cryptod has spoken, or has not. */
@@ -87,21 +116,25 @@ on_grant(void *arg, struct ipc_msg *m, int error)
 	unsigned status = m != NULL ? ((const struct grant_rep *)m->body)->status : CRYPTO_BUSY;
 	const char *why = error != 0                ? "the key store does not answer"
 			  : status == CRYPTO_LOCKED ? "the key store is locked"
-			  : status == CRYPTO_NOKEY  ? "a private key is missing in the key store"
+			  : status == CRYPTO_NOKEY  ? "the private key is not in the key store"
+			  : status == CRYPTO_DENIED ? "the key store refuses the use of the key"
 						    : "the key store is busy";
 
 	LIST_REMOVE(g, next);
+	g->b->ngrants--;
 	if (g->type == M_plan_rep) {
 		if (status != CRYPTO_OK) {
 			g->rep.plan.sign = SIGN_DEFER;
 			g->rep.plan.why = why;
 			g->rep.plan.job.n = 0;
+			g->rep.plan.sign_key.n = 0;
 			g->rep.plan.signer.n = 0;
 		}
 	} else if (status != CRYPTO_OK) {
-		memset(&g->rep.opening, 0, sizeof g->rep.opening);
-		g->rep.opening.result = OPENING_DEFER;
-		g->rep.opening.why = why;
+		defer(g, why);
+		/* None of them is there: that will not pass by itself, the mail stays as it is. */
+		if (error == 0 && status == CRYPTO_NOKEY)
+			g->rep.opening.result = OPENING_NOKEY;
 	}
 	answer(g);
 }
@@ -125,6 +158,10 @@ ask_grant(struct grant *g, enum key_op op, const char *consumer, size_t n)
 {
 	struct grant_req q;
 
+	if (g->b->ngrants >= GRANTS_OPEN_MAX) {
+		answer_defer(g, "too many requests at once");
+		return;
+	}
 	memset(&q, 0, sizeof q);
 	arc4random_buf(g->job, sizeof g->job);
 	q.job = (struct bytes){g->job, sizeof g->job};
@@ -136,24 +173,34 @@ ask_grant(struct grant *g, enum key_op op, const char *consumer, size_t n)
 	q.keys.v = g->granted;
 	q.keys.n = n;
 	LIST_INSERT_HEAD(&g->b->grants, g, next);
+	g->b->ngrants++;
 	g->req = proc_request(P_CRYPTOD, M_grant_req, &q, GRANT_WAIT, on_grant, g);
 	if (g->req == NULL)
 		on_grant(g, NULL, ENOMEM);
 }
 
-/* The consumer a message is from: the session's, or (by_address) the owner of the sender. */
+/*
+ * The consumer a message is from: the session's as it is now, or (by_address) the owner of the
+ * sender.  1, 0 nobody, -1 with e.
+ */
 static int
 consumer_of(struct grant *g, const struct session *s, const char *sender, struct err *e)
 {
+	char addr[MAIL_ADDR_MAX + 1];
+	const struct consumer *c;
+	int rc = 0;
+
 	if (s->consumer[0] != '\0')
-		return db_consumer(s->consumer, &g->consumer, e);
-	if (!s->by_address || sender[0] == '\0')
-		return 0;
-	if (db_consumer_addr(s->tenant, sender, &g->consumer, e) != 1)
-		return 0;
-	if (((const struct consumer *)g->consumer.rec)->kind != CONSUMER_INTERNAL)
-		held_free(&g->consumer);
-	return g->consumer.rec != NULL;
+		rc = db_consumer(s->consumer, &g->consumer, e);
+	else if (s->by_address && mail_addr_normalise(sender, addr, sizeof addr) == 0)
+		rc = db_consumer_addr(s->tenant, addr, &g->consumer, e);
+	if (rc != 1)
+		return rc;
+	c = g->consumer.rec;
+	if (c->kind == CONSUMER_INTERNAL && strcmp(c->tenant, s->tenant) == 0)
+		return 1;
+	held_free(&g->consumer);
+	return 0;
 }
 
 static int
@@ -202,7 +249,7 @@ may_sign(struct grant *g, const struct plan_req *q, struct err *e)
 	else if (q->from[0] == '\0' || !consumer_has(c, q->from))
 		g->rep.plan.why = "From is not one address of the consumer";
 	else if (load_own(g, c->id, e) == -1) {
-		g->rep.plan.sign = SIGN_DEFER;
+		g->rep.plan.sign = SIGN_DEFER; /* not "no key": nobody knows */
 		g->rep.plan.why = "the database cannot be read";
 		log_err("%s", e->text);
 	} else if ((k = signing_key(g, clock_unix())) == NULL)
@@ -222,8 +269,8 @@ plan_rcpt_keys(struct grant *g, const struct session *s, const char *addr, size_
 	struct held owner, h[CERTS_MAX];
 	const struct cert_key *k;
 	char norm[MAIL_ADDR_MAX + 1];
+	struct err why = {0};
 	int n, x, rc;
-	struct err why;
 
 	r->certs.v = certs;
 	r->why = g->why[i];
@@ -239,18 +286,21 @@ plan_rcpt_keys(struct grant *g, const struct session *s, const char *addr, size_
 	for (x = 0; x < n; x++) {
 		const struct stored_cert *c = h[x].rec;
 
-		if (r->certs.n < RCPT_CERTS_MAX &&
-		    pgp_cert_encryption_keys(c->cert.v, clock_unix(), &k, 1, &why) >= 1) {
+		if (pgp_cert_encryption_keys(c->cert.v, clock_unix(), &k, 1, &why) == -1) {
+			(void)strlcpy(g->why[i], why.text, sizeof g->why[i]);
+			held_free(&h[x]);
+		} else if (r->certs.n == RCPT_CERTS_MAX) {
+			held_free(&h[x]);
+		} else {
 			certs[r->certs.n++] = *c->cert.v;
 			*size += buf_len(&h[x].octets);
 			g->rcpts[g->nrcpts++] = h[x];
-			continue;
 		}
-		(void)strlcpy(g->why[i], why.text, sizeof g->why[i]);
-		held_free(&h[x]);
 	}
 	if (n > 0)
 		r->status = r->certs.n > 0 ? KEYS_FOUND : KEYS_UNUSABLE;
+	if (r->status != KEYS_UNUSABLE)
+		r->why = "";
 	return n == -1 ? -1 : 0;
 }
 
@@ -261,23 +311,14 @@ plan_rcpts(struct grant *g, const struct session *s, const struct plan_req *q, s
 
 	g->rep.plan.rcpts.v = g->rcpt;
 	for (i = 0; i < q->rcpts.n; i++) {
-		/* What does not fit is asked for again; the first always fits. */
-		if (i > 0 && size > ANSWER_MAX / 2)
-			break;
 		if (plan_rcpt_keys(g, s, q->rcpts.v[i].addr, i, &size, e) == -1)
 			return -1;
+		/* What does not fit is asked for again, and comes first then. */
+		if (i > 0 && size > ANSWER_MAX / 2)
+			break;
 		g->rep.plan.rcpts.n++;
 	}
 	return 0;
-}
-
-static void
-plan_defer(struct grant *g, const char *why)
-{
-	g->rep.plan.sign = SIGN_DEFER;
-	g->rep.plan.why = why;
-	g->rep.plan.rcpts.n = 0;
-	answer(g);
 }
 
 static void
@@ -292,12 +333,12 @@ on_plan(struct chan *c, struct ipc_msg *m)
 	if (g == NULL)
 		return; /* the worker's deadline defers the message */
 	if ((s = session_find(g->b->session)) == NULL) {
-		plan_defer(g, "the session is not known any more; try again");
+		answer_defer(g, "the session is not known any more; try again");
 		return;
 	}
 	if (consumer_of(g, s, q->sender, &e) == -1 || plan_rcpts(g, s, q, &e) == -1) {
 		log_err("%s", e.text);
-		plan_defer(g, "the database cannot be read now");
+		answer_defer(g, "the database cannot be read now");
 		return;
 	}
 	if (g->consumer.rec != NULL)
@@ -361,9 +402,9 @@ opening_keys(struct grant *g, const struct opening_req *q)
 }
 
 static void
-opening_answer(struct grant *g, enum opening_result result, const char *why)
+opening_nokey(struct grant *g, const char *why)
 {
-	g->rep.opening.result = (uint8_t)result;
+	g->rep.opening.result = OPENING_NOKEY;
 	g->rep.opening.why = why;
 	answer(g);
 }
@@ -375,24 +416,26 @@ on_opening(struct chan *c, struct ipc_msg *m)
 	struct session *s;
 	struct err e;
 	size_t n;
+	int rc;
 
 	if (g == NULL)
 		return;
 	if ((s = session_find(g->b->session)) == NULL) {
-		opening_answer(g, OPENING_DEFER, "the session is not known any more; try again");
+		answer_defer(g, "the session is not known any more; try again");
 		return;
 	}
-	if (s->consumer[0] == '\0') {
-		opening_answer(g, OPENING_NOKEY, "the login belongs to no consumer");
+	/* Where the sender's address decides nobody has logged in: nothing is opened. */
+	if ((rc = s->consumer[0] == '\0' ? 0 : consumer_of(g, s, "", &e)) == 0) {
+		opening_nokey(g, "the login belongs to no consumer");
 		return;
 	}
-	if (load_own(g, s->consumer, &e) == -1) {
+	if (rc == -1 || load_own(g, s->consumer, &e) == -1) {
 		log_err("%s", e.text);
-		opening_answer(g, OPENING_DEFER, "the database cannot be read now");
+		answer_defer(g, "the database cannot be read now");
 		return;
 	}
 	if ((n = opening_keys(g, m->body)) == 0) {
-		opening_answer(g, OPENING_NOKEY, "encrypted to none of the consumer's keys");
+		opening_nokey(g, "encrypted to none of the consumer's keys");
 		return;
 	}
 	g->rep.opening.result = OPENING_GRANTED;
@@ -454,7 +497,11 @@ on_signer(struct chan *c, struct ipc_msg *m)
 	}
 	if (p.defer)
 		p.signers.n = 0;
-	if (chan_send(c, M_signer_rep, m->id, &p, -1) == -1)
+	/* Certificates can be large: better one of several signers than no answer. */
+	while ((rc = chan_send(c, M_signer_rep, m->id, &p, -1)) == -1 && errno == EMSGSIZE &&
+	       p.signers.n > 0)
+		p.signers.n--;
+	if (rc == -1)
 		log_warn("cannot answer a worker: %s", strerror(errno));
 	for (i = 0; i < n; i++) {
 		held_free(&certs[i]);

@@ -21,7 +21,8 @@ find_peer(const char *name)
 	return NULL;
 }
 
-static void
+/* -1: it cannot be said now, which is not the same as nobody's. */
+static int
 map_login(struct session *s, const struct session_open_req *q)
 {
 	const struct conf_peer *peer = find_peer(q->peer);
@@ -31,14 +32,17 @@ map_login(struct session *s, const struct session_open_req *q)
 
 	if (peer != NULL && q->authcid[0] != '\0')
 		rc = identity_map(peer, q->tenant, q->authzid, q->authcid, &h, &e);
-	if (rc == -1)
+	if (rc == -1) {
 		log_err("%s", e.text);
+		return -1;
+	}
 	if (rc == 1) {
 		(void)strlcpy(
 		    s->consumer, ((const struct consumer *)h.rec)->id, sizeof s->consumer);
 		held_free(&h);
 	}
-	s->by_address = q->authcid[0] == '\0' && q->by_address;
+	s->by_address = q->authcid[0] == '\0' && q->authzid[0] == '\0' && q->by_address;
+	return 0;
 }
 
 static void
@@ -54,11 +58,15 @@ on_session_open(struct chan *c, struct ipc_msg *m)
 		return;
 	}
 	(void)strlcpy(s->tenant, q->tenant, sizeof s->tenant);
-	map_login(s, q);
+	if (map_login(s, q) == -1) {
+		/* Not opened as nobody's: a client would keep the ciphertext for ever. */
+		session_free(s);
+		return;
+	}
 	p.session = (struct bytes){s->id, SESSION_ID};
 	p.consumer = s->consumer;
 	log_debug("session: connector=%s, client=%s, login=%s, consumer=%s", log_str(q->connector),
-	    log_str(q->client), log_str(q->authcid), s->consumer);
+	    q->client, log_str(q->authcid), s->consumer);
 	if (chan_send(c, M_session_open_rep, m->id, &p, -1) == -1)
 		session_free(s);
 }
@@ -134,7 +142,9 @@ policyd_start(const struct proc_env *env, struct err *e)
 static void
 policyd_plumbed(enum proc_id peer, unsigned instance, struct chan *c)
 {
-	if (c == NULL && (PM(peer) & PM_PROXIES) != 0)
+	/* A channel that replaces another one is that of a new process just as well. */
+	(void)c;
+	if ((PM(peer) & PM_PROXIES) != 0)
 		session_forget(peer, instance);
 }
 

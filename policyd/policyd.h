@@ -11,6 +11,7 @@ struct bound {
 	uint8_t worker[WORKER_ID];
 	uint8_t session[SESSION_ID];
 	LIST_HEAD(, grant) grants; /* asked of cryptod, not yet answered */
+	unsigned ngrants;
 };
 
 /* Messages of workers: plan, opening, signer. */

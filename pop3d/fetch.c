@@ -102,13 +102,15 @@ fetch_pump(struct session *s)
 static void
 temporary(struct session *s, const char *why)
 {
-	char text[512];
+	char text[512], clean[400];
 
 	totals.deferred++;
 	s->cached = 0;
+	/* A worker's words: it may be in somebody else's hands. */
+	(void)log_clean(clean, sizeof clean, why, strlen(why));
 	log_warn(
-	    "%s: message %llu: status=deferred (%s)", s->id, (unsigned long long)s->number, why);
-	(void)snprintf(text, sizeof text, "-ERR [SYS/TEMP] %s", why);
+	    "%s: message %llu: status=deferred (%s)", s->id, (unsigned long long)s->number, clean);
+	(void)snprintf(text, sizeof text, "-ERR [SYS/TEMP] %s", clean);
 	session_done(s, text);
 }
 
@@ -136,6 +138,7 @@ send_shown(struct session *s)
 		return;
 	s->to_client = conn_sink(s->client);
 	dots_encode_init(&s->encoder, &s->to_client);
+	dots_encode_any_lf(&s->encoder);
 	if (s->send_end == 0) {
 		/* An empty message: only the end mark. */
 		if (dots_encode_end(&s->encoder) == -1)
@@ -174,6 +177,7 @@ worker_message(struct ipc_msg *m, void *arg)
 	struct session *s = arg;
 	const struct open_rep *p = m->body;
 	const char *why = "the gateway cannot open the message now";
+	char facts[600];
 
 	s->shown = &s->stored;
 	if (p->result == OPEN_VIRTUAL) {
@@ -194,7 +198,8 @@ worker_message(struct ipc_msg *m, void *arg)
 		return 1;
 	}
 	totals.opened++;
-	log_info("%s: message %llu: crypto=%s", s->id, (unsigned long long)s->number, p->facts);
+	log_info("%s: message %llu: crypto=%s", s->id, (unsigned long long)s->number,
+	    log_clean(facts, sizeof facts, p->facts, strlen(p->facts)));
 	send_shown(s);
 	return 1;
 }

@@ -14,8 +14,11 @@
 static void
 give_up(struct session *s, const char *why)
 {
+	char text[LOG_FIELD_MAX];
+
+	/* What the peer gave has been escaped where the text was made. */
 	log_warn("%s: peer %s (%s:%u): %s", s->id, s->route.peer, s->route.host, s->route.port,
-	    log_str(why));
+	    log_clean(text, sizeof text, why, strlen(why)));
 	session_end(s, "-ERR [SYS/TEMP] the mail server cannot be reached");
 }
 
@@ -50,12 +53,22 @@ ask_capa(struct session *s)
 	session_ask(s, on_capa, "CAPA");
 }
 
+/* From now on the peer has its time for an answer. */
+static void
+expect_something(struct session *s)
+{
+	struct timeval tv = {(time_t)s->route.limits.peer_timeout, 0};
+
+	(void)event_add(s->reply_timer, &tv);
+}
+
 static void
 begin_tls(struct session *s)
 {
 	struct err e;
 
 	s->mode = PEER_IDLE;
+	expect_something(s);
 	/* Clear text behind the answer to STLS is an injection: refused in there. */
 	if (upstream_start_tls(&s->route, s->peer, &e) == -1)
 		give_up(s, e.text);
@@ -84,11 +97,9 @@ on_greeting(struct session *s, const struct pop3_reply *r)
 static void
 expect_greeting(struct session *s)
 {
-	struct timeval tv = {(time_t)s->route.limits.peer_timeout, 0};
-
 	s->mode = PEER_REPLY;
 	s->on_reply = on_greeting;
-	(void)event_add(s->reply_timer, &tv);
+	expect_something(s);
 }
 
 static bool
@@ -146,6 +157,9 @@ take_line(struct session *s)
 	(void)event_del(s->reply_timer);
 	s->mode = PEER_IDLE;
 	s->on_reply(s, &r);
+	/* Lines follow: a peer that stops before the first must not hold the session for ever. */
+	if (!s->ended && (s->mode == PEER_CAPA || s->mode == PEER_PASS || s->mode == PEER_FETCH))
+		expect_something(s);
 }
 
 /* Octets of a multi-line answer; 1 when its end was among them. */
@@ -181,7 +195,6 @@ static void
 peer_readable(struct conn *c, void *arg)
 {
 	struct session *s = arg;
-	struct timeval tv = {(time_t)s->route.limits.peer_timeout, 0};
 	const uint8_t *p;
 	size_t n, used;
 	int end;
@@ -209,7 +222,7 @@ peer_readable(struct conn *c, void *arg)
 		p = conn_in(c, &n);
 		if (n == 0)
 			return;
-		(void)event_add(s->reply_timer, &tv);
+		expect_something(s);
 		used = 0;
 		end = take_data(s, p, n, &used);
 		if (s->ended)
@@ -249,6 +262,7 @@ static void
 peer_closed(struct conn *c, enum conn_end why, const char *text, void *arg)
 {
 	struct session *s = arg;
+	char line[LOG_FIELD_MAX];
 
 	(void)c;
 	(void)why;
@@ -257,7 +271,8 @@ peer_closed(struct conn *c, enum conn_end why, const char *text, void *arg)
 	if (s->state == ST_CONNECT)
 		give_up(s, text);
 	else {
-		log_warn("%s: peer %s: %s", s->id, s->route.peer, log_str(text));
+		log_warn("%s: peer %s: %s", s->id, s->route.peer,
+		    log_clean(line, sizeof line, text, strlen(text)));
 		session_end(s, "-ERR [SYS/TEMP] the mail server has closed the connection");
 	}
 }

@@ -212,9 +212,15 @@ client_drained(struct conn *c, void *arg)
 	(void)c;
 	if (s->ended)
 		return;
-	if (s->mode == PEER_PASS)
-		conn_resume(s->peer);
-	else
+	if (s->mode == PEER_PASS) {
+		if (conn_paused(s->peer)) {
+			struct timeval tv = {(time_t)s->route.limits.peer_timeout, 0};
+
+			/* Its clock goes on as well. */
+			(void)event_add(s->reply_timer, &tv);
+			conn_resume(s->peer);
+		}
+	} else
 		fetch_pump(s);
 }
 

@@ -52,10 +52,12 @@ log_rcpt(struct session *s, const struct copy *y, const struct rcpt *r)
 static void
 settle(struct session *s, struct copy *y)
 {
+	char facts[LOG_FIELD_MAX];
 	struct rcpt *r;
 	size_t i;
 
-	log_info("%s: crypto=%s, nrcpt=%zu", s->qid, log_str(y->facts), y->n);
+	log_info("%s: crypto=%s, nrcpt=%zu", s->qid,
+	    log_clean(facts, sizeof facts, y->facts, strlen(y->facts)), y->n);
 	for (i = 0; i < y->n; i++) {
 		r = &s->rcpts[y->who[i]];
 		r->code = y->answer.code != 0 ? y->answer.code : s->lost.code;

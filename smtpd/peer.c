@@ -74,9 +74,12 @@ fail(struct peer *p, const struct answer *why)
 static void
 fail_text(struct peer *p, const char *text)
 {
+	char line[LOG_FIELD_MAX];
 	struct answer a;
 
-	log_warn("peer %s %s: %s", p->r->peer, p->relay, log_str(text));
+	/* What the peer gave has been escaped where the text was made. */
+	log_warn("peer %s (%s:%u): %s", p->r->peer, p->r->host, p->r->port,
+	    log_clean(line, sizeof line, text, strlen(text)));
 	if (p->phase < READY)
 		answer_set(&a, 421, "4.4.1 the mail server cannot be used now");
 	else

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-enum { AT_START, AFTER_DOT, AFTER_DOT_CR, IN_LINE, AFTER_CR, AT_END };
+enum { AT_START, AFTER_DOT, AFTER_DOT_CR, IN_LINE, AFTER_CR, AFTER_LF, AT_END };
 
 /*
  * One run of dots_decode.  Octets that go out stand side by side in the input but for the dots
@@ -185,6 +185,12 @@ dots_encode_init(struct dots_encoder *e, const struct sink *out)
 	e->state = AT_START;
 }
 
+void
+dots_encode_any_lf(struct dots_encoder *e)
+{
+	e->any_lf = true;
+}
+
 static int
 put(struct dots_encoder *e, const void *p, size_t n)
 {
@@ -195,10 +201,10 @@ put(struct dots_encoder *e, const void *p, size_t n)
 int
 dots_encode(struct dots_encoder *e, const void *data, size_t n)
 {
-	const uint8_t *p = data, *end = p + n, *from = p, *cr;
+	const uint8_t *p = data, *end = p + n, *from = p, *cr, *lf;
 
 	while (p < end) {
-		if (e->state == AT_START && *p == '.') {
+		if ((e->state == AT_START || e->state == AFTER_LF) && *p == '.') {
 			if (put(e, from, (size_t)(p - from)) == -1 || put(e, ".", 1) == -1)
 				return -1;
 			from = p;
@@ -209,7 +215,14 @@ dots_encode(struct dots_encoder *e, const void *data, size_t n)
 			continue;
 		}
 		e->state = IN_LINE;
-		if ((cr = memchr(p, '\r', (size_t)(end - p))) == NULL)
+		cr = memchr(p, '\r', (size_t)(end - p));
+		lf = e->any_lf ? memchr(p, '\n', (size_t)((cr != NULL ? cr : end) - p)) : NULL;
+		if (lf != NULL) {
+			e->state = AFTER_LF;
+			p = lf + 1;
+			continue;
+		}
+		if (cr == NULL)
 			break;
 		e->state = AFTER_CR;
 		p = cr + 1;

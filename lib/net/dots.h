@@ -50,12 +50,20 @@ bool dots_ended(const struct dots_decoder *d);
 
 struct dots_encoder {
 	uint8_t state;
+	bool any_lf;
 	const struct sink *out;
 	uint64_t octets; /* put out so far */
 };
 
 /* out must outlive the encoder. */
 void dots_encode_init(struct dots_encoder *e, const struct sink *out);
+
+/*
+ * For POP3: stuff dots behind a bare LF too.  A message may have been stored with such lines, or
+ * decrypted to them, and many clients end a line at LF: for them LF "." LF would be the end, and
+ * what follows in the message would be taken for our next answers.
+ */
+void dots_encode_any_lf(struct dots_encoder *e);
 
 /* Stuff and put out n octets. Returns 0, or -1 with the sink's errno. */
 int dots_encode(struct dots_encoder *e, const void *p, size_t n);

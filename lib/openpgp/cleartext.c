@@ -3,6 +3,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "openpgp/algo.h"
 #include "openpgp/dearmor.h"
 #include "openpgp/detached.h"
 #include "openpgp/sigset.h"
@@ -45,6 +46,35 @@ lines_at(struct clear *c, uint64_t off, uint64_t end)
 	return 0;
 }
 
+/* "Hash: " and names of hashes, RFC 4880, 7: in any other words stands what nobody has signed. */
+static bool
+is_hash_header(struct bytes line)
+{
+	const char *p = (const char *)line.p, *end = p + line.n, *name;
+	unsigned algo;
+	size_t n;
+
+	if (line.n < 6 || strncasecmp(p, "Hash:", 5) != 0)
+		return false;
+	for (p += 5; p < end; p += n) {
+		while (p < end && (*p == ' ' || *p == ','))
+			p++;
+		for (n = 0; p + n < end && p[n] != ' ' && p[n] != ','; n++)
+			;
+		if (n == 0)
+			break;
+		for (algo = PGP_HASH_MD5; algo <= PGP_HASH_SHA3_512; algo++) {
+			name = pgp_hash_name(algo);
+			if (pgp_hash_len(algo) > 0 && strlen(name) == n &&
+			    strncasecmp(p, name, n) == 0)
+				break;
+		}
+		if (algo > PGP_HASH_SHA3_512)
+			return false;
+	}
+	return true;
+}
+
 /* Up to the empty line behind the headers, of which "Hash" is the only one there is. */
 static int
 read_head(struct clear *c)
@@ -65,8 +95,7 @@ read_head(struct clear *c)
 		if (line.n == 0)
 			break;
 		/* Anything else would be text that looks signed and is not. */
-		if (line.n < 5 || strncasecmp((const char *)line.p, "Hash:", 5) != 0 ||
-		    ++n > PGP_ARMOR_HEADERS_MAX)
+		if (c->lines.cut || !is_hash_header(line) || ++n > PGP_ARMOR_HEADERS_MAX)
 			return bad();
 	}
 	c->text = c->lines.off;

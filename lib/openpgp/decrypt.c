@@ -352,6 +352,8 @@ skip_packet(struct reader *rd, struct pgp_body *b)
 static bool
 in_place(const struct reader *rd, uint8_t tag)
 {
+	bool outside = rd->depth == 1 && (rd->nesk > 0 || rd->seipd != NULL);
+
 	switch (tag) {
 	case PGP_TAG_PKESK:
 	case PGP_TAG_SKESK:
@@ -361,9 +363,11 @@ in_place(const struct reader *rd, uint8_t tag)
 		return rd->depth == 1 && !rd->had_literal && rd->seipd == NULL;
 	case PGP_TAG_SIG:
 		/* The outside of an encrypted message is nobody's statement. */
-		return rd->depth > 1 || rd->seipd == NULL;
+		return !outside;
 	default:
-		return !rd->had_literal || pgp_tag_skippable(tag);
+		/* Beside a container nothing has its protection: what stands there in clear must
+		 * not be taken for what was encrypted. */
+		return (!rd->had_literal && !outside) || pgp_tag_skippable(tag);
 	}
 }
 

@@ -12,33 +12,46 @@
 #include "proc/internal.h"
 
 struct allowed {
-	int fd; /* O_PATH */
+	int fd; /* O_PATH, or open for reading */
 	int writable, dir;
 };
 
 static struct allowed paths[SB_PATHS_MAX];
 static size_t npaths;
 
+/* fd is taken over. */
+static int
+allow(int fd, const char *name, int writable, struct err *e)
+{
+	struct stat st;
+
+	if (fd == -1 || fstat(fd, &st) == -1)
+		err_sys(e, "%s", name);
+	else if (npaths == SB_PATHS_MAX)
+		err_set(
+		    e, EMSGSIZE, "%s: more than %d folders for one sandbox", name, SB_PATHS_MAX);
+	else {
+		paths[npaths].fd = fd;
+		paths[npaths].writable = writable;
+		paths[npaths].dir = S_ISDIR(st.st_mode);
+		npaths++;
+		return 0;
+	}
+	if (fd != -1)
+		close(fd);
+	return -1;
+}
+
 int
 sandbox_allow(const char *path, int writable, struct err *e)
 {
-	struct stat st;
-	int fd;
+	return allow(open(path, O_PATH | O_CLOEXEC), path, writable, e);
+}
 
-	if (npaths == SB_PATHS_MAX)
-		return err_set(
-		    e, EMSGSIZE, "%s: more than %d folders for one sandbox", path, SB_PATHS_MAX);
-	if ((fd = open(path, O_PATH | O_CLOEXEC)) == -1)
-		return err_sys(e, "%s", path);
-	if (fstat(fd, &st) == -1) {
-		close(fd);
-		return err_sys(e, "%s", path);
-	}
-	paths[npaths].fd = fd;
-	paths[npaths].writable = writable;
-	paths[npaths].dir = S_ISDIR(st.st_mode);
-	npaths++;
-	return 0;
+int
+sandbox_allow_fd(int fd, int writable, struct err *e)
+{
+	return allow(fcntl(fd, F_DUPFD_CLOEXEC, 0), "an open folder", writable, e);
 }
 
 /* Even O_PATH of a folder outside the jail is a way out of it. */

@@ -43,6 +43,10 @@ struct sandbox {
  */
 int sandbox_allow(const char *path, int writable, struct err *e);
 
+/* The same for a folder that is open already: in a child that may open nothing.  fd stays the
+ * caller's. */
+int sandbox_allow_fd(int fd, int writable, struct err *e);
+
 /*
  * Close the sandbox: rlimits, no_new_privs, Landlock, seccomp.  Without Landlock in the kernel
  * it warns once and goes on; without seccomp it fails.  What was allowed is used up: entered once

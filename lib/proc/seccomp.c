@@ -126,6 +126,7 @@ static const struct call calls[] = {
     CALL1(mmap, SB_MAPFILE | SB_MEMFD, MASKED(2, PROT_EXEC, 0)),
 
     /* Time, signals, the process itself. */
+    CALL(alarm, 0), /* of a worker: its deadline */
     CALL(clock_gettime, 0),
     CALL(clock_getres, 0),
     CALL(clock_nanosleep, 0),

@@ -213,6 +213,8 @@ open_session(struct proxy_worker *w)
 	    .client = w->client,
 	};
 
+	/* A worker is bound to one session; the one that served the last is of no use now. */
+	drop_chan(w);
 	w->step = OPENING;
 	w->req = proc_request(P_POLICYD, M_session_open_req, &q, SESSION_MS, on_session, w);
 	if (w->req == NULL)

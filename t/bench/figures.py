@@ -4,13 +4,12 @@ import os
 import statistics
 import subprocess
 import sys
-import time
+import threading
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(TOP, "t/integ"))
 
 from pt.gateway import BUILD  # noqa: E402
-from pt.util import tree  # noqa: E402
 from pt.world import World  # noqa: E402
 
 from front import Front  # noqa: E402
@@ -87,8 +86,6 @@ class Gateway:
         self.mails, self.secured = {}, {}
 
     def _secure(self, size, count):
-        if size not in self.mails:
-            self.mails[size] = mail(self.alice, self.bob, size)
         seconds, data, facts = self.front.secure(
             self.alice, self.bob, self.mails[size], count, self.sessions, self.each)
         if not facts.startswith("encrypted=pgp/mime") or facts.endswith("signed=no"):
@@ -96,11 +93,18 @@ class Gateway:
         self.secured[size] = data
         return seconds
 
+    def prepare(self, verb, size):
+        """Make what run needs."""
+        if size not in self.mails:
+            self.mails[size] = mail(self.alice, self.bob, size)
+        if verb == "open" and size not in self.secured:
+            self._secure(size, 1)
+
     def run(self, verb, size, count):
+        """Do it that often; seconds for all."""
+        self.prepare(verb, size)
         if verb == "secure":
             return self._secure(size, count)
-        if size not in self.secured:
-            self._secure(size, 1)
         seconds, data, facts = self.front.open(
             self.bob, self.secured[size], count, self.sessions, self.each)
         if "decrypted=yes, signature=good" not in facts or self.mails[size][-200:] not in data:
@@ -130,6 +134,42 @@ def take_turns(contestants, verb, size):
     return {name: statistics.median(r) for name, r in rates.items()}
 
 
+class Peak:
+    """The most anonymous and shared memory that the gateway's processes had together."""
+
+    def __init__(self, gateway):
+        self.gateway, self.octets, self._end = gateway, 0, threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+
+    def _watch(self):
+        while not self._end.wait(0.005):
+            self.octets = max(self.octets, self.gateway.memory())
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_exc):
+        self._end.set()
+        self._thread.join()
+
+
+def memory():
+    """The most memory that the whole gateway takes for one message of 100 MiB."""
+    with World() as world:
+        front = Front(world)
+        front.people("alice-ed25519", "bob-ed25519", algo="ed25519")
+        contestant = Gateway(front, "ed25519")
+        contestant.run("secure", 4 * KIB, 1)
+        contestant.run("open", 4 * KIB, 1)
+        figure("memory_idle", front.gw.memory() / MIB, "MiB")
+        for verb in "secure", "open":
+            contestant.prepare(verb, 100 * MIB)
+            with Peak(front.gw) as peak:
+                contestant.run(verb, 100 * MIB, 1)
+            figure(f"memory_{verb}_100MiB", peak.octets / MIB, "MiB")
+
+
 def openpgp():
     """Sign and encrypt, decrypt and verify: the engine and the gateway, librnp and GPGME."""
     pin()
@@ -137,8 +177,9 @@ def openpgp():
         front = Front(world)
         for algo in "ed25519", "rsa3072":
             front.people(f"alice-{algo}", f"bob-{algo}", algo=algo)
-            programs = [Program("pgp_engine", algo), Program("pgp_rnp", algo),
-                        Program("pgp_gpgme", algo, env=gpg_home(world, algo))]
+            programs = [Program("pgp_engine", algo, "armor"),
+                        Program("pgp_rnp", algo, "armor"),
+                        Program("pgp_gpgme", algo, "armor", env=gpg_home(world, algo))]
             contestants = dict(zip(("engine", "librnp", "GPGME"), programs))
             contestants["gateway"] = Gateway(front, algo)
             contestants["session"] = Gateway(front, algo, each=1)
@@ -153,7 +194,7 @@ def openpgp():
                 p.stop()
 
 
-FIGURES = {"openpgp": openpgp}
+FIGURES = {"memory": memory, "openpgp": openpgp}
 
 
 def main(names):

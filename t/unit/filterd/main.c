@@ -10,5 +10,5 @@ main(void)
 {
 	people_make();
 	return unit_run((Suite *(*[])(void)){
-	    secure_suite, open_suite, NULL});
+	    secure_suite, open_suite, hostile_suite, worker_suite, NULL});
 }

@@ -199,11 +199,47 @@ START_TEST(stuffs_every_dot_at_a_line_start_for_every_split)
 }
 END_TEST
 
+START_TEST(stuffs_behind_bare_lf_too_when_asked)
+{
+	static const struct {
+		const char *in, *out;
+	} enc[] = {
+	    {"", ".\r\n"},
+	    {"a\r\n", "a\r\n.\r\n"},
+	    {"a\n.\nb\r\n", "a\n..\nb\r\n.\r\n"},
+	    {"a\n.\r\nb\r\n", "a\n..\r\nb\r\n.\r\n"},
+	    {"\n\n..\n.", "\n\n...\n..\r\n.\r\n"},
+	    {"a\r\n.\n.\r\n", "a\r\n..\n..\r\n.\r\n"},
+	    {"a\n", "a\n\r\n.\r\n"}, /* the mark still needs its CRLF */
+	    {"a\r\r\n.\r.\n", "a\r\r\n..\r.\n\r\n.\r\n"},
+	};
+	struct dots_encoder e;
+	struct sink s;
+	struct buf b;
+	size_t i, split, n;
+
+	for (i = 0; i < sizeof enc / sizeof enc[0]; i++)
+		for (split = 0, n = strlen(enc[i].in); split <= n; split++) {
+			buf_init(&b, 1 << 10);
+			s = sink_buf(&b);
+			dots_encode_init(&e, &s);
+			dots_encode_any_lf(&e);
+			ck_assert_int_eq(dots_encode(&e, enc[i].in, split), 0);
+			ck_assert_int_eq(dots_encode(&e, enc[i].in + split, n - split), 0);
+			ck_assert_int_eq(dots_encode_end(&e), 0);
+			ck_assert_uint_eq(buf_len(&b), strlen(enc[i].out));
+			ck_assert_mem_eq(buf_ptr(&b), enc[i].out, buf_len(&b));
+			buf_free(&b);
+		}
+}
+END_TEST
+
 Suite *
 dots_suite(void)
 {
 	return unit_suite(
 	    "dots", (const TTest *const[]){finds_only_crlf_dot_crlf_for_every_split,
 			measures_the_longest_line, goes_on_to_the_end_when_the_sink_is_full,
-			stuffs_every_dot_at_a_line_start_for_every_split, NULL});
+			stuffs_every_dot_at_a_line_start_for_every_split,
+			stuffs_behind_bare_lf_too_when_asked, NULL});
 }

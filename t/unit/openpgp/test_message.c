@@ -231,6 +231,10 @@ START_TEST(keeps_to_the_grammar)
 	    {"\xc8\x0a\x00" LITERAL, 12, 0}, /* "uncompressed" */
 	    {"\xc8\x0a\x00" LITERAL LITERAL, 21, -1},
 	    {LITERAL "junk", 13, -1},
+	    /* announced as encrypted, and in clear */
+	    {"\xc1\x0c\x03\1\2\3\4\5\6\7\x08\x12xx" LITERAL, 23, -1},
+	    {"\xc3\x04\x04\x09\x00\x08" LITERAL, 15, -1},
+	    {"\xc3\x04\x04\x09\x00\x08\xc8\x0a\x00" LITERAL, 18, -1},
 	};
 	static uint8_t deep[64 * 2 + 9], many[300 * 5 + 9];
 	struct mail got;

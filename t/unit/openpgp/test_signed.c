@@ -331,6 +331,10 @@ START_TEST(verifies_clear_signed_text)
 	    {"-----BEGIN PGP SIGNED MESSAGE-----\nlooks signed\n\n", "hi\n", "hi", "", -1, 0},
 	    {"-----BEGIN PGP SIGNED MESSAGE-----\n\n", "hi\n", "hi", "hi\r\n", 0, PGP_SIG_GOOD},
 	    {"", "hi\n", "hi", "", -1, 0},
+	    {"-----BEGIN PGP SIGNED MESSAGE-----\nhash: sha1, SHA3-512,RIPEMD160\n\n", "hi\n", "hi",
+		"hi\r\n", 0, PGP_SIG_GOOD},
+	    {"-----BEGIN PGP SIGNED MESSAGE-----\nHash: pay mallory\n\n", "hi\n", "hi", "", -1, 0},
+	    {"-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256 (pay)\n\n", "hi\n", "hi", "", -1, 0},
 	};
 	struct pgp_result r;
 	struct mail got;

@@ -1,0 +1,108 @@
+/* A worker's life: seats, requests, its end. */
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "t/unit/filterd/harness.h"
+
+Suite *worker_suite(void);
+
+#define PLAIN "From: bob@partner.example\r\nX-Postern-Signer: x\r\n\r\nwords\r\n"
+
+START_TEST(serves_its_session_and_ends_with_it)
+{
+	struct outcome o;
+
+	harness_reset();
+	ck_assert_int_eq(through_worker(&o, PLAIN, strlen(PLAIN)), EX_OK);
+	ck_assert_int_eq(o.answered, 1);
+	ck_assert_int_eq(o.result, OPEN_VIRTUAL);
+	ck_lacks(&o.octets, "X-Postern");
+	outcome_free(&o);
+}
+END_TEST
+
+START_TEST(ends_when_a_peer_is_gone)
+{
+	static const enum who to[] = {ALICE, NOBODY};
+	struct outcome o;
+	struct buf a, m;
+
+	harness_reset();
+	buf_init(&a, 1 << 20);
+	buf_init(&m, 1 << 20);
+	encrypted(&a, to, NOBODY, "x", 1, NULL);
+	pgp_mime(&m, "From: bob@partner.example\r\n", &a);
+	world.policyd_gone = 1;
+	ck_assert_int_eq(through_worker(&o, buf_ptr(&m), buf_len(&m)), EX_TEMPFAIL);
+	ck_assert_int_eq(o.result, OPEN_DEFER);
+	outcome_free(&o);
+	buf_free(&a);
+	buf_free(&m);
+}
+END_TEST
+
+/* Seats in the order given, then the word to go. */
+static int
+seated(const enum proc_id *peers, int go, const void *garbage, size_t n)
+{
+	struct worker_go g = {.deadline = 5};
+	struct worker_seat s;
+	struct ipc control;
+	int fds[2], pair[2], theirs[8], k = 0, rc;
+
+	ck_assert_int_eq(ipc_pair(fds), 0);
+	ipc_init(&control, fds[0], P_FILTERD, P_WORKER);
+	for (; *peers != P_NONE; peers++) {
+		ck_assert_int_eq(ipc_pair(pair), 0);
+		s.peer = (uint8_t)*peers;
+		ck_assert_int_eq(ipc_send(&control, M_worker_seat, 0, &s, pair[0], 1000), 0);
+		theirs[k++] = pair[1];
+		if (*peers == P_POP3D && n > 0)
+			ck_assert_int_eq(write(pair[1], garbage, n), n);
+	}
+	if (go)
+		ck_assert_int_eq(ipc_send(&control, M_worker_go, 0, &g, -1, 1000), 0);
+	else
+		ipc_close(&control);
+	rc = worker_run(fds[1], -1);
+	while (k > 0)
+		close(theirs[--k]);
+	if (go)
+		ipc_close(&control);
+	return rc;
+}
+
+START_TEST(refuses_a_table_that_is_not_laid)
+{
+	static const enum proc_id none[] = {P_NONE}, two[] = {P_POP3D, P_POLICYD, P_NONE},
+				  twice[] = {P_POP3D, P_SMTPD, P_POLICYD, P_NONE},
+				  strange[] = {P_POP3D, P_DNSD, P_NONE},
+				  four[] = {P_POP3D, P_POLICYD, P_CRYPTOD, P_CRYPTOD, P_NONE};
+
+	ck_assert_int_eq(seated(none, 0, NULL, 0), EX_OK);
+	ck_assert_int_eq(seated(two, 0, NULL, 0), EX_OK);
+	ck_assert_int_eq(seated(two, 1, NULL, 0), EX_PROTOCOL);
+	ck_assert_int_eq(seated(twice, 1, NULL, 0), EX_PROTOCOL);
+	ck_assert_int_eq(seated(strange, 1, NULL, 0), EX_PROTOCOL);
+	ck_assert_int_eq(seated(four, 1, NULL, 0), EX_PROTOCOL);
+}
+END_TEST
+
+START_TEST(ends_on_garbage_from_its_proxy)
+{
+	static const enum proc_id all[] = {P_POP3D, P_POLICYD, P_CRYPTOD, P_NONE};
+
+	ck_assert_int_eq(seated(all, 1, "\xff\xff\xff\xff garbage, garbage", 22), EX_PROTOCOL);
+	ck_assert_int_eq(
+	    seated(all, 1, "\0\0\0\x10\x05\x02\0\0\0\0\0\0\0\0\0\0", 16), EX_PROTOCOL);
+}
+END_TEST
+
+Suite *
+worker_suite(void)
+{
+	return unit_suite("worker",
+	    (const TTest *[]){serves_its_session_and_ends_with_it, ends_when_a_peer_is_gone,
+		refuses_a_table_that_is_not_laid, ends_on_garbage_from_its_proxy, NULL});
+}
