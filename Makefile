@@ -132,9 +132,10 @@ clean:
 	rm -rf $(BUILD)
 
 # Installation.  master is postern(8); the other daemons stand where libexec_dir points by default,
-# their pages as postern-NAME(8), for Postfix and OpenBSD have smtpd(8) and more.  keyctl goes by
-# the name that configure was told and as gwkeyctl besides.  Users and folders are made by
-# systemd-sysusers and systemd-tmpfiles from what is installed for them.
+# their pages as postern-NAME(8), for Postfix and OpenBSD have smtpd(8) and more.  keyctl is installed
+# as gwkeyctl, and the name that configure was told is a link to it, unless somebody else's program
+# has that name.  Users and folders are made by systemd-sysusers and systemd-tmpfiles from what is
+# installed for them.
 D := $(DESTDIR)
 LIBEXEC := $(PREFIX)/libexec/postern
 MANDIR := $(PREFIX)/share/man
@@ -144,43 +145,49 @@ SUBST := sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@SYSCONFDIR@|$(SYSCONFDIR)|g' \
 	-e 's|@LOCALSTATEDIR@|$(LOCALSTATEDIR)|g' -e 's|@RUNDIR@|$(RUNDIR)|g'
 # What a second instance has of its own: the name of its configuration.
 INSTANCE := sed -e 's|postern/postern.conf|postern/%i.conf|' -e 's|^Description=.*|& (%i)|'
-# The name that the page of a program is installed under.
-page_of = $(if $(filter master,$(1)),postern,$(if $(filter keyctl,$(1)),$(KEYCTL_NAME),$(if \
-	$(filter $(HELPERS),$(1)),postern-$(1),$(1))))
 PAGES := $(notdir $(wildcard man/*.[1-8]))
+# The name that a page is installed under, and the references to pages that are renamed.
+page_of = $(if $(filter keyctl,$(1)),gwkeyctl,$(if $(filter $(HELPERS),$(1)),postern-$(1),$(1)))
 page_path = $(MANDIR)/man$(subst .,,$(suffix $(1)))/$(call page_of,$(basename $(1)))$(suffix $(1))
-KEYCTL_LINK := $(filter-out gwkeyctl,$(KEYCTL_NAME))
-KEYCTL_PAGE := $(if $(KEYCTL_LINK),$(patsubst keyctl%,gwkeyctl%,$(filter keyctl.%,$(PAGES))))
+PAGE_REFS := sed $(foreach h,$(HELPERS),-e 's/Xr $(h) 8/Xr postern-$(h) 8/g')
+KEYCTL_BIN := $(D)$(PREFIX)/bin/$(KEYCTL_NAME)
+KEYCTL_PAGE := $(D)$(MANDIR)/man1/$(KEYCTL_NAME).1
 
 install: all
 	install -d $(D)$(PREFIX)/sbin $(D)$(PREFIX)/bin $(D)$(LIBEXEC) $(D)$(SYSCONFDIR)/postern \
-	    $(D)$(UNITDIR) $(D)$(PREFIX)/lib/sysusers.d $(D)$(PREFIX)/lib/tmpfiles.d
+	    $(D)$(UNITDIR) $(D)$(PREFIX)/lib/sysusers.d $(D)$(PREFIX)/lib/tmpfiles.d \
+	    $(addprefix $(D)$(MANDIR)/man,1 5 8)
 	install -m 755 $(B)/bin/master $(D)$(PREFIX)/sbin/postern
 	install -m 755 $(addprefix $(B)/bin/,$(HELPERS)) $(D)$(LIBEXEC)
 	install -m 755 $(B)/bin/gwctl $(D)$(PREFIX)/bin/gwctl
 	install -m 755 $(B)/bin/keyctl $(D)$(PREFIX)/bin/gwkeyctl
-	$(if $(KEYCTL_LINK),ln -sf gwkeyctl $(D)$(PREFIX)/bin/$(KEYCTL_LINK))
 	install -m 644 etc/postern.conf $(D)$(SYSCONFDIR)/postern/postern.conf.example
 	install -m 644 etc/sysusers.d/postern.conf $(D)$(PREFIX)/lib/sysusers.d/postern.conf
 	$(SUBST) etc/tmpfiles.d/postern.conf >$(D)$(PREFIX)/lib/tmpfiles.d/postern.conf
 	$(SUBST) etc/systemd/postern.service >$(D)$(UNITDIR)/postern.service
 	$(SUBST) etc/systemd/postern.service | $(INSTANCE) >$(D)$(UNITDIR)/postern@.service
+	@$(foreach p,$(PAGES),$(PAGE_REFS) man/$(p) >$(D)$(call page_path,$(p)) &&) :
 	chmod 644 $(D)$(PREFIX)/lib/tmpfiles.d/postern.conf $(D)$(UNITDIR)/postern.service \
-	    $(D)$(UNITDIR)/postern@.service
-	$(foreach p,$(PAGES),install -D -m 644 man/$(p) $(D)$(call page_path,$(p)) &&) :
-	$(foreach p,$(KEYCTL_PAGE),ln -sf $(notdir $(call page_path,$(p:gw%=%))) \
-	    $(D)$(MANDIR)/man$(subst .,,$(suffix $(p)))/$(p) &&) :
+	    $(D)$(UNITDIR)/postern@.service $(foreach p,$(PAGES),$(D)$(call page_path,$(p)))
+	@if [ $(KEYCTL_NAME) = gwkeyctl ]; then :; \
+	elif [ ! -e $(KEYCTL_BIN) ] || [ "$$(readlink $(KEYCTL_BIN))" = gwkeyctl ]; then \
+		ln -sf gwkeyctl $(KEYCTL_BIN) && ln -sf gwkeyctl.1 $(KEYCTL_PAGE); \
+	else \
+		echo "$(KEYCTL_BIN) is another program and stays; ours is gwkeyctl"; \
+	fi
 
 # Configuration, keys and mail stay; so do folders that others use too.
 uninstall:
+	@if [ "$$(readlink $(KEYCTL_BIN))" = gwkeyctl ]; then \
+		rm -f $(KEYCTL_BIN) $(KEYCTL_PAGE); \
+	fi
 	rm -f $(D)$(PREFIX)/sbin/postern $(D)$(PREFIX)/bin/gwctl $(D)$(PREFIX)/bin/gwkeyctl \
-	    $(D)$(PREFIX)/bin/$(KEYCTL_NAME) $(D)$(SYSCONFDIR)/postern/postern.conf.example \
+	    $(D)$(SYSCONFDIR)/postern/postern.conf.example \
 	    $(D)$(PREFIX)/lib/sysusers.d/postern.conf $(D)$(PREFIX)/lib/tmpfiles.d/postern.conf \
 	    $(D)$(UNITDIR)/postern.service $(D)$(UNITDIR)/postern@.service \
-	    $(foreach p,$(PAGES),$(D)$(call page_path,$(p))) \
-	    $(foreach p,$(KEYCTL_PAGE),$(D)$(MANDIR)/man$(subst .,,$(suffix $(p)))/$(p))
+	    $(foreach p,$(PAGES),$(D)$(call page_path,$(p)))
 	rm -rf $(D)$(LIBEXEC)
-	-rmdir $(D)$(SYSCONFDIR)/postern
+	-@rmdir $(D)$(SYSCONFDIR)/postern 2>/dev/null
 
 .PHONY: all units fuzz golden bench test flags format clean install uninstall
 .SECONDARY:

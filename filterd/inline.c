@@ -235,8 +235,8 @@ open_part(struct inlining *x, uint32_t i, struct piece *piece)
 	struct octets o;
 	struct sink to;
 
-	spool_init(&text, PLAIN_MAX, r->w->spooldir);
-	spool_init(&piece->text, PLAIN_MAX, r->w->spooldir);
+	spool_init(&text, WORKER_MESSAGE_MAX, r->w->spooldir);
+	spool_init(&piece->text, WORKER_MESSAGE_MAX, r->w->spooldir);
 	piece->part = i;
 	to = spool_sink(&text);
 	if (mail_part_decode(&r->in, &r->ix.parts[i], &to) == -1 || spool_octets(&text, &o) == -1)

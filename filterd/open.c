@@ -87,22 +87,55 @@ read_signed(struct reading *r)
 	return rc == READ_DONE ? write_annotated(r) : rc;
 }
 
+/* The octets of a part whose transfer encoding changes nothing: where they stand. */
+struct view {
+	const struct octets *of;
+	uint64_t off, size;
+};
+
+static ssize_t
+view_pread(void *ctx, void *p, size_t n, uint64_t off)
+{
+	const struct view *v = ctx;
+
+	if (off >= v->size)
+		return 0;
+	if (n > v->size - off)
+		n = (size_t)(v->size - off);
+	return octets_read(v->of, p, n, v->off + off) == -1 ? -1 : (ssize_t)n;
+}
+
+/* The content of a part: in place, or decoded into a spool. */
+static int
+part_content(const struct octets *in, const struct mail_part *p, struct view *v, struct spool *s,
+    struct octets *out)
+{
+	struct sink to = spool_sink(s);
+
+	if (p->cte == MAIL_CTE_QP || p->cte == MAIL_CTE_BASE64)
+		return mail_part_decode(in, p, &to) == -1 ? -1 : spool_octets(s, out);
+	*v = (struct view){in, p->body_off, p->body_len};
+	if (in->mem != NULL)
+		*out = octets_mem(in->mem + p->body_off, p->body_len);
+	else
+		*out = (struct octets){.size = p->body_len, .pread = view_pread, .ctx = v};
+	return 0;
+}
+
 enum read_result
 read_encrypted(struct reading *r, uint32_t ciphertext)
 {
 	struct spool msg, plain;
+	struct view view;
 	struct octets o;
 	struct pgp_result *res = calloc(1, sizeof *res);
 	enum read_result rc;
-	struct sink to;
 
 	if (res == NULL)
 		return reading_defer(r, "out of memory");
 	spool_init(&msg, WORKER_MESSAGE_MAX, r->w->spooldir);
 	spool_init(&plain, PLAIN_MAX, r->w->spooldir);
-	to = spool_sink(&msg);
-	if (mail_part_decode(&r->in, &r->ix.parts[ciphertext], &to) == -1 ||
-	    spool_octets(&msg, &o) == -1) {
+	if (part_content(&r->in, &r->ix.parts[ciphertext], &view, &msg, &o) == -1) {
 		rc = reading_defer(r, strerror(errno));
 		goto out;
 	}

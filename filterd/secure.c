@@ -25,6 +25,7 @@
 #define FACTS_MAX 500 /* octets of a line for the log, with its NUL */
 #define SUBJECT_MAX (16 * 1024) /* octets of all Subject fields that are looked at */
 #define LABELS_MAX 4096 /* octets of PGP/MIME beside its ciphertext: part headers, a preamble */
+#define REFUSALS_MAX 128 /* recipients named in a refusal: the answer must fit into one frame */
 #define PLANS_MAX (RCPTS_MAX + 1) /* questions to policyd for one message */
 #define CERT_KEYS_USED 16 /* encryption keys taken of one certificate */
 #define SEND_TIMEOUT 60000 /* milliseconds for the proxy to take an answer */
@@ -332,8 +333,11 @@ static void
 add_refusal(struct job *j, const struct rcpt *r, const char *reason)
 {
 	char addr[160], why[120];
-	size_t k = j->rep.refusals.n++;
+	size_t k = j->rep.refusals.n;
 
+	if (k == REFUSALS_MAX)
+		return;
+	j->rep.refusals.n++;
 	(void)log_escape(addr, sizeof addr, r->addr, strlen(r->addr));
 	(void)log_escape(why, sizeof why, r->why, strlen(r->why));
 	(void)snprintf(j->refusal_text[k], sizeof j->refusal_text[k],

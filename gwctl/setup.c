@@ -421,27 +421,29 @@ write_file(const struct setup *s, const struct buf *b)
 }
 
 static void
-next_steps(const struct gwctl *t, const struct setup *s)
+next_steps(const struct setup *s)
 {
+	int stock = strcmp(s->output, SYSCONFDIR "/postern/postern.conf") == 0;
 	char with[PATH_MAX + 8] = "";
 
-	if (strcmp(s->output, SYSCONFDIR "/postern/postern.conf") != 0)
+	if (!stock)
 		(void)snprintf(with, sizeof with, " -c %s", s->output);
-	(void)t;
+	(void)printf("%s: written\n\nNext:\n", s->output);
+	if (stock)
+		(void)printf("  systemctl start postern\n");
+	else
+		(void)printf("  postern%s -F\n", with);
 	(void)printf(
-	    "%s: written\n\nNext:\n"
-	    "  systemctl start postern          or in the foreground: postern%s -F\n"
-	    "  keyctl%s init%s%s                the key store and its secret\n"
+	    "  keyctl%s init%s%s\n"
 	    "  gwctl%s domain add %s\n"
 	    "  gwctl%s consumer add alice --internal --address alice@%s\n"
 	    "  keyctl%s generate --address alice@%s\n"
 	    "  gwctl%s status\n"
-	    "Then let mail programs send and fetch through this machine.  POP3 and "
-	    "submission are\nset up; an IMAP connector comes with its daemon, imapd, which "
-	    "is not there yet.\n",
-	    s->output, with, with, s->key_file != NULL ? " --key-file " : "",
-	    s->key_file != NULL ? s->key_file : "", with, s->domain, with, s->domain, with,
-	    s->domain, with);
+	    "Then let mail programs send and fetch through this machine: submission and "
+	    "POP3 are set up.\nAn IMAP connector comes with its daemon, imapd, which is not "
+	    "there yet.\n",
+	    with, s->key_file != NULL ? " --key-file " : "", s->key_file != NULL ? s->key_file : "",
+	    with, s->domain, with, s->domain, with, s->domain, with);
 }
 
 int
@@ -467,7 +469,7 @@ verb_setup(struct gwctl *t, int argc, char *argv[])
 	buf_init(&b, SETUP_TEXT_MAX);
 	put_all(&b, &s);
 	if ((rc = check(&s, &b)) == 0 && (rc = write_file(&s, &b)) == 0)
-		next_steps(t, &s);
+		next_steps(&s);
 	buf_free(&b);
 	return rc;
 }

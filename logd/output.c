@@ -234,8 +234,12 @@ confess(struct output *o, const struct line *like)
 	struct line l = *like;
 
 	/* While there is nobody to tell, standard error has the lines themselves. */
-	if (o->to == CONF_LOG_SYSLOG && o->fd == -1 && clock_ms() - o->tried < CONNECT_MS)
-		return;
+	if (o->to == CONF_LOG_SYSLOG && o->fd == -1) {
+		if (clock_ms() - o->tried >= CONNECT_MS)
+			connect_syslog(o);
+		if (o->fd == -1)
+			return;
+	}
 	(void)snprintf(text, sizeof text, "%llu log lines lost: %s", (unsigned long long)o->unsaid,
 	    o->trouble);
 	l.level = LOG_L_WARN;

@@ -35,7 +35,7 @@ static int
 accepted(struct session *s)
 {
 	struct proxy_worker *w =
-	    proxy_worker_new(&s->route, s->login->authzid, s->login->authcid, 0, s->ip);
+	    proxy_worker_new(&s->route, s->login->authzid, s->login->authcid, 0, s->client);
 
 	if (w == NULL)
 		return -1;

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "smtpd/session.h"
 
+#define KEEP_ALIVE 60000 /* milliseconds of DATA between words to the peer */
 #define COPY_ROOM (1024 * 1024) /* octets that a copy may have beyond four times a message */
 
 /* The text is refused, which is said at its end; what follows is not kept. */
@@ -96,6 +97,7 @@ data_command(struct session *s, const char *args)
 	s->header = 0;
 	s->header_line = 0;
 	s->in_header = s->spooling = 1;
+	s->alive = clock_ms();
 	s->state = ST_DATA;
 	session_say(s, 354, "End data with <CR><LF>.<CR><LF>");
 	session_clock(s, s->route.limits.data_timeout);
@@ -129,6 +131,19 @@ text_ends(struct session *s)
 	secure_begin(s);
 }
 
+/* A client that sends slowly must not make the peer think that we are gone. */
+static void
+keep_alive(struct session *s)
+{
+	uint64_t now = clock_ms();
+
+	if (s->peer == NULL || now < s->alive + KEEP_ALIVE ||
+	    (peer_features(s->peer) & F_PIPELINING) == 0 || peer_pending(s->peer) > 0)
+		return;
+	s->alive = now;
+	(void)peer_command(s->peer, "NOOP", NULL, NULL, 0);
+}
+
 int
 data_input(struct session *s)
 {
@@ -139,6 +154,7 @@ data_input(struct session *s)
 	p = conn_in(s->c, &n);
 	if (n == 0)
 		return 0;
+	keep_alive(s);
 	/* After -1 the octets are read all the same, and spooling is over. */
 	(void)dots_decode(&s->dots, p, n, &used, s->spooling ? &to : NULL);
 	conn_consume(s->c, used);
@@ -346,7 +362,7 @@ void
 secure_begin(struct session *s)
 {
 	if (s->worker == NULL)
-		s->worker = proxy_worker_new(&s->route, "", "", s->by_address, s->ip);
+		s->worker = proxy_worker_new(&s->route, "", "", s->by_address, s->client);
 	if (s->worker == NULL || proxy_worker_ask(s->worker, &worker_ops, s) == -1)
 		defer(s, strerror(errno));
 }

@@ -121,6 +121,10 @@ envelope_mail(struct session *s, const char *args)
 		session_mistake(s, &why);
 		return 0;
 	}
+	if (strlen(m.path.addr) > ADDR_MAX) {
+		session_error(s, 501, "5.1.7 the address is too long");
+		return 0;
+	}
 	most = size_offered(s->route.limits.message_size, peer);
 	envelope_free(s);
 	s->mail = m;

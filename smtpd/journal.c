@@ -179,11 +179,16 @@ static int
 is_named(const char *name, const char *suffix, unsigned *instance)
 {
 	size_t n = strlen(name), len = strlen(suffix);
-	int used = 0;
+	unsigned long v;
+	char *end;
 
 	if (n <= len || n >= JOURNAL_NAME_MAX || strcmp(name + n - len, suffix) != 0)
 		return 0;
-	return sscanf(name, "%5u.%n", instance, &used) == 1 && used > 0;
+	if (strspn(name, "0123456789") - 1 > 4) /* none, or more than five */
+		return 0;
+	v = strtoul(name, &end, 10);
+	*instance = (unsigned)v;
+	return *end == '.';
 }
 
 /* An orphan gets our number; renaming is atomic, so that only one process has it. */

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/enc.h"
 #include "mail/header.h"
 #include "mail/utf8.h"
 #include "mail/value.h"
@@ -34,10 +35,11 @@ static void
 xtext_decode(char *s)
 {
 	char *to = s;
-	unsigned c;
+	uint8_t c;
 
 	for (; *s != '\0'; s++) {
-		if (*s == '+' && sscanf(s + 1, "%2x", &c) == 1 && c >= ' ' && c < 0x7f) {
+		if (*s == '+' && s[1] != '\0' && hex_decode(&c, 1, s + 1, 2) == 1 && c >= ' ' &&
+		    c < 0x7f) {
 			*to++ = (char)c;
 			s += 2;
 		} else

@@ -189,7 +189,7 @@ on_data(void *arg, unsigned tag, const struct smtp_reply *r)
 	o->to = conn_sink(peer_conn(o->peer));
 	dots_encode_init(&o->enc, &o->to);
 	o->streaming = 1;
-	peer_watch(o->peer);
+	peer_stream(o->peer);
 	stream(o);
 }
 

@@ -41,6 +41,8 @@ struct peer {
 	char relay[HOST_MAX + CIDR_TEXT_MAX + 8];
 	struct expected q[PEER_PENDING_MAX]; /* ring: the oldest at head */
 	unsigned head, n;
+	int old; /* EHLO was refused, HELO is tried */
+	int streaming; /* message text is on its way: nothing else may go */
 	int busy, dead; /* inside a callback; closed there */
 };
 
@@ -144,9 +146,9 @@ on_greeting(struct peer *p, const struct smtp_reply *r)
 static void
 on_hello(struct peer *p, const struct smtp_reply *r)
 {
-	if (r->code / 100 == 5 && p->features == 0) {
+	if (r->code / 100 == 5 && !p->old) {
 		/* An old server: no extensions, and no TLS either. */
-		p->features = F_ENHANCED;
+		p->old = 1;
 		hello(p, "HELO");
 		return;
 	}
@@ -154,7 +156,7 @@ on_hello(struct peer *p, const struct smtp_reply *r)
 		fail_reply(p, r);
 		return;
 	}
-	p->features = p->features == F_ENHANCED ? 0 : features_of(r, &p->size);
+	p->features = p->old ? 0 : features_of(r, &p->size);
 	if (p->r->tls == CONF_TLS_STARTTLS && !conn_is_tls(p->c)) {
 		if ((p->features & F_STARTTLS) == 0) {
 			fail_text(p, "it does not offer STARTTLS, which the configuration demands");
@@ -176,7 +178,14 @@ static void
 on_answer(struct peer *p, const struct smtp_reply *r)
 {
 	struct expected x;
+	struct answer a;
 
+	if (p->streaming && r->code >= 400 && r->code != 421) {
+		/* Refused before all of it was there: that is the message's fate. */
+		answer_from_peer(&a, r);
+		fail(p, &a);
+		return;
+	}
 	if (p->n == 0 || r->code == 421) {
 		/* Said unasked, or a good-bye (RFC 5321, 3.8). */
 		fail_reply(p, r);
@@ -288,7 +297,8 @@ on_secured(struct conn *c, void *arg)
 	struct peer *p = arg;
 
 	enter(p);
-	log_debug("peer %s %s: %s", p->r->peer, p->relay, conn_tls_text(c));
+	log_info("%s TLS connection established to %s: %s", p->r->verify ? "Verified" : "Untrusted",
+	    p->relay, conn_tls_text(c));
 	if (p->r->tls == CONF_TLS_IMPLICIT)
 		p->phase = GREETING;
 	else
@@ -381,7 +391,7 @@ peer_close(struct peer *p)
 {
 	if (p == NULL)
 		return;
-	if (p->phase == READY && p->n == 0 && p->c != NULL && conn_puts(p->c, "QUIT\r\n") == 0) {
+	if (p->phase == READY && p->n == 0 && !p->streaming && conn_puts(p->c, "QUIT\r\n") == 0) {
 		conn_finish(p->c);
 		p->c = NULL;
 	}
@@ -426,7 +436,7 @@ peer_command(struct peer *p, const char *line, peer_reply_fn fn, void *arg, unsi
 {
 	size_t n = strlen(line);
 
-	if (p->phase != READY) {
+	if (p->phase != READY || p->streaming) {
 		errno = EPIPE;
 		return -1;
 	}
@@ -468,8 +478,9 @@ peer_conn(struct peer *p)
 }
 
 void
-peer_watch(struct peer *p)
+peer_stream(struct peer *p)
 {
+	p->streaming = 1;
 	conn_set_idle(p->c, (uint32_t)(p->r->limits.peer_timeout * 1000));
 }
 
@@ -480,6 +491,7 @@ peer_expect_end(struct peer *p, peer_reply_fn fn, void *arg)
 		errno = EPIPE;
 		return -1;
 	}
+	p->streaming = 0;
 	set_clock(p, END_FACTOR);
 	return 0;
 }

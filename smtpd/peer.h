@@ -20,7 +20,8 @@ struct peer_ops {
 	/*
 	 * It is of no more use; called once, from the loop, and never for commands that still
 	 * wait.  why has code and text for a client: 421 where the peer said so or could
-	 * not be reached, 554 where it refused us, 451 where the connection was lost later.
+	 * not be reached, 554 where it refused us, 451 where the connection was lost later, the
+	 * peer's own where it refused a message before all of it was there.
 	 */
 	void (*failed)(const struct answer *why, void *arg);
 	void (*drained)(void *arg); /* there is room again; may be NULL */
@@ -64,7 +65,7 @@ int peer_may_pipeline(const struct peer *p);
  * long as another (RFC 5321, 4.5.3.2.6).
  */
 struct conn *peer_conn(struct peer *p);
-void peer_watch(struct peer *p); /* while text is sent: it must take some of it in time */
+void peer_stream(struct peer *p); /* from now on text is sent; it must take some in time */
 int peer_expect_end(struct peer *p, peer_reply_fn fn, void *arg);
 
 #endif

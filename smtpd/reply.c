@@ -78,15 +78,33 @@ answer_from_peer(struct answer *a, const struct smtp_reply *r)
 	}
 }
 
+/* Octets of "class.subject.detail" (RFC 3463, 2) at s, or 0. */
+static size_t
+status_length(const char *s, unsigned class)
+{
+	size_t n = 1, digits, i;
+
+	if (s[0] != (char)('0' + class))
+		return 0;
+	for (i = 0; i < 2; i++) {
+		if (s[n] != '.')
+			return 0;
+		digits = strspn(s + n + 1, "0123456789");
+		if (digits < 1 || digits > 3)
+			return 0;
+		n += 1 + digits;
+	}
+	return s[n] == ' ' || s[n] == '\0' || s[n] == '\n' ? n : 0;
+}
+
 char *
 answer_dsn(char *out, size_t outsz, const struct answer *a)
 {
-	unsigned class = a->code / 100, x, y, z;
-	int n = 0;
+	unsigned class = a->code / 100;
+	size_t n = status_length(a->text, class);
 
-	if (sscanf(a->text, "%1u.%3u.%3u%n", &x, &y, &z, &n) == 3 && x == class &&
-	    (a->text[n] == ' ' || a->text[n] == '\0' || a->text[n] == '\n'))
-		(void)snprintf(out, outsz, "%u.%u.%u", x, y, z);
+	if (n > 0)
+		(void)snprintf(out, outsz, "%.*s", (int)n, a->text);
 	else
 		(void)snprintf(out, outsz, "%u.0.0", class);
 	return out;

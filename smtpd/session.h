@@ -66,6 +66,7 @@ struct session {
 	struct proxy_route route;
 	struct sockaddr_storage from;
 	char ip[CIDR_TEXT_MAX]; /* "[192.0.2.1]" */
+	char client[CIDR_TEXT_MAX]; /* without brackets */
 	int by_address; /* may sign without a login */
 
 	/* the client */
@@ -110,6 +111,7 @@ struct session {
 	struct octets octets; /* of spool, once it is whole */
 	struct dots_decoder dots;
 	struct answer refused; /* the text will be refused at its end; code 0: not so far */
+	uint64_t alive; /* clock_ms of our last word to the peer */
 	uint64_t header; /* octets of the header so far */
 	size_t header_line; /* octets of its present line, without CR */
 	int in_header, spooling;

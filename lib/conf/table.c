@@ -118,7 +118,7 @@ static const struct conf_key peer[] = {
     WORD(conf_peer, tls, tls_modes, "starttls"),
     BOOL(conf_peer, verify, "yes"),
     COMPUTED(conf_peer, "server_name", server_name, CONF_T_HOST),
-    TEXT(conf_peer, "ca_file", ca_file, CONF_T_PATH, SYSCONFDIR "/ssl/certs/ca-certificates.crt"),
+    TEXT(conf_peer, "ca_file", ca_file, CONF_T_PATH, "/etc/ssl/certs/ca-certificates.crt"),
     TEXT(conf_peer, "notify", notify_name, CONF_T_NAME, ""),
     TEXT(conf_peer, "login_domain", login_domain, CONF_T_DOMAIN, ""),
     WORD(conf_peer, login_case, cases, "lower"),

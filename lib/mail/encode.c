@@ -56,7 +56,8 @@ is_fixed(const struct mail_part *p)
 static unsigned
 need_leaf(const struct mail_part *p)
 {
-	if (p->flags & MAIL_7BIT_HARD)
+	/* A multipart whose only delimiter is its last has the faults of that line. */
+	if (p->flags & (MAIL_7BIT_HARD | MAIL_DELIM_DIRTY))
 		return is_fixed(p) ? NEED_HARD | NEED_FAIL : NEED_HARD;
 	return (p->flags & MAIL_7BIT_SOFT) && !is_fixed(p) ? NEED_SOFT : 0;
 }

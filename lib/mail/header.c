@@ -188,6 +188,7 @@ struct copy {
 	const struct sink *to;
 	size_t nheld, nout;
 	bool decided, kept;
+	bool cr; /* a CR waits for what follows it */
 	uint8_t held[NAME_HELD], out[4096];
 };
 
@@ -201,12 +202,22 @@ copy_flush(struct copy *c)
 }
 
 static int
-copy_octet(struct copy *c, uint8_t octet)
+copy_out(struct copy *c, uint8_t octet)
 {
 	if (c->nout == sizeof c->out && copy_flush(c) == -1)
 		return -1;
 	c->out[c->nout++] = octet;
 	return 0;
+}
+
+/* A bare CR becomes a space: to those who take it for a line end it would begin a field. */
+static int
+copy_octet(struct copy *c, uint8_t octet)
+{
+	if (c->cr && copy_out(c, octet == '\n' ? '\r' : ' ') == -1)
+		return -1;
+	c->cr = octet == '\r';
+	return c->cr ? 0 : copy_out(c, octet);
 }
 
 /* The name is as complete as it gets: keep the field? */
@@ -300,7 +311,7 @@ mail_header_copy(const struct octets *o, uint64_t off, uint64_t len,
 		goto out;
 	if (done == 0 && start == 2 && (copy_field_end(c) == -1 || copy_field_octet(c, '\r') == -1))
 		goto out;
-	if (copy_field_end(c) == 0 && copy_flush(c) == 0)
+	if (copy_field_end(c) == 0 && (!c->cr || copy_out(c, ' ') == 0) && copy_flush(c) == 0)
 		rc = 0;
 out:
 	mail_reader_free(&r);

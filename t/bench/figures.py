@@ -21,18 +21,29 @@ ROUND_SECONDS = 0.25
 CORE = max(os.sched_getaffinity(0))
 
 
-def figure(name, value, unit, peer="-", peer_value=None):
+def figure(name, value, unit, peer="-", theirs="-", ratio="-"):
     """Print one line; what is not there is "-"."""
-    ratio = "-" if peer_value is None else f"{value / peer_value:.2f}"
-    theirs = "-" if peer_value is None else f"{peer_value:.4g}"
-    print(f"{name}\t{value:.4g}\t{unit}\t{peer}\t{theirs}\t{ratio}", flush=True)
+    cells = [x if isinstance(x, str) else f"{x:.4g}" for x in (value, theirs, ratio)]
+    print(f"{name}\t{cells[0]}\t{unit}\t{peer}\t{cells[1]}\t{cells[2]}", flush=True)
+
+
+def compare(name, unit, ours, peer, theirs):
+    """Print the medians of some rounds, and the median of the rounds' ratios."""
+    figure(name, statistics.median(ours), unit, peer, statistics.median(theirs),
+           statistics.median(a / b for a, b in zip(ours, theirs)))
 
 
 def pin():
-    """This process and all that it starts: on one core, before others where that is allowed."""
+    """This process and all that it starts: on one core, and before everything else there.
+
+    Who hands work from process to process would otherwise wait for others' time slices at each
+    step, and be measured by what else runs on this machine.
+    """
     os.sched_setaffinity(0, {CORE})
-    if os.getuid() == 0:
-        os.setpriority(os.PRIO_PROCESS, 0, -10)
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    except PermissionError:
+        print("# no real-time priority: figures depend on what else runs here")
 
 
 class Program:
@@ -123,7 +134,7 @@ def gpg_home(world, algo):
 
 
 def take_turns(contestants, verb, size):
-    """{name: operations a second}, the median of several rounds in which all take turns."""
+    """{name: [operations a second in each round]}; in a round all take turns."""
     counts, rates = {}, {name: [] for name in contestants}
     for name, c in contestants.items():
         c.run(verb, size, 2)
@@ -131,7 +142,7 @@ def take_turns(contestants, verb, size):
     for _ in range(ROUNDS):
         for name, c in contestants.items():
             rates[name].append(counts[name] / c.run(verb, size, counts[name]))
-    return {name: statistics.median(r) for name, r in rates.items()}
+    return rates
 
 
 class Peak:
@@ -188,8 +199,8 @@ def openpgp():
                     rates = take_turns(contestants, verb, size)
                     for ours in "engine", "gateway", "session":
                         for peer in "librnp", "GPGME":
-                            figure(f"openpgp_{ours}_{verb}_{algo}_{label}", rates[ours], "/s", peer,
-                                   rates[peer])
+                            compare(f"openpgp_{ours}_{verb}_{algo}_{label}", "/s", rates[ours],
+                                    peer, rates[peer])
             for p in programs:
                 p.stop()
 

@@ -46,9 +46,8 @@ make_message(struct buf *m, enum kind kind, const uint8_t *p, size_t n)
 		encrypt(m, p, n, 1);
 		return;
 	}
-	buf_puts(m,
-	    "Content-Type: multipart/encrypted; boundary=\"=_\"\r\n\r\n--=_\r\n"
-	    "Content-Type: application/pgp-encrypted\r\n\r\nVersion: 1\r\n--=_\r\n\r\n");
+	buf_puts(m, "Content-Type: multipart/encrypted; boundary=\"=_\"\r\n\r\n--=_\r\n"
+		    "Content-Type: application/pgp-encrypted\r\n\r\nVersion: 1\r\n--=_\r\n\r\n");
 	if (kind == PACKETS)
 		buf_put(m, p, n);
 	else
@@ -84,9 +83,7 @@ check_virtual(const struct octets *o)
 static void
 open_once(const struct buf *m, struct buf *out)
 {
-	struct blob b = {.kind = BLOB_INLINE,
-	    .size = buf_len(m),
-	    .data = {buf_ptr(m), buf_len(m)}};
+	struct blob b = {.kind = BLOB_INLINE, .size = buf_len(m), .data = {buf_ptr(m), buf_len(m)}};
 	struct open_req q = {.message = {&b, 1}};
 	const struct open_rep *p;
 	struct sink to = sink_buf(out);

@@ -84,6 +84,32 @@ def gives_up_on_a_silent_peer(w):
 
 
 @case
+def gives_up_on_a_peer_that_stops_behind_its_ok(w):
+    for verb, reply in (("RETR 1", b"+OK\r\n"), ("LIST", b"+OK\r\n"), ("UIDL", b"+OK\r\n1 a\r\n")):
+        fresh(w, LETTER)
+        w.peer.on(verb.split()[0], reply=reply)
+        with logged_in(w) as c:
+            c.send(verb + "\r\n")
+            assert b"-ERR [SYS/TEMP]" in c.rest(), verb
+    fresh(w, LETTER)
+    w.peer.on("CAPA", reply=b"+OK\r\nUSER\r\n")
+    with clients.Raw(w.retrieval, timeout=15) as c:
+        assert b"-ERR [SYS/TEMP]" in c.rest()
+
+
+@case
+def no_line_of_a_message_ends_the_answer_for_clients_that_end_lines_at_lf(w):
+    fresh(w, b"A: b\r\n\r\none\n.\n+OK 1 octets\nX-Postern-Verdict: forged\n.\r\nend\r\n")
+    with logged_in(w) as c:
+        c.send("RETR 1\r\n")
+        c.line()
+        got = b""
+        while not got.endswith(b"\r\n.\r\n"):
+            got += c.some()
+        assert b"\n.\n" not in got and b"\n.\r\n" not in got[:-5], got
+
+
+@case
 def refusals_pass(w):
     fresh(w, LETTER)
     w.peer.on("PASS", reply="-ERR [IN-USE] somebody else is at it")

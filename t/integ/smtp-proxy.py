@@ -345,6 +345,17 @@ def the_peers_421_and_its_end_are_the_sessions(w):
 
 
 @case
+def a_peer_that_refuses_within_the_text_is_believed(w):
+    fresh(w)
+    w.peer.on("DATA", reply="354 go ahead\r\n552 5.2.2 mailbox full", close=True)
+    with Session(w, "bob", timeout=20) as c:
+        c.transaction(BOB, QUINN)
+        c.send(letter(QUINN, sender=BOB, body="x" * 70 + "\n") + (b"y" * 98 + b"\r\n") * 60000 + b".\r\n")
+        assert c.smtp()[0] in (451, 552)
+    assert not w.peer.mails
+
+
+@case
 def a_slow_peer_and_a_slow_client_hold_nobody_else(w):
     fresh(w)
     w.peer.on("MAIL", match=lambda a: b"slow@" in a, delay=3.5)

@@ -14,6 +14,7 @@ class Raw:
         self.sock = socket.create_connection((host, port), timeout=timeout)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.seen = b""
+        self.ended = False
         self._in = b""
 
     def __enter__(self):
@@ -40,6 +41,7 @@ class Raw:
             except ConnectionResetError:
                 more = b""
             if not more:
+                self.ended = True
                 rest, self._in = self._in, b""
                 return rest
             self._in += more
@@ -92,13 +94,13 @@ class Raw:
         first = self.line()
         if not first:
             raise EOFError("connection closed")
-        body = b""
+        lines = []
         if multi and first.startswith(b"+OK"):
             while (line := self.line()) != b".":
-                if not line and not self._in and self.sock.fileno() == -1:
+                if not line and self.ended:
                     raise EOFError("connection closed inside an answer")
-                body += (line[1:] if line.startswith(b".") else line) + b"\r\n"
-        return first.decode("utf-8", "replace"), body
+                lines.append((line[1:] if line.startswith(b".") else line) + b"\r\n")
+        return first.decode("utf-8", "replace"), b"".join(lines)
 
 
 def send(port, sender, recipients, data, login=None, tls_ca=None, host="127.0.0.1", mail_options=(),

@@ -293,7 +293,8 @@ verdict(const struct buf *b)
 	next = memmem(p + 1, (size_t)(end - p - 1), "X-Postern-Verdict:", 18);
 	ck_assert_msg(next == NULL, "two verdicts");
 	ck_assert_int_eq(
-	    sscanf(p, "X-Postern-Verdict: v=1; decrypted=%15[^ ;] ; signature=%31[^ ;]", dec, sig), 2);
+	    sscanf(p, "X-Postern-Verdict: v=1; decrypted=%15[^ ;] ; signature=%31[^ ;]", dec, sig),
+	    2);
 	(void)snprintf(out, sizeof out, "%s %s", dec, sig);
 	return out;
 }

@@ -99,8 +99,7 @@ int holds(const struct buf *b, const char *text);
 	ck_assert_msg(                                                                             \
 	    holds((b), (text)), "no \"%s\" in:\n%.*s", (text), (int)buf_len(b), buf_ptr(b))
 #define ck_lacks(b, text)                                                                          \
-	ck_assert_msg(                                                                             \
-	    !holds((b), (text)), "\"%s\" in:\n%.*s", (text), (int)buf_len(b), buf_ptr(b))
+	ck_assert_msg(!holds((b), (text)), "\"%s\" in:\n%.*s", (text), (int)buf_len(b), buf_ptr(b))
 
 /* "decrypted signature" of the one verdict field; "-" when there is none. */
 const char *verdict(const struct buf *b);

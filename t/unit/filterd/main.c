@@ -9,6 +9,6 @@ int
 main(void)
 {
 	people_make();
-	return unit_run((Suite *(*[])(void)){
-	    secure_suite, open_suite, hostile_suite, worker_suite, NULL});
+	return unit_run(
+	    (Suite *(*[])(void)){secure_suite, open_suite, hostile_suite, worker_suite, NULL});
 }

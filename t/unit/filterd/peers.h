@@ -14,8 +14,8 @@ struct peers {
 };
 
 /* Takes the three descriptors over. */
-void peers_start(struct peers *p, int proxy, int policyd, int cryptod, enum proc_id who,
-    struct outcome *o);
+void peers_start(
+    struct peers *p, int proxy, int policyd, int cryptod, enum proc_id who, struct outcome *o);
 
 /* Send a request as the proxy, before or while the thread runs; then one answer ends it. */
 void peers_request(struct peers *p, uint16_t type, const void *body, int fd);

@@ -119,7 +119,8 @@ encrypted(struct buf *out, const enum who *to, enum who signer, const void *text
 	else
 		p.armor = true;
 	for (; to[p.nto] != NOBODY; p.nto++)
-		r[p.nto] = (struct pgp_recipient){&people[to[p.nto]].cert, &people[to[p.nto]].keys[1]};
+		r[p.nto] =
+		    (struct pgp_recipient){&people[to[p.nto]].cert, &people[to[p.nto]].keys[1]};
 	p.to = r;
 	p.now = clock_unix() - (signer == ERIN ? AGE / 4 : 0);
 	if (signer < PEOPLE) {

@@ -1,4 +1,5 @@
 /* Armour inside of text, and messages made to fool a gateway or its reader. */
+#include <ftw.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -41,8 +42,8 @@ clear_signed(struct buf *out, const char *text, enum who who)
 static void
 put_piece(struct buf *out, char c)
 {
-	static const char *const plain[] = {NULL, SECRET, SECRET "--q\nContent-Type: text/html\n\n<b>",
-	    SECRET, SECRET, NULL, NULL};
+	static const char *const plain[] = {
+	    NULL, SECRET, SECRET "--q\nContent-Type: text/html\n\n<b>", SECRET, SECRET, NULL, NULL};
 	struct buf a;
 	size_t i;
 
@@ -243,11 +244,10 @@ around(struct buf *m, const uint8_t *p, size_t n)
 	ck_assert_int_eq(mail_filter_write(&f, p, n), 0);
 	ck_assert_int_eq(mail_filter_end(&f), 0);
 	buf_init(m, 1 << 24);
-	buf_puts(m,
-	    HEAD "Content-Type: multipart/encrypted; boundary=xx\r\n\r\n--xx\r\n"
-		 "Content-Type: application/pgp-encrypted\r\n\r\nVersion: 1\r\n\r\n--xx\r\n"
-		 "Content-Type: application/octet-stream\r\n"
-		 "Content-Transfer-Encoding: base64\r\n\r\n");
+	buf_puts(m, HEAD "Content-Type: multipart/encrypted; boundary=xx\r\n\r\n--xx\r\n"
+			 "Content-Type: application/pgp-encrypted\r\n\r\nVersion: 1\r\n\r\n--xx\r\n"
+			 "Content-Type: application/octet-stream\r\n"
+			 "Content-Transfer-Encoding: base64\r\n\r\n");
 	buf_put(m, buf_ptr(&a), buf_len(&a));
 	buf_puts(m, "\r\n--xx--\r\n");
 	buf_free(&a);
@@ -413,6 +413,72 @@ START_TEST(every_message_gets_one_answer)
 }
 END_TEST
 
+START_TEST(long_lines_are_no_passing_failure)
+{
+	static const char *const begin[] = {"-----BEGIN PGP SIGNED MESSAGE-----\r\n\r\n",
+	    "-----BEGIN PGP SIGNED MESSAGE-----\r\nHash: ", "-----BEGIN PGP MESSAGE-----\r\n\r\n",
+	    "-----BEGIN PGP MESSAGE-----\r\nComment: "};
+	struct outcome o;
+	struct buf m;
+	unsigned i, k;
+
+	for (i = 0; i < 4; i++) {
+		harness_reset();
+		buf_init(&m, 1 << 24);
+		buf_printf(&m, HEAD "\r\n%s", begin[i]);
+		for (k = 0; k < 300000; k++)
+			buf_putc(&m, 'x');
+		buf_printf(&m, "\r\n%s-----END PGP %s-----\r\n",
+		    i < 2 ? "-----BEGIN PGP SIGNATURE-----\r\n\r\nwnUE\r\n" : "",
+		    i < 2 ? "SIGNATURE" : "MESSAGE");
+		open_as(&o, ALICE, buf_ptr(&m), buf_len(&m));
+		ck_assert_msg(o.result != OPEN_DEFER, "%u: %s", i, o.text);
+		outcome_free(&o);
+		buf_free(&m);
+	}
+}
+END_TEST
+
+static unsigned files;
+
+/* One file of the corpus, both ways. */
+static int
+both_ways(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	static const char *const rcpts[] = {"bob@partner.example", "x@y.example", NULL};
+	static uint8_t data[256 * 1024];
+	struct outcome o;
+	size_t n;
+	FILE *f;
+
+	(void)ftw;
+	if (type != FTW_F || (size_t)st->st_size > sizeof data || strstr(path, "pkits") != NULL ||
+	    files++ % 8 != 0)
+		return 0;
+	ck_assert_ptr_nonnull(f = fopen(path, "r"));
+	n = fread(data, 1, sizeof data, f);
+	fclose(f);
+	harness_reset();
+	open_as(&o, ALICE, data, n);
+	ck_assert_msg(o.answered == 1 && o.result != OPEN_DEFER, "%s: %s", path, o.text);
+	outcome_free(&o);
+	harness_reset();
+	secure(&o, "alice@our.example", rcpts, data, n, 0);
+	ck_assert_msg(o.answered == 1 && o.result != SECURE_DEFER, "%s: %s", path, o.text);
+	outcome_free(&o);
+	return 0;
+}
+
+START_TEST(every_message_of_the_corpus_gets_an_answer)
+{
+	const char *dir = getenv("POSTERN_CORPUS");
+
+	if (nftw(dir != NULL ? dir : "../shared/corpus", both_ways, 16, FTW_PHYS) == -1 ||
+	    files == 0)
+		printf("# skipped: no corpus (POSTERN_CORPUS)\n");
+}
+END_TEST
+
 Suite *
 hostile_suite(void)
 {
@@ -430,6 +496,8 @@ hostile_suite(void)
 	tcase_add_test(c, bounds_what_a_message_expands_to);
 	tcase_add_test(c, label_over_clear_text_is_no_decryption);
 	tcase_add_test(c, every_message_gets_one_answer);
+	tcase_add_test(c, long_lines_are_no_passing_failure);
+	tcase_add_test(c, every_message_of_the_corpus_gets_an_answer);
 	suite_add_tcase(s, c);
 	return s;
 }

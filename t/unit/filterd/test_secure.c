@@ -154,8 +154,8 @@ START_TEST(refuses_when_encryption_is_required_and_no_key_is_there)
 	struct outcome o;
 
 	harness_reset();
-	(void)snprintf(m, sizeof m, "From: " A "\r\nTo: " N "\r\n%s\r\n\r\nwords\r\n",
-	    triggers[_i].header);
+	(void)snprintf(
+	    m, sizeof m, "From: " A "\r\nTo: " N "\r\n%s\r\n\r\nwords\r\n", triggers[_i].header);
 	secure(&o, A, rcpts, m, strlen(m), 0);
 	if (!triggers[_i].asks) {
 		ck_assert_int_eq(o.result, SECURE_OK);
@@ -176,8 +176,8 @@ END_TEST
 
 START_TEST(names_every_recipient_that_stands_in_the_way)
 {
-	static const char *const rcpts[] = {B, "erin@partner.example", N, "rita@partner.example",
-	    NULL};
+	static const char *const rcpts[] = {
+	    B, "erin@partner.example", N, "rita@partner.example", NULL};
 	static const char m[] = "From: " A "\r\nTo: " B "\r\nSubject: [secure]\r\n\r\nwords\r\n";
 	struct outcome o;
 
@@ -237,8 +237,8 @@ START_TEST(never_signs_as_somebody_else)
 	size_t i;
 
 	harness_reset();
-	(void)snprintf(m, sizeof m, "%sTo: " B ", " N "\r\nSubject: x\r\n\r\nwords\r\n",
-	    strangers[_i].from);
+	(void)snprintf(
+	    m, sizeof m, "%sTo: " B ", " N "\r\nSubject: x\r\n\r\nwords\r\n", strangers[_i].from);
 	secure(&o, strangers[_i].sender, rcpts, m, strlen(m), 0);
 	ck_assert_int_eq(o.result, SECURE_OK);
 	ck_assert_uint_eq(world.signatures, 0);
@@ -349,8 +349,8 @@ START_TEST(does_not_take_a_label_for_encryption)
 	buf_init(&m, 1 << 20);
 	encrypted(&a, to, NOBODY, "x", 1, NULL);
 	at = strstr(pretended[_i], "%s");
-	buf_put(&m, pretended[_i],
-	    at == NULL ? strlen(pretended[_i]) : (size_t)(at - pretended[_i]));
+	buf_put(
+	    &m, pretended[_i], at == NULL ? strlen(pretended[_i]) : (size_t)(at - pretended[_i]));
 	if (at != NULL) {
 		buf_put(&m, buf_ptr(&a), buf_len(&a));
 		buf_puts(&m, at + 2);
@@ -544,8 +544,8 @@ START_TEST(covers_each_of_a_thousand_recipients_once)
 	buf_init(&m, 1 << 20);
 	buf_puts(&m, "From: " A "\r\nTo: " A);
 	for (i = 0; i < RCPTS_MAX; i++) {
-		(void)snprintf(addr[i], sizeof addr[i], "r%zu@%s.example", i,
-		    i % 3 == 0 ? "unknown" : "many");
+		(void)snprintf(
+		    addr[i], sizeof addr[i], "r%zu@%s.example", i, i % 3 == 0 ? "unknown" : "many");
 		rcpts[i] = addr[i];
 		buf_printf(&m, ",\r\n %s", addr[i]);
 	}
@@ -560,6 +560,28 @@ START_TEST(covers_each_of_a_thousand_recipients_once)
 	ck_assert_uint_le(o.ncopies, 3);
 	outcome_free(&o);
 	buf_free(&m);
+}
+END_TEST
+
+START_TEST(refusal_of_a_thousand_recipients_fits_its_frame)
+{
+	static const char m[] = "From: " A "\r\nSubject: [secure]\r\n\r\nwords\r\n";
+	static const char *rcpts[RCPTS_MAX + 1];
+	static char addr[RCPTS_MAX][300];
+	struct outcome o;
+	unsigned i;
+
+	harness_reset();
+	for (i = 0; i < RCPTS_MAX; i++) {
+		(void)snprintf(addr[i], sizeof addr[i], "r%u@%0200d.example", i, 0);
+		rcpts[i] = addr[i];
+	}
+	secure(&o, A, rcpts, m, sizeof m - 1, 0);
+	ck_assert_int_eq(o.served, 0);
+	ck_assert_int_eq(o.result, SECURE_REFUSE);
+	ck_assert_uint_gt(o.nrefusals, 100);
+	ck_assert_ptr_nonnull(strstr(o.refusal, "imported"));
+	outcome_free(&o);
 }
 END_TEST
 
@@ -617,6 +639,7 @@ secure_suite(void)
 	tcase_add_test(c, strips_forged_fields_from_what_it_secures);
 	tcase_add_test(c, renews_its_grant_for_many_hidden_recipients);
 	tcase_add_test(c, covers_each_of_a_thousand_recipients_once);
+	tcase_add_test(c, refusal_of_a_thousand_recipients_fits_its_frame);
 	tcase_add_loop_test(c, secures_large_messages, 0, sizeof mib / sizeof mib[0]);
 	suite_add_tcase(s, c);
 	return s;

@@ -1,8 +1,11 @@
 /* A worker's life: seats, requests, its end. */
+#include <fcntl.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "filterd/zygote.h"
 #include "t/unit/filterd/harness.h"
 
 Suite *worker_suite(void);
@@ -94,8 +97,58 @@ START_TEST(ends_on_garbage_from_its_proxy)
 	static const enum proc_id all[] = {P_POP3D, P_POLICYD, P_CRYPTOD, P_NONE};
 
 	ck_assert_int_eq(seated(all, 1, "\xff\xff\xff\xff garbage, garbage", 22), EX_PROTOCOL);
-	ck_assert_int_eq(
-	    seated(all, 1, "\0\0\0\x10\x05\x02\0\0\0\0\0\0\0\0\0\0", 16), EX_PROTOCOL);
+	ck_assert_int_eq(seated(all, 1, "\0\0\0\x10\x05\x02\0\0\0\0\0\0\0\0\0\0", 16), EX_PROTOCOL);
+}
+END_TEST
+
+/* The zygote's answer to a request, or its word of a worker's end. */
+static void
+hear(struct ipc *c, uint16_t type, uint32_t *pid, int *fd)
+{
+	struct ipc_msg m;
+
+	ck_assert_int_eq(ipc_recv(c, &m, 10000), 0);
+	ck_assert_uint_eq(m.def->type, type);
+	if (type == M_zygote_child) {
+		*pid = ((const struct zygote_child *)m.body)->pid;
+		*fd = m.fd;
+		m.fd = -1;
+	} else {
+		ck_assert_uint_eq(((const struct zygote_exit *)m.body)->pid, *pid);
+		ck_assert_uint_eq(((const struct zygote_exit *)m.body)->status, 0);
+	}
+	ipc_done(c, &m);
+}
+
+START_TEST(zygote_forks_workers_and_tells_of_their_end)
+{
+	static const struct zygote_fork q = {0};
+	uint32_t pid[3];
+	int fds[2], fd[3], st;
+	struct ipc c;
+	pid_t zygote;
+	unsigned i;
+
+	ck_assert_int_eq(ipc_pair(fds), 0);
+	ck_assert_int_ne(zygote = fork(), -1);
+	if (zygote == 0) {
+		close(fds[0]);
+		zygote_run(fds[1], open("/tmp", O_RDONLY | O_DIRECTORY), (uint64_t)1 << 46);
+	}
+	close(fds[1]);
+	ipc_init(&c, fds[0], P_FILTERD, P_ZYGOTE);
+	for (i = 0; i < 3; i++)
+		ck_assert_int_eq(ipc_send(&c, M_zygote_fork, i, &q, -1, 1000), 0);
+	for (i = 0; i < 3; i++)
+		hear(&c, M_zygote_child, &pid[i], &fd[i]);
+	for (i = 0; i < 3; i++) {
+		/* An idle worker that is let go. */
+		close(fd[i]);
+		hear(&c, M_zygote_exit, &pid[i], NULL);
+	}
+	ipc_close(&c);
+	ck_assert_int_eq(waitpid(zygote, &st, 0), zygote);
+	ck_assert_int_eq(st, 0);
 }
 END_TEST
 
@@ -104,5 +157,6 @@ worker_suite(void)
 {
 	return unit_suite("worker",
 	    (const TTest *[]){serves_its_session_and_ends_with_it, ends_when_a_peer_is_gone,
-		refuses_a_table_that_is_not_laid, ends_on_garbage_from_its_proxy, NULL});
+		refuses_a_table_that_is_not_laid, ends_on_garbage_from_its_proxy,
+		zygote_forks_workers_and_tells_of_their_end, NULL});
 }

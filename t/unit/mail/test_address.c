@@ -1,7 +1,9 @@
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 #include "mail/address.h"
+#include "mail/mime.h"
 #include "t/unit/unit.h"
 
 Suite *address_suite(void);
@@ -111,6 +113,30 @@ START_TEST(the_one_from_address_or_an_error)
 }
 END_TEST
 
+START_TEST(a_header_of_many_lines_is_judged_in_linear_time)
+{
+	static char text[MAIL_HEADER_MAX];
+	struct octets o = octets_mem(text, sizeof text);
+	struct mail_header h;
+	char out[MAIL_ADDR_MAX + 1];
+	struct err e;
+	clock_t t;
+	size_t i;
+	int n;
+
+	memset(text, 'a', sizeof text);
+	for (i = 1; i < sizeof text; i += 2)
+		text[i] = '\n';
+	t = clock();
+	for (n = 0; n < 20; n++) {
+		ck_assert_int_eq(mail_header_load(&h, &o, 0, sizeof text), 0);
+		ck_assert_int_eq(mail_from_single(&h, out, sizeof out, &e), -1);
+		mail_header_free(&h);
+	}
+	ck_assert_msg(clock() - t < 4 * CLOCKS_PER_SEC, "%ld", (long)(clock() - t));
+}
+END_TEST
+
 START_TEST(paths_of_the_envelope)
 {
 	static const struct {
@@ -182,5 +208,6 @@ address_suite(void)
 {
 	return unit_suite("address", (const TTest *const[]){lists_parse_to_display_and_address,
 					 the_one_from_address_or_an_error, paths_of_the_envelope,
-					 bounds_of_local_part_and_domain_hold, NULL});
+					 bounds_of_local_part_and_domain_hold,
+					 a_header_of_many_lines_is_judged_in_linear_time, NULL});
 }

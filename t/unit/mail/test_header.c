@@ -175,6 +175,37 @@ START_TEST(copies_keep_or_drop_whole_fields)
 }
 END_TEST
 
+START_TEST(copies_hide_no_field_behind_a_bare_cr)
+{
+	static const struct {
+		const char *in, *out;
+	} cases[] = {
+	    {"Content-Type: x\rX-Postern-Verdict: y\r\nA: 1\r\n",
+		"Content-Type: x X-Postern-Verdict: y\r\n"},
+	    {"Content-Type: x\r\r\nA: \r1\r\n", "Content-Type: x \r\n"},
+	    {"Content-Type: x\n\rContent-A: 1\n", "Content-Type: x\n"},
+	    {"Content-Type: x\r", "Content-Type: x "},
+	    {"Content-Type: x\r\n y\r", "Content-Type: x\r\n y "},
+	};
+	struct octets o;
+	struct buf b;
+	struct sink s = sink_buf(&b);
+	size_t i;
+
+	buf_init(&b, 1000);
+	for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		o = octets_mem(cases[i].in, strlen(cases[i].in));
+		buf_reset(&b);
+		ck_assert_int_eq(
+		    mail_header_copy(&o, 0, o.size, mail_keep_content, NULL, false, &s), 0);
+		ck_assert_msg(buf_len(&b) == strlen(cases[i].out) &&
+				  memcmp(buf_ptr(&b), cases[i].out, buf_len(&b)) == 0,
+		    "case %zu: %.*s", i, (int)buf_len(&b), (const char *)buf_ptr(&b));
+	}
+	buf_free(&b);
+}
+END_TEST
+
 Suite *
 header_suite(void)
 {
@@ -182,5 +213,5 @@ header_suite(void)
 	    (const TTest *const[]){fields_have_names_offsets_and_bodies,
 		duplicates_are_counted_and_found_in_order, text_decodes_to_one_line_of_utf8,
 		parameters_parse_the_same_way_always, more_parameters_than_the_bound_are_cut,
-		copies_keep_or_drop_whole_fields, NULL});
+		copies_keep_or_drop_whole_fields, copies_hide_no_field_behind_a_bare_cr, NULL});
 }

@@ -59,7 +59,7 @@ END_TEST
 static Suite *
 stock_suite(void)
 {
-	static const TTest *const tests[] = {stock_policy, NULL};
+	const TTest *const tests[] = {stock_policy, NULL};
 
 	return unit_suite("stock", tests);
 }

@@ -429,7 +429,7 @@ END_TEST
 Suite *
 database_suite(void)
 {
-	static const TTest *const tests[] = {refuses_what_would_confuse_identities,
+	const TTest *const tests[] = {refuses_what_would_confuse_identities,
 	    a_domain_does_not_change_hands_by_adding_it, indexes_follow_their_consumer,
 	    a_certificate_never_loses_what_was_known_of_it, pages_leave_nobody_out,
 	    a_full_consumer_can_still_renew_its_certificates, large_records_come_in_several_pages,

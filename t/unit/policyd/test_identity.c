@@ -186,7 +186,7 @@ END_TEST
 Suite *
 identity_suite(void)
 {
-	static const TTest *const tests[] = {maps_what_the_peer_accepted_and_nothing_else,
+	const TTest *const tests[] = {maps_what_the_peer_accepted_and_nothing_else,
 	    login_map_comes_before_addresses, tenants_do_not_see_each_other,
 	    a_session_ends_with_its_proxy, only_the_proxy_that_opened_a_session_closes_it, NULL};
 

@@ -278,10 +278,10 @@ END_TEST
 Suite *
 opening_suite(void)
 {
-	static const TTest *const tests[] = {mallory_does_not_open_what_is_alices,
-	    old_keys_open_old_mail, a_locked_store_defers_and_a_missing_key_does_not,
-	    an_unknown_session_is_deferred, a_worker_keeps_to_its_session,
-	    who_left_or_became_external_opens_nothing, names_signers_of_the_own_tenant_only, NULL};
+	const TTest *const tests[] = {mallory_does_not_open_what_is_alices, old_keys_open_old_mail,
+	    a_locked_store_defers_and_a_missing_key_does_not, an_unknown_session_is_deferred,
+	    a_worker_keeps_to_its_session, who_left_or_became_external_opens_nothing,
+	    names_signers_of_the_own_tenant_only, NULL};
 
 	return unit_suite("opening", tests);
 }

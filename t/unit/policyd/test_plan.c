@@ -362,7 +362,7 @@ END_TEST
 Suite *
 plan_suite(void)
 {
-	static const TTest *const tests[] = {signs_only_as_the_consumer_of_the_session,
+	const TTest *const tests[] = {signs_only_as_the_consumer_of_the_session,
 	    grants_one_signing_key_to_one_worker, defers_when_the_key_store_cannot_grant,
 	    asks_the_successor_of_a_cryptod_that_died,
 	    a_worker_that_floods_is_deferred_and_one_that_died_is_forgotten,

@@ -274,7 +274,7 @@ sign_by_hand(void *ctx, const uint8_t *fpr, size_t fprlen, unsigned hash, const 
 }
 
 static void
-revoke(struct made *m, uint64_t now, const struct pgp_secret *secret)
+revoke_primary(struct made *m, uint64_t now, const struct pgp_secret *secret)
 {
 	struct err e = {0};
 	struct buf b;
@@ -319,7 +319,7 @@ make_cert(struct made *m, const struct making *how, const char *consumer, int se
 	buf_init(&m->raw, PGP_CERT_MAX);
 	ck_assert_msg(pgp_certmake(&spec, &by_hand, &m->raw, &e) == 0, "%s", e.text);
 	if (how->revoked)
-		revoke(m, now, &by_hand);
+		revoke_primary(m, now, &by_hand);
 	c = pgp_cert_read(buf_ptr(&m->raw), buf_len(&m->raw), now, &e);
 	ck_assert_msg(c != NULL, "%s", e.text);
 	buf_init(&enc, PGP_CERT_MAX);

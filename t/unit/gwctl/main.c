@@ -1,0 +1,13 @@
+#include <stdlib.h>
+
+#include "t/unit/unit.h"
+
+Suite *setup_suite(void);
+Suite *verbs_suite(void);
+Suite *keyread_suite(void);
+
+int
+main(void)
+{
+	return unit_run((Suite *(*[])(void)){setup_suite, verbs_suite, keyread_suite, NULL});
+}

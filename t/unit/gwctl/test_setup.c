@@ -1,0 +1,164 @@
+/* setup and config. */
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "t/unit/gwctl/tool.h"
+
+Suite *setup_suite(void);
+
+START_TEST(writes_a_configuration_that_loads)
+{
+	struct err e = {0};
+	struct conf *c;
+
+	tool_begin();
+	ck_assert_int_eq(tool("setup", "--placement", "internal", "--domain", "acme.test",
+			     "--mail-host", "mail.acme.test", "--output", "a.conf", NULL),
+	    0);
+	ck_assert_ptr_nonnull(strstr(tool_out, "domain add acme.test"));
+	ck_assert_ptr_nonnull(strstr(tool_out, "IMAP"));
+	ck_assert_ptr_nonnull(c = conf_load("a.conf", NULL, &e));
+	ck_assert_uint_eq(c->nconnectors, 2);
+	ck_assert_uint_eq(c->npeers, 3);
+	ck_assert_str_eq(conf_peer_find(c, "office-smtp")->notify->name, "office-mx");
+	ck_assert_uint_eq(conf_peer_find(c, "office-smtp")->port, 587);
+	ck_assert_int_eq(conf_peer_find(c, "office-smtp")->tls, CONF_TLS_STARTTLS);
+	ck_assert_uint_eq(conf_peer_find(c, "office-pop3")->port, 995);
+	ck_assert_int_eq(conf_peer_find(c, "office-pop3")->tls, CONF_TLS_IMPLICIT);
+	ck_assert_str_eq(conf_peer_find(c, "office-pop3")->login_domain, "acme.test");
+	ck_assert_uint_gt(conf_connector_find(c, "pop3")->clients.n, 0);
+	conf_free(c);
+	tool_end();
+}
+END_TEST
+
+START_TEST(every_option_reaches_the_file)
+{
+	struct err e = {0};
+	struct conf *c;
+
+	tool_begin();
+	ck_assert_msg(
+	    tool("setup", "--placement", "internal", "--domain", "acme.test", "--peer-smtp",
+		"127.0.0.1:2525", "--peer-pop3", "[::1]:2110,starttls", "--peer-mx",
+		"mx.acme.test:26", "--smtp-listen", "127.0.0.1:1587", "--smtp-listen", "[::1]:1587",
+		"--pop-listen", "127.0.0.1:1110", "--clients", "any", "--hostname", "gw.acme.test",
+		"--ca-file", "/ca.pem", "--key-file", "/ign.key", "--log-file", "/l.log",
+		"--state-dir", "/s", "--spool-dir", "/sp", "--output", "a.conf", NULL) == 0,
+	    "%s", tool_err);
+	ck_assert_ptr_nonnull(c = conf_load("a.conf", NULL, &e));
+	ck_assert_str_eq(c->node.hostname, "gw.acme.test");
+	ck_assert_str_eq(c->node.state_dir, "/s");
+	ck_assert_str_eq(c->node.spool_dir, "/sp");
+	ck_assert_str_eq(c->log.file, "/l.log");
+	ck_assert_int_eq(c->log.destination, CONF_LOG_FILE);
+	ck_assert_str_eq(c->ignition.key_file, "/ign.key");
+	ck_assert_int_eq(conf_peer_find(c, "office-smtp")->tls, CONF_TLS_NONE);
+	ck_assert_str_eq(conf_peer_find(c, "office-pop3")->host, "::1");
+	ck_assert_int_eq(conf_peer_find(c, "office-pop3")->tls, CONF_TLS_STARTTLS);
+	ck_assert_str_eq(conf_peer_find(c, "office-pop3")->ca_file, "/ca.pem");
+	ck_assert_uint_eq(conf_peer_find(c, "office-mx")->port, 26);
+	ck_assert_uint_eq(conf_connector_find(c, "submission")->listen.n, 2);
+	ck_assert_uint_eq(conf_connector_find(c, "submission")->clients.n, 0);
+	conf_free(c);
+	tool_end();
+}
+END_TEST
+
+START_TEST(keeps_a_file_that_is_there)
+{
+	static const char *const words[] = {"setup", "--placement", "internal", "--domain",
+	    "acme.test", "--mail-host", "127.0.0.1", "--output", "a.conf"};
+
+	tool_begin();
+	tool_write("a.conf", "mine");
+#define SETUP                                                                                      \
+	words[0], words[1], words[2], words[3], words[4], words[5], words[6], words[7], words[8]
+	ck_assert_int_eq(tool(SETUP, NULL), EX_CANTCREAT);
+	ck_assert_ptr_nonnull(strstr(tool_err, "--force"));
+	ck_assert_str_eq(tool_read("a.conf"), "mine");
+	ck_assert_int_eq(tool(SETUP, "--force", NULL), 0);
+	ck_assert_ptr_nonnull(strstr(tool_read("a.conf"), "connector"));
+	tool_end();
+}
+END_TEST
+
+START_TEST(refuses_what_makes_no_gateway)
+{
+	static const struct {
+		const char *option, *value;
+		int code;
+		const char *says;
+	} cases[] = {
+	    {"--placement", "gateway", EX_UNAVAILABLE, "internal"},
+	    {"--placement", "both", EX_UNAVAILABLE, "internal"},
+	    {"--placement", "other", EX_USAGE, "internal"},
+	    {"--domain", "not a domain", EX_USAGE, "--domain"},
+	    {"--domain", "a\"b", EX_USAGE, "quotes"},
+	    {"--state-dir", "/x${HOME}", EX_USAGE, "quotes"},
+	    {"--hostname", "x\ny", EX_USAGE, "controls"},
+	    {"--peer-smtp", "mail.acme.test", EX_USAGE, "HOST:PORT"},
+	    {"--peer-smtp", "mail.acme.test:25,ssl", EX_USAGE, "implicit"},
+	    {"--peer-smtp", "mail.acme.test:25,none", EX_CONFIG, "in clear"},
+	    {"--smtp-listen", "nowhere", EX_CONFIG, "a.conf:"},
+	    {"--pop-listen", "0.0.0.0:587", EX_CONFIG, "is taken by"},
+	    {"--clients", "10.0.0.1/8", EX_CONFIG, "a.conf:"},
+	    {"--state-dir", "relative", EX_CONFIG, "absolute"},
+	    {"--nonsense", "x", EX_USAGE, "usage"},
+	};
+	size_t i;
+	int rc;
+
+	tool_begin();
+	for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		rc = tool("setup", "--placement", "internal", "--domain", "acme.test",
+		    "--mail-host", "mail.acme.test", "--output", "a.conf", cases[i].option,
+		    cases[i].value, NULL);
+		ck_assert_msg(rc == cases[i].code && strstr(tool_err, cases[i].says) != NULL,
+		    "case %zu: %d '%s'", i, rc, tool_err);
+		ck_assert_int_eq(access("a.conf", F_OK), -1);
+	}
+	ck_assert_int_eq(
+	    tool("setup", "--placement", "internal", "--domain", "a.test", NULL), EX_USAGE);
+	ck_assert_ptr_nonnull(strstr(tool_err, "--mail-host"));
+	tool_end();
+}
+END_TEST
+
+START_TEST(config_check_tells_every_error_and_dump_reads_back)
+{
+	static char first[TOOL_TEXT];
+
+	tool_begin();
+	tool_write("bad.conf", "node {\n hostname = gw.test\n nonsense = 1\n}\n"
+			       "peer p {\n service = smtp\n host = 127.0.0.1\n port = many\n}\n");
+	ck_assert_int_eq(tool("-c", "bad.conf", "config", "check", NULL), EX_CONFIG);
+	ck_assert_ptr_nonnull(strstr(tool_err, "bad.conf:3: "));
+	ck_assert_ptr_nonnull(strstr(tool_err, "bad.conf:8: "));
+	ck_assert_int_eq(tool("-c", "none.conf", "config", "check", NULL), EX_CONFIG);
+	ck_assert_ptr_nonnull(strstr(tool_err, "gwctl setup"));
+	ck_assert_int_eq(tool("-c", "bad.conf", "reload", NULL), EX_CONFIG);
+	ck_assert_int_eq(tool("setup", "--placement", "internal", "--domain", "acme.test",
+			     "--mail-host", "127.0.0.1", "--output", "a.conf", NULL),
+	    0);
+	ck_assert_int_eq(tool("-c", "a.conf", "config", "check", NULL), 0);
+	ck_assert_int_eq(tool("-c", "a.conf", "config", "dump", NULL), 0);
+	(void)strlcpy(first, tool_out, sizeof first);
+	tool_write("b.conf", first);
+	ck_assert_int_eq(tool("-c", "b.conf", "config", "dump", NULL), 0);
+	ck_assert_str_eq(tool_out, first);
+	tool_end();
+}
+END_TEST
+
+Suite *
+setup_suite(void)
+{
+	const TTest *const tests[] = {writes_a_configuration_that_loads,
+	    every_option_reaches_the_file, keeps_a_file_that_is_there,
+	    refuses_what_makes_no_gateway, config_check_tells_every_error_and_dump_reads_back,
+	    NULL};
+
+	return unit_suite("setup", tests);
+}
