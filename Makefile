@@ -166,6 +166,7 @@ install: all
 	$(SUBST) etc/tmpfiles.d/postern.conf >$(D)$(PREFIX)/lib/tmpfiles.d/postern.conf
 	$(SUBST) etc/systemd/postern.service >$(D)$(UNITDIR)/postern.service
 	$(SUBST) etc/systemd/postern.service | $(INSTANCE) >$(D)$(UNITDIR)/postern@.service
+	@rm -f $(foreach p,$(PAGES),$(D)$(call page_path,$(p)))
 	@$(foreach p,$(PAGES),$(PAGE_REFS) man/$(p) >$(D)$(call page_path,$(p)) &&) :
 	chmod 644 $(D)$(PREFIX)/lib/tmpfiles.d/postern.conf $(D)$(UNITDIR)/postern.service \
 	    $(D)$(UNITDIR)/postern@.service $(foreach p,$(PAGES),$(D)$(call page_path,$(p)))

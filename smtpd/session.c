@@ -517,6 +517,8 @@ accept_client(const struct conf_connector *k, int fd, const struct sockaddr_stor
 	proxy_route_set(&s->route, k, conf);
 	s->from = *from;
 	(void)cidr_text(s->ip, sizeof s->ip, (const struct sockaddr *)from);
+	(void)snprintf(
+	    s->client, sizeof s->client, "%.*s", (int)strcspn(s->ip + 1, "]"), s->ip + 1);
 	s->by_address =
 	    cidr_match(k->sign_by_address.v, k->sign_by_address.n, (const struct sockaddr *)from);
 	spool_init(&s->spool, 0, -1);

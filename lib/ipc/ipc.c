@@ -398,8 +398,12 @@ ipc_call(struct ipc *c, uint16_t type, const void *body, int fd, uint16_t want, 
 	static uint64_t last;
 	uint64_t id = ++last, deadline = deadline_of(timeout);
 
-	if (ipc_queue(c, type, id, body, fd) == -1 || flush_until(c, deadline) == -1 ||
-	    recv_until(c, m, deadline) == -1)
+	if (ipc_queue(c, type, id, body, fd) == -1 || flush_until(c, deadline) == -1)
+		return -1;
+	/* The answer cannot be there yet: a look would cost a system call and find nothing. */
+	if (buf_len(&c->in) == 0 && wait_for(c, POLLIN, deadline) == -1)
+		return -1;
+	if (recv_until(c, m, deadline) == -1)
 		return -1;
 	if (m->id != id || m->def->type != want) {
 		ipc_done(c, m);

@@ -523,6 +523,75 @@ def the_log_reads_like_postfixes(w):
 
 
 @case
+def swaks_sends_pipelined_with_either_login(w):
+    fresh(w)
+    user, password = w.login("alice")
+    for mechanism in ("PLAIN", "LOGIN"):
+        sh(["swaks", "--server", "127.0.0.1", "--port", str(w.submission), "--from", ALICE, "--to", f"{PAT},{QUINN}",
+            "--pipeline", "--auth", mechanism, "--auth-user", user, "--auth-password", password, "--silent", "2",
+            "--header", "Subject: by swaks", "--h-To", PAT, "--body", "hello from swaks"])
+        got = {m.recipients[0]: m.data for m in w.peer.take(2)}
+        part, status = mails.open_pgp(w.pat, got[PAT])
+        assert b"hello from swaks" in part and ALICE in status.get("GOODSIG", ""), status
+        assert b"hello from swaks" in got[QUINN]
+
+
+@case
+def tls_to_the_peer_is_demanded_and_verified(w):
+    """STARTTLS as configured: never without, never with a wrong name, nothing slipped in between."""
+    def good(v):
+        v.peer = v.sink(users=v.users, tls=v.ca.issue("localhost"))
+        return v.peer.port
+    with Site(smtp_port=good, keys=(), tls=True, more=LIMITS) as v:
+        v.send("alice", QUINN, letter(QUINN))
+        mail = v.peer.take()[0]
+        assert mail.tls and mail.user == "alice"
+        v.gw.wait_log(r"Verified TLS connection established to 127\.0\.0\.1\[127")
+        v.peer.on("STARTTLS", reply="220 2.0.0 go\r\n250 slipped in")
+        with clients.Raw(v.submission) as c:
+            assert c.smtp()[0] == 421
+        v.peer.on("STARTTLS", reply="454 4.7.0 not now")
+        with clients.Raw(v.submission) as c:
+            assert c.smtp()[0] == 421
+        v.peer.stop()
+        for tls in (v.ca.issue("other.test", names=("other.test",)), v.ca.issue("late", expired=True),
+                    v.ca.issue("alone", self_signed=True), None):
+            bad = v.sink(users=v.users, tls=tls)
+            v.gw.configure(re.sub(r"port = %d\b" % v.peer.port, f"port = {bad.port}", v.pieces))
+            v.gw.reload()
+            with clients.Raw(v.submission) as c:
+                code = c.smtp()[0]
+                assert code == 421, (code, tls)
+            assert not [x for _, side, x in bad.transcript if side == "C" and x.startswith((b"AUTH", b"MAIL"))]
+
+
+@case
+def signs_by_address_only_where_it_is_allowed(w):
+    def open_relay(v):
+        v.peer = v.sink(features=FEATURES)
+        return v.peer.port
+    for nets, signed in (('"127.0.0.0/8"', True), ('"192.0.2.0/24"', False)):
+        with Site(smtp_port=open_relay, keys=("alice",), submission_more=f"sign_by_address = {{{nets}}}") as v:
+            clients.send(v.submission, ALICE, QUINN, letter(QUINN))
+            got = v.peer.take()[0].data
+            assert (b"multipart/signed" in got) == signed, got
+            clients.send(v.submission, "someone@elsewhere.test", QUINN, letter(QUINN))
+            assert b"multipart/signed" not in v.peer.take()[0].data
+
+
+@case
+def clients_outside_the_connectors_networks_are_refused(w):
+    def any_peer(v):
+        v.peer = v.sink()
+        return v.peer.port
+    with Site(smtp_port=any_peer, keys=(), users=(), submission_more='clients = {"192.0.2.0/24"}') as v:
+        with clients.Raw(v.submission) as c:
+            assert c.smtp()[0] == 554 and c.at_end()
+        v.gw.wait_log(r"NOQUEUE: reject: CONNECT from unknown\[127\.0\.0\.1\]: 554 5\.7\.1")
+        assert v.peer.connections == 0
+
+
+@case
 def drain_lets_the_message_under_way_finish(w):
     fresh(w)
     with Session(w, "alice") as busy, Session(w, "alice") as idle:

@@ -42,8 +42,9 @@ clear_signed(struct buf *out, const char *text, enum who who)
 static void
 put_piece(struct buf *out, char c)
 {
+	static const char with_boundary[] = SECRET "--q\nContent-Type: text/html\n\n<b>";
 	static const char *const plain[] = {
-	    NULL, SECRET, SECRET "--q\nContent-Type: text/html\n\n<b>", SECRET, SECRET, NULL, NULL};
+	    NULL, SECRET, with_boundary, SECRET, SECRET, NULL, NULL};
 	struct buf a;
 	size_t i;
 
