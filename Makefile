@@ -126,7 +126,7 @@ flags:
 	@:$(info $(subst ',,$(CPPFLAGS_ALL)) $(WARN))
 
 format:
-	clang-format -i $$(git ls-files '*.c' '*.h')
+	clang-format-14 -i $$(git ls-files '*.c' '*.h')
 
 clean:
 	rm -rf $(BUILD)

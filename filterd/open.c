@@ -218,6 +218,7 @@ reading_load(struct reading *r, const struct open_req *q, int fd)
 			close(fd);
 		return -1;
 	}
+	r->plain_left = reading_plain_max(r->stored.size);
 	if (spool_octets(&r->stored, &r->in) == -1 || mail_index_make(&r->ix, &r->in) == -1 ||
 	    mail_header_load(&r->header, &r->in, 0, r->ix.parts[0].head_len) == -1)
 		return -1;

@@ -26,6 +26,32 @@ ask_keys(struct reading *r, const struct pgp_result *res, struct kept *k, struct
 	return ask_opening(&r->w->ask, ids, n, k, e);
 }
 
+uint64_t
+reading_plain_max(uint64_t stored)
+{
+	if (stored >= PLAIN_MAX / PLAIN_RATIO)
+		return PLAIN_MAX;
+	return stored * PLAIN_RATIO > PLAIN_FREE ? stored * PLAIN_RATIO : PLAIN_FREE;
+}
+
+/* pgp_decrypt within what is left of the message's bound. */
+static int
+bounded_decrypt(struct reading *r, const struct octets *msg, struct pgp_decrypt_params *p,
+    struct spool *plain, struct pgp_result *res, struct err *e)
+{
+	struct sink out = spool_sink(plain);
+	int rc;
+
+	p->now = r->now;
+	p->max_size = r->plain_left > 0 ? r->plain_left : 1; /* 0 would be no bound */
+	rc = pgp_decrypt(msg, p, &out, res, e);
+	if (res->status == PGP_LIMIT || plain->size > r->plain_left)
+		r->plain_left = 0;
+	else
+		r->plain_left -= plain->size;
+	return rc;
+}
+
 static enum read_result
 decrypt_with(struct reading *r, const struct octets *msg, const struct opening_rep *grant,
     struct spool *plain, struct pgp_result *res)
@@ -37,16 +63,12 @@ decrypt_with(struct reading *r, const struct octets *msg, const struct opening_r
 	    .keys = keys,
 	    .secret = &secret,
 	    .certs = &certs,
-	    .now = r->now,
-	    .max_size = PLAIN_MAX,
-	    .max_ratio = PLAIN_RATIO,
 	};
-	struct sink out = spool_sink(plain);
 	struct err e;
 
 	for (p.nkeys = 0; p.nkeys < grant->keys.n; p.nkeys++)
 		keys[p.nkeys] = &grant->keys.v[p.nkeys];
-	if (pgp_decrypt(msg, &p, &out, res, &e) == 0)
+	if (bounded_decrypt(r, msg, &p, plain, res, &e) == 0)
 		return r->w->ask.dead ? reading_defer(r, "keys cannot be looked up now")
 				      : READ_DONE;
 	/* What came out of a message that failed is not to be looked at. */
@@ -65,18 +87,15 @@ reading_decrypt(
 {
 	const struct opening_rep *grant;
 	struct pgp_certs certs = ask_certs(&r->w->ask);
-	struct pgp_decrypt_params p = {
-	    .certs = &certs, .now = r->now, .max_size = PLAIN_MAX, .max_ratio = PLAIN_RATIO};
+	struct pgp_decrypt_params p = {.certs = &certs};
 	enum read_result rc;
-	struct sink out;
 	struct kept k;
 	struct err e;
 
 	(void)pgp_recipients(msg, res, &e);
 	if (!res->encrypted) {
 		/* Only signed or compressed, or no message at all. */
-		out = spool_sink(plain);
-		(void)pgp_decrypt(msg, &p, &out, res, &e);
+		(void)bounded_decrypt(r, msg, &p, plain, res, &e);
 		return r->w->ask.dead ? reading_defer(r, "keys cannot be looked up now")
 				      : READ_DONE;
 	}

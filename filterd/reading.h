@@ -20,6 +20,7 @@ struct reading {
 	struct spool virtual; /* what the reader gets, unless the message stays as it is */
 	int changed; /* virtual holds */
 	struct mail_verdict verdict;
+	uint64_t plain_left; /* octets that may still come out of ciphertext */
 	int foreign; /* encrypted, in part at least, to keys that are not the reader's */
 	char *subject; /* UTF-8, of a protected header, or NULL: takes the place of the outer one */
 	char signer[MAIL_ADDR_MAX + 1];
@@ -34,7 +35,15 @@ struct reading {
 enum read_result { READ_DONE, READ_NOT_OURS, READ_DEFER };
 
 #define PLAIN_MAX ((uint64_t)1 << 30) /* octets that one message may decrypt to */
-#define PLAIN_RATIO 200 /* decompressed octets per compressed one; text seldom exceeds 20 */
+#define PLAIN_FREE ((uint64_t)64 << 20) /* octets that any message may decrypt to, however small   \
+					 */
+#define PLAIN_RATIO 200 /* beyond: plaintext octets per stored one; text seldom exceeds 20 */
+
+/*
+ * How much plaintext may come out of a stored message, all its blocks together.  A ratio alone
+ * would not do: monotonous text compresses to a thousandth and must be readable.
+ */
+uint64_t reading_plain_max(uint64_t stored);
 
 /*
  * Decrypt an OpenPGP message (armoured or not).  READ_DONE: plain holds the plaintext, whose

@@ -387,33 +387,41 @@ verb_key_show(struct gwctl *t, int argc, char *argv[])
 	return rc;
 }
 
+static int
+is_primary(const struct stored_cert *sc, struct bytes id)
+{
+	const struct bytes f = sc->cert.v->keys.v[0].fpr;
+
+	return f.n == id.n && memcmp(f.p, id.p, id.n) == 0;
+}
+
 /* Is it the certificate itself that was named, and may it go? 0 or the exit code. */
 static int
 may_delete(const struct found *f, struct bytes id, const char *what, int yes)
 {
-	char question[600];
-	size_t i;
+	const struct bytes first = f->certs[0].cert.v->keys.v[0].fpr;
+	char question[600], fpr[FPR_TEXT];
+	size_t i, named = 0;
 
 	for (i = 0; i < f->n; i++) {
-		const struct bytes primary = f->certs[i].cert.v->keys.v[0].fpr;
-		char fpr[FPR_TEXT];
-
-		if (primary.n != id.n || memcmp(primary.p, id.p, id.n) != 0)
-			return complain(EX_DATAERR,
-			    "%s is a subkey; to remove its certificate name that: %s", shown(what),
-			    hex_encode(fpr, primary.p, primary.n));
+		if (!is_primary(&f->certs[i], id))
+			continue;
+		named++;
 		if (!f->certs[i].secret || yes)
 			continue;
 		(void)snprintf(question, sizeof question,
 		    "The private keys of %s are here: mail of consumer '%s' will not be opened "
 		    "or signed with them any more.",
-		    hex_encode(fpr, primary.p, primary.n), shown(f->certs[i].consumer));
+		    shown(what), shown(f->certs[i].consumer));
 		if ((yes = ask_yes(question)) == -1)
 			return complain(EX_USAGE, "%s Say --yes to remove it.", question);
 		if (!yes)
 			return complain(EX_NOPERM, "kept");
 	}
-	return 0;
+	if (named > 0)
+		return 0;
+	return complain(EX_DATAERR, "%s is a subkey; to remove its certificate name that: %s",
+	    shown(what), hex_encode(fpr, first.p, first.n));
 }
 
 int

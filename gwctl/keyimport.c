@@ -181,6 +181,16 @@ print_result(const struct import *im, const struct cert *c, const char *consumer
 		(void)printf("  note: nothing can be encrypted to it now: %s\n", shown(e.text));
 }
 
+/* Behind the complaint that said why. */
+static void
+print_refused(const struct import *im, const struct cert *c)
+{
+	const struct bytes f = c->keys.v[0].fpr;
+	char fpr[2 * 32 + 1];
+
+	(void)printf("%s  refused  %s\n", hex_encode(fpr, f.p, f.n), name_of(c, im->now));
+}
+
 static int
 import_cert(struct import *im, const struct read_cert *r)
 {
@@ -192,12 +202,16 @@ import_cert(struct import *im, const struct read_cert *r)
 	if (r->cert.n != 1)
 		return complain(EX_DATAERR, "%s: certificate %u: %s", shown(im->file), im->done + 1,
 		    shown(r->text));
-	if ((rc = owner(im, r->cert.v, consumer)) != 0)
+	if ((rc = owner(im, r->cert.v, consumer)) != 0) {
+		print_refused(im, r->cert.v);
 		return rc;
+	}
 	buf_init(&mem, MERGED_MAX);
 	if ((rc = merge_stored(im, r, consumer, &mem, &merged, &same)) == 0 && !same)
 		rc = put_cert(im, merged != NULL ? merged : r, consumer);
-	if (rc == 0)
+	if (rc != 0)
+		print_refused(im, r->cert.v);
+	else
 		print_result(im, merged != NULL ? merged->cert.v : r->cert.v, consumer,
 		    same             ? "unchanged"
 		    : merged != NULL ? "merged"

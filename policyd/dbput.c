@@ -399,25 +399,33 @@ db_cert_put(const struct stored_cert *c, struct err *e)
 	return end_write(t, cert_change(t, c, e), e);
 }
 
-/* Remove up to max copies of a certificate, one for each owner: how many, or -1. */
+/*
+ * Remove up to max copies of the certificate with this primary, one for each owner: how many, or
+ * -1.  Others that have the key as a subkey stay: anybody can make such a one.
+ */
 static int
 cert_del_some(const uint8_t *fpr, size_t n, struct held *h, size_t max, struct err *e)
 {
 	struct store_txn *t;
-	int got = db_certs_by_id(fpr, n, h, max, e), i, rc = 0;
+	int got = db_certs_by_id(fpr, n, h, max, e), i, rc = 0, removed = 0;
 
 	if (got <= 0)
 		return got;
 	if ((t = store_write(db_store, e)) == NULL)
 		rc = -1;
 	for (i = 0; i < got; i++) {
-		if (rc == 0)
+		const struct bytes *f =
+		    &((const struct stored_cert *)h[i].rec)->cert.v->keys.v[0].fpr;
+
+		if (rc == 0 && f->n == n && memcmp(f->p, fpr, n) == 0) {
 			rc = cert_remove(t, h[i].rec, e);
+			removed++;
+		}
 		held_free(&h[i]);
 	}
 	if (t == NULL || end_write(t, rc, e) == -1)
 		return -1;
-	return got;
+	return removed;
 }
 
 int

@@ -186,7 +186,12 @@ void
 copies_free(struct session *s)
 {
 	struct copies *c = &s->copies;
+	size_t i;
 
+	for (i = 0; s->out_rcpts != NULL && i < c->v[c->at].n; i++)
+		free(s->out_rcpts[i].got);
+	free(s->out_rcpts);
+	s->out_rcpts = NULL;
 	while (c->n > 0) {
 		c->n--;
 		spool_free(&c->v[c->n].spool);
@@ -195,8 +200,6 @@ copies_free(struct session *s)
 	free(c->v);
 	free(c->seen);
 	memset(c, 0, sizeof *c);
-	free(s->out_rcpts);
-	s->out_rcpts = NULL;
 }
 
 static void

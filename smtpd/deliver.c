@@ -223,12 +223,10 @@ on_done(void *arg)
 	s->open = 0;
 	settle(s, y);
 	/* The first has failed: nothing was sent, and the client hears why. */
-	if (s->copies.at++ == 0 && !is_success(y->answer.code)) {
-		s->copies.n = 1;
+	if (s->copies.at++ == 0 && !is_success(y->answer.code))
 		conclude(s);
-		return;
-	}
-	next_copy(s);
+	else
+		next_copy(s);
 }
 
 static int
@@ -260,10 +258,8 @@ next_copy(struct session *s)
 			return;
 		answer_set(&y->answer, 451, "4.3.0 the gateway could not send it");
 		settle(s, y);
-		if (s->copies.at++ == 0) {
-			s->copies.n = 1;
+		if (s->copies.at++ == 0)
 			break;
-		}
 	}
 	conclude(s);
 }
@@ -292,7 +288,6 @@ deliver_begin(struct session *s)
 		return;
 	answer_set(&y->answer, 451, "4.3.0 the gateway could not send it");
 	settle(s, y);
-	s->copies.n = 1;
 	conclude(s);
 }
 
@@ -309,12 +304,11 @@ deliver_lost(struct session *s)
 		data_finish(s, &a);
 		return;
 	}
-	for (; s->copies.at < s->copies.n; s->copies.at++) {
-		if (s->copies.at == 0) {
-			s->copies.v[0].answer = a;
-			s->copies.n = 1;
-		}
-		settle(s, &s->copies.v[s->copies.at]);
-	}
+	if (s->copies.at == 0) {
+		s->copies.v[0].answer = a;
+		settle(s, &s->copies.v[0]);
+	} else
+		for (; s->copies.at < s->copies.n; s->copies.at++)
+			settle(s, &s->copies.v[s->copies.at]);
 	conclude(s);
 }

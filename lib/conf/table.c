@@ -98,7 +98,7 @@ static const struct conf_key limits[] = {
     SIZE(conf_limits, message_size, 64 * KB, 4 * GB, "100M"),
     SIZE(conf_limits, line_length, 512, 64 * KB, "12288"),
     SIZE(conf_limits, text_line, 1000, MB, "8192"),
-    NUM(conf_limits, recipients, 100, 50000, "1000"),
+    NUM(conf_limits, recipients, 100, 1000, "1000"),
     NUM(conf_limits, errors, 1, 1000, "20"),
     NUM(conf_limits, commands, 100, 1000000, "10000"),
     SIZE(conf_limits, headers, 4 * KB, 16 * MB, "128K"),

@@ -48,7 +48,7 @@ enum admin_status {
  * manual are never taken away.
  */
 #define REC_CERT_PUT(F, L) L(stored_cert, cert, 1, 1)
-#define REC_CERT_DEL(F, L) F(BYTES, fpr, 20, 32)
+#define REC_CERT_DEL(F, L) F(BYTES, fpr, 20, 32) /* of the primary; every owner's copy */
 #define REC_CERT_GET(F, L) F(BYTES, id, 8, 32) /* fingerprint or key id, primary's or subkey's */
 #define REC_CERT_LIST(F, L)                                                                        \
 	F(BYTES, after, 0, 32)                                                                     \

@@ -10,7 +10,7 @@
 #include "openpgp/decrypt.h"
 #include "openpgp/encrypt.h"
 #include "openpgp/skey.h"
-#include "rounds.h"
+#include "t/bench/rounds.h"
 
 #define NKEYS 3 /* certify, sign, decrypt */
 #define CERT_OCTETS_MAX (64 * 1024)

@@ -5,7 +5,7 @@
 #include <gpgme.h>
 #include <locale.h>
 
-#include "rounds.h"
+#include "t/bench/rounds.h"
 
 static gpgme_ctx_t ctx;
 static gpgme_key_t key;

@@ -2,7 +2,7 @@
 #include <rnp/rnp.h>
 #include <rnp/rnp_err.h>
 
-#include "rounds.h"
+#include "t/bench/rounds.h"
 
 #define UID "Bench <bench@example.test>"
 

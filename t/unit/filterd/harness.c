@@ -90,6 +90,7 @@ on_opened(struct outcome *o, struct ipc_msg *m)
 	(void)strlcpy(o->facts, p->facts, sizeof o->facts);
 	(void)strlcpy(o->text, p->text, sizeof o->text);
 	ck_assert_int_eq(p->message.n, p->result == OPEN_VIRTUAL);
+	buf_free(&o->octets);
 	if (p->message.n == 1)
 		keep_message(&o->octets, p->message.v, m);
 }
@@ -145,7 +146,8 @@ seat(struct worker *w, struct peers *p, enum proc_id proxy, struct outcome *o)
 	w->spooldir = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	ck_assert_int_ne(w->spooldir, -1);
 	ask_init(&w->ask, &w->policyd, &w->cryptod);
-	peers_start(p, a[1], b[1], c[1], proxy, o);
+	peers_init(p, a[1], b[1], c[1], proxy, o);
+	peers_start(p);
 }
 
 static void
@@ -239,7 +241,7 @@ give_seat(struct ipc *control, enum proc_id who, int *theirs)
 }
 
 int
-through_worker(struct outcome *o, const void *msg, size_t n)
+through_worker(struct outcome *o, const void *msg, size_t n, unsigned times)
 {
 	struct running r = {.spooldir = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
 	struct worker_go go = {.deadline = 60};
@@ -261,14 +263,17 @@ through_worker(struct outcome *o, const void *msg, size_t n)
 	give_seat(&control, P_POLICYD, &policyd);
 	give_seat(&control, P_POP3D, &proxy);
 	ck_assert_int_eq(ipc_send(&control, M_worker_go, 0, &go, -1, 1000), 0);
-	peers_start(&p, proxy, policyd, cryptod, P_POP3D, o);
-	load(&s, &b, &fd, msg, n);
+	peers_init(&p, proxy, policyd, cryptod, P_POP3D, o);
 	q.message.v = &b;
 	q.message.n = 1;
-	peers_request(&p, M_open_req, &q, fd);
+	for (; times > 0; times--) {
+		load(&s, &b, &fd, msg, n);
+		peers_request(&p, M_open_req, &q, fd);
+		spool_free(&s);
+	}
+	peers_start(&p);
 	ck_assert_int_eq(pthread_join(thread, NULL), 0);
 	peers_join(&p);
-	spool_free(&s);
 	ipc_close(&control);
 	close(r.spooldir);
 	return r.rc;

@@ -75,8 +75,11 @@ void secure(struct outcome *o, const char *sender, const char *const *rcpts, con
     size_t n, uint64_t max_size);
 void open_as(struct outcome *o, enum who reader, const void *msg, size_t n);
 
-/* The same through worker_run: its exit code; the request is sent and the channel closed. */
-int through_worker(struct outcome *o, const void *msg, size_t n);
+/*
+ * The same through worker_run, some times over: its exit code.  The channel is closed when the
+ * last answer came.
+ */
+int through_worker(struct outcome *o, const void *msg, size_t n, unsigned times);
 
 /* OpenPGP: n octets to these people (up to NOBODY), signed by signer unless NOBODY. */
 void encrypted(struct buf *out, const enum who *to, enum who signer, const void *text, size_t n,

@@ -10,14 +10,15 @@ struct peers {
 	struct ipc proxy, policyd, cryptod;
 	struct outcome *o;
 	pthread_t thread;
-	int once; /* close the proxy's end after one answer */
+	int requests; /* sent by peers_request: after as many answers the proxy's end is closed */
 };
 
 /* Takes the three descriptors over. */
-void peers_start(
+void peers_init(
     struct peers *p, int proxy, int policyd, int cryptod, enum proc_id who, struct outcome *o);
+void peers_start(struct peers *p);
 
-/* Send a request as the proxy, before or while the thread runs; then one answer ends it. */
+/* Send a request as the proxy, before the thread runs. */
 void peers_request(struct peers *p, uint16_t type, const void *body, int fd);
 
 /* Wait until the worker's end of the proxy's channel is closed. */

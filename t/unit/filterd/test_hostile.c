@@ -348,7 +348,7 @@ END_TEST
 
 START_TEST(bounds_what_a_message_expands_to)
 {
-	size_t n = (size_t)32 << 20;
+	size_t n = (size_t)72 << 20;
 	char *zeros = calloc(1, n);
 	struct buf p;
 
@@ -359,6 +359,33 @@ START_TEST(bounds_what_a_message_expands_to)
 	fails(buf_ptr(&p), buf_len(&p), "bomb");
 	buf_free(&p);
 	free(zeros);
+}
+END_TEST
+
+START_TEST(blocks_of_one_message_share_the_bound)
+{
+	static const struct pgp_encrypt_params zlib = {.armor = true, .compress = 2};
+	size_t n = (size_t)40 << 20;
+	char *text = malloc(n);
+	struct outcome o;
+	struct buf m;
+	unsigned i;
+
+	ck_assert_ptr_nonnull(text);
+	memset(text, 'a', n);
+	harness_reset();
+	buf_init(&m, 1 << 24);
+	buf_puts(&m, HEAD "\r\n");
+	for (i = 0; i < 3; i++)
+		encrypted(&m, to_alice, NOBODY, text, n, &zlib);
+	open_as(&o, ALICE, buf_ptr(&m), buf_len(&m));
+	ck_assert_msg(o.result == OPEN_VIRTUAL, "%s", o.text);
+	ck_assert_str_eq(verdict(&o.octets), "partly none");
+	ck_assert_uint_gt(buf_len(&o.octets), n);
+	ck_assert_uint_lt(buf_len(&o.octets), n + n / 2);
+	outcome_free(&o);
+	buf_free(&m);
+	free(text);
 }
 END_TEST
 
@@ -495,6 +522,7 @@ hostile_suite(void)
 	tcase_add_test(c, refuses_encryption_without_integrity);
 	tcase_add_test(c, false_session_key_is_damage);
 	tcase_add_test(c, bounds_what_a_message_expands_to);
+	tcase_add_test(c, blocks_of_one_message_share_the_bound);
 	tcase_add_test(c, label_over_clear_text_is_no_decryption);
 	tcase_add_test(c, every_message_gets_one_answer);
 	tcase_add_test(c, long_lines_are_no_passing_failure);

@@ -563,6 +563,25 @@ START_TEST(covers_each_of_a_thousand_recipients_once)
 }
 END_TEST
 
+START_TEST(compresses_text)
+{
+	struct outcome o;
+	struct buf m;
+
+	harness_reset();
+	buf_init(&m, 1 << 20);
+	buf_puts(&m, HEAD "\r\n");
+	while (buf_len(&m) < 100000)
+		buf_puts(&m, "all work and no play\r\n");
+	secure(&o, A, to_bob, buf_ptr(&m), buf_len(&m), 0);
+	ck_assert_int_eq(o.result, SECURE_OK);
+	ck_assert_uint_lt(buf_len(&o.copies[0].octets), 10000);
+	reads(&o.copies[0].octets, BOB, "yes good", "all work");
+	outcome_free(&o);
+	buf_free(&m);
+}
+END_TEST
+
 START_TEST(refusal_of_a_thousand_recipients_fits_its_frame)
 {
 	static const char m[] = "From: " A "\r\nSubject: [secure]\r\n\r\nwords\r\n";
@@ -639,6 +658,7 @@ secure_suite(void)
 	tcase_add_test(c, strips_forged_fields_from_what_it_secures);
 	tcase_add_test(c, renews_its_grant_for_many_hidden_recipients);
 	tcase_add_test(c, covers_each_of_a_thousand_recipients_once);
+	tcase_add_test(c, compresses_text);
 	tcase_add_test(c, refusal_of_a_thousand_recipients_fits_its_frame);
 	tcase_add_loop_test(c, secures_large_messages, 0, sizeof mib / sizeof mib[0]);
 	suite_add_tcase(s, c);

@@ -17,11 +17,36 @@ START_TEST(serves_its_session_and_ends_with_it)
 	struct outcome o;
 
 	harness_reset();
-	ck_assert_int_eq(through_worker(&o, PLAIN, strlen(PLAIN)), EX_OK);
+	ck_assert_int_eq(through_worker(&o, PLAIN, strlen(PLAIN), 1), EX_OK);
 	ck_assert_int_eq(o.answered, 1);
 	ck_assert_int_eq(o.result, OPEN_VIRTUAL);
 	ck_lacks(&o.octets, "X-Postern");
 	outcome_free(&o);
+}
+END_TEST
+
+START_TEST(serves_one_message_after_the_other)
+{
+	static const enum who to[] = {ALICE, NOBODY};
+	struct outcome o;
+	struct buf a, m;
+
+	harness_reset();
+	buf_init(&a, 1 << 20);
+	buf_init(&m, 1 << 20);
+	encrypted(&a, to, BOB, "\r\nwords", 7, NULL);
+	pgp_mime(&m, "From: bob@partner.example\r\n", &a);
+	ck_assert_int_eq(through_worker(&o, buf_ptr(&m), buf_len(&m), 20), EX_OK);
+	ck_assert_int_eq(o.answered, 20);
+	ck_assert_str_eq(verdict(&o.octets), "yes good");
+	ck_assert_uint_eq(world.unwraps, 20);
+	/* Nothing is remembered from one message to the next. */
+	ck_assert_uint_eq(world.openings, 20);
+	ck_assert_uint_eq(world.lookups, 20);
+	ck_assert_uint_eq(world.denied, 0);
+	outcome_free(&o);
+	buf_free(&a);
+	buf_free(&m);
 }
 END_TEST
 
@@ -37,7 +62,7 @@ START_TEST(ends_when_a_peer_is_gone)
 	encrypted(&a, to, NOBODY, "x", 1, NULL);
 	pgp_mime(&m, "From: bob@partner.example\r\n", &a);
 	world.policyd_gone = 1;
-	ck_assert_int_eq(through_worker(&o, buf_ptr(&m), buf_len(&m)), EX_TEMPFAIL);
+	ck_assert_int_eq(through_worker(&o, buf_ptr(&m), buf_len(&m), 1), EX_TEMPFAIL);
 	ck_assert_int_eq(o.result, OPEN_DEFER);
 	outcome_free(&o);
 	buf_free(&a);
@@ -155,8 +180,9 @@ END_TEST
 Suite *
 worker_suite(void)
 {
-	return unit_suite("worker",
-	    (const TTest *[]){serves_its_session_and_ends_with_it, ends_when_a_peer_is_gone,
-		refuses_a_table_that_is_not_laid, ends_on_garbage_from_its_proxy,
-		zygote_forks_workers_and_tells_of_their_end, NULL});
+	return unit_suite(
+	    "worker", (const TTest *[]){serves_its_session_and_ends_with_it,
+			  serves_one_message_after_the_other, ends_when_a_peer_is_gone,
+			  refuses_a_table_that_is_not_laid, ends_on_garbage_from_its_proxy,
+			  zygote_forks_workers_and_tells_of_their_end, NULL});
 }

@@ -321,6 +321,10 @@ START_TEST(pages_leave_nobody_out)
 		ipc_done(&gwctl, &x);
 	} while (n > 0);
 	ck_assert_uint_eq(all, 45);
+	/* a subkey names no certificate to be removed */
+	ck_assert_uint_eq(
+	    world_change(&gwctl, M_cert_del, &(struct cert_del){.fpr = {m[0].sign, 20}}, NULL),
+	    ADMIN_NOTFOUND);
 	/* all copies of it go at once */
 	ck_assert_uint_eq(
 	    world_change(&gwctl, M_cert_del, &(struct cert_del){.fpr = {m[0].primary, 20}}, NULL),
