@@ -35,8 +35,7 @@ struct reading {
 enum read_result { READ_DONE, READ_NOT_OURS, READ_DEFER };
 
 #define PLAIN_MAX ((uint64_t)1 << 30) /* octets that one message may decrypt to */
-#define PLAIN_FREE ((uint64_t)64 << 20) /* octets that any message may decrypt to, however small   \
-					 */
+#define PLAIN_FREE ((uint64_t)64 << 20) /* octets that the smallest message may decrypt to */
 #define PLAIN_RATIO 200 /* beyond: plaintext octets per stored one; text seldom exceeds 20 */
 
 /*

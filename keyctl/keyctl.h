@@ -12,6 +12,7 @@
 #include "ipc/seal.h"
 #include "openpgp/cert.h"
 #include "openpgp/secret.h"
+#include "proc/jail.h"
 
 /*
  * The administrator's hand on the key store.  Every verb is a function that gets its own words
@@ -60,15 +61,6 @@ int on_terminal(void); /* may questions be asked? */
 int ask_passphrase(const char *file, const char *what, int fresh, char *out, struct err *e);
 /* "Type yes": 1, 0; -1 without a terminal. */
 int ask_yes(const char *question);
-
-/* jail.c: run fn in a child that has nothing but what it inherited in memory. */
-typedef int (*jail_fn)(const void *arg, struct buf *out);
-/*
- * out	receives what fn appended, at most its maximum
- *
- * Returns 0, or -1 with e: fn failed, was killed, or took longer than a minute.
- */
-int jail_run(jail_fn fn, const void *arg, const char *what, struct buf *out, struct err *e);
 
 /* remote.c: asking cryptod and policyd. */
 struct pgp_secret remote_secret(struct keyctl *t); /* signs by key_certify_req */

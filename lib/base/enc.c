@@ -83,8 +83,8 @@ b64_encode(char *out, const void *p, size_t n)
 	return (size_t)(o - out);
 }
 
-static int
-b64_value(char c)
+int
+b64_value(uint8_t c)
 {
 	if (c >= 'A' && c <= 'Z')
 		return c - 'A';
@@ -114,7 +114,7 @@ b64_decode(uint8_t *out, size_t outsz, const char *s, size_t n)
 		size_t have = i + 4 == n ? 4 - pad : 4;
 
 		for (v = 0, k = 0; k < 4; k++) {
-			d = k < have ? b64_value(s[i + k]) : 0;
+			d = k < have ? b64_value((uint8_t)s[i + k]) : 0;
 			if (d < 0)
 				goto bad;
 			v = v << 6 | (uint32_t)d;

@@ -26,4 +26,7 @@ size_t b64_encode(char *out, const void *p, size_t n);
  */
 ssize_t b64_decode(uint8_t *out, size_t outsz, const char *s, size_t n);
 
+/* What a letter of base64 stands for, 0 to 63, or -1. */
+int b64_value(uint8_t c);
+
 #endif

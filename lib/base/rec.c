@@ -6,14 +6,8 @@
 
 #define REC_DEPTH_MAX 4 /* lists in lists; a declaration deeper than that is a bug */
 
-/* The layout that every list member has. */
-struct any_list {
-	void *v;
-	size_t n;
-};
-
-static uint64_t
-get_uint(const struct rec_field *f, const uint8_t *base)
+uint64_t
+rec_uint(const struct rec_field *f, const uint8_t *base)
 {
 	uint8_t u8;
 	uint16_t u16;
@@ -62,7 +56,7 @@ get_octets(const struct rec_field *f, const uint8_t *base)
 const char *
 rec_bad_field(const struct rec *r, const void *v)
 {
-	struct any_list l;
+	struct rec_list l;
 	const char *bad;
 	unsigned i, n;
 	size_t k;
@@ -86,7 +80,7 @@ rec_bad_field(const struct rec *r, const void *v)
 					return bad;
 			break;
 		default:
-			if (!within(f, get_uint(f, v)))
+			if (!within(f, rec_uint(f, v)))
 				return f->name;
 		}
 	}
@@ -106,7 +100,7 @@ put_uint(struct buf *out, enum rec_type type, uint64_t v)
 static int
 encode(const struct rec *r, const uint8_t *v, struct buf *out)
 {
-	struct any_list l;
+	struct rec_list l;
 	struct bytes b;
 	unsigned i, n;
 	size_t k;
@@ -132,7 +126,7 @@ encode(const struct rec *r, const uint8_t *v, struct buf *out)
 					return -1;
 			break;
 		default:
-			if (put_uint(out, f->type, get_uint(f, v)) == -1)
+			if (put_uint(out, f->type, rec_uint(f, v)) == -1)
 				return -1;
 		}
 	}
@@ -245,7 +239,7 @@ static int decode(struct in *in, const struct rec *r, uint8_t *v, int depth);
 static int
 decode_list(struct in *in, const struct rec_field *f, uint8_t *v, int depth)
 {
-	struct any_list l = {NULL, 0};
+	struct rec_list l = {NULL, 0};
 	size_t k, room;
 
 	if (depth >= REC_DEPTH_MAX || take_count(in, f, &l.n) == -1)

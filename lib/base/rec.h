@@ -90,6 +90,13 @@ int rec_encode(const struct rec *r, const void *v, struct buf *out);
  */
 void *rec_decode(const struct rec *r, const void *p, size_t n);
 
+/* For those who walk a table: the layout of every list member, and a number's value. */
+struct rec_list {
+	void *v;
+	size_t n;
+};
+uint64_t rec_uint(const struct rec_field *f, const uint8_t *base);
+
 /* Name of the first field of v that is out of its bounds, or NULL: for messages to people. */
 const char *rec_bad_field(const struct rec *r, const void *v);
 

@@ -1,6 +1,7 @@
 /* Transfer encodings (RFC 2045, 6.7 and 6.8) and line ends. */
 #include <string.h>
 
+#include "base/enc.h"
 #include "mail/mime.h"
 #include "mail/write.h"
 
@@ -49,7 +50,7 @@ out_n(struct mail_filter *f, const void *data, size_t n)
 static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 static int
-b64_encode(struct mail_filter *f, uint8_t c)
+b64_put(struct mail_filter *f, uint8_t c)
 {
 	f->bits = f->bits << 8 | c;
 	f->nbits += 8;
@@ -81,23 +82,11 @@ b64_encode_end(struct mail_filter *f)
 }
 
 static int
-b64_digit(uint8_t c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
-static int
-b64_decode(struct mail_filter *f, uint8_t c)
+b64_take(struct mail_filter *f, uint8_t c)
 {
 	int v;
 
-	if (f->state || (v = b64_digit(c)) == -1) {
+	if (f->state || (v = b64_value(c)) == -1) {
 		f->state |= c == '=';
 		return 0;
 	}
@@ -249,8 +238,8 @@ int
 mail_filter_write(struct mail_filter *f, const void *data, size_t n)
 {
 	static int (*const step[])(struct mail_filter *, uint8_t) = {
-	    [MAIL_B64_ENCODE] = b64_encode,
-	    [MAIL_B64_DECODE] = b64_decode,
+	    [MAIL_B64_ENCODE] = b64_put,
+	    [MAIL_B64_DECODE] = b64_take,
 	    [MAIL_QP_ENCODE] = qp_encode,
 	    [MAIL_QP_DECODE] = qp_decode,
 	    [MAIL_CRLF] = crlf,

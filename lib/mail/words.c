@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/enc.h"
 #include "mail/header.h"
 #include "mail/utf8.h"
 
@@ -89,18 +90,6 @@ hex_digit(uint8_t c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-static int
-b64_digit(uint8_t c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
 /* The octets that a word spells; -1 when its encoding is broken. */
 static ssize_t
 word_octets(const struct word *w, uint8_t out[WORD_TEXT_MAX])
@@ -116,7 +105,7 @@ word_octets(const struct word *w, uint8_t out[WORD_TEXT_MAX])
 		if (w->base64) {
 			if (c == '=' || c == ' ' || c == '\t')
 				continue;
-			if ((a = b64_digit(c)) == -1)
+			if ((a = b64_value(c)) == -1)
 				return -1;
 			bits = bits << 6 | (uint32_t)a;
 			nbits += 6;

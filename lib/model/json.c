@@ -11,36 +11,6 @@
 
 #define PATH_TEXT_MAX 200
 
-/* The layout that every list member of a record has. */
-struct any_list {
-	void *v;
-	size_t n;
-};
-
-static uint64_t
-get_uint(const struct rec_field *f, const uint8_t *base)
-{
-	uint8_t u8;
-	uint16_t u16;
-	uint32_t u32;
-	uint64_t u64;
-
-	switch (f->type) {
-	case REC_U8:
-		memcpy(&u8, base + f->off, sizeof u8);
-		return u8;
-	case REC_U16:
-		memcpy(&u16, base + f->off, sizeof u16);
-		return u16;
-	case REC_U32:
-		memcpy(&u32, base + f->off, sizeof u32);
-		return u32;
-	default:
-		memcpy(&u64, base + f->off, sizeof u64);
-		return u64;
-	}
-}
-
 /* Octets of the UTF-8 sequence at p (RFC 3629, 4), 0 when there is none. */
 static size_t
 utf8_len(const uint8_t *p, size_t n)
@@ -121,7 +91,7 @@ static int put_rec(
 static int
 put_list(const struct rec_field *f, const uint8_t *v, int flags, unsigned level, struct buf *out)
 {
-	struct any_list l;
+	struct rec_list l;
 	size_t i;
 
 	memcpy(&l, v + f->off, sizeof l);
@@ -154,7 +124,7 @@ put_field(const struct rec_field *f, const uint8_t *v, int flags, unsigned level
 	case REC_LIST:
 		return put_list(f, v, flags, level, out);
 	default:
-		u = get_uint(f, v);
+		u = rec_uint(f, v);
 		return buf_printf(out, u > INT64_MAX ? "\"%" PRIu64 "\"" : "%" PRIu64, u);
 	}
 }

@@ -18,6 +18,7 @@ KIB, MIB = 1024, 1024 * 1024
 SIZES = {"4KiB": 4 * KIB, "1MiB": MIB}
 ROUNDS = 7
 ROUND_SECONDS = 0.3
+SESSIONS = 8  # at a time, so that there is always something to do
 CORE = max(os.sched_getaffinity(0))
 
 
@@ -177,7 +178,7 @@ def memory():
     with World() as world:
         front = Front(world)
         front.people("alice-ed25519", "bob-ed25519", algo="ed25519")
-        contestant = Gateway(front, "ed25519")
+        contestant = Gateway(front, "ed25519", each=1)
         contestant.run("secure", 4 * KIB, 1)
         contestant.run("open", 4 * KIB, 1)
         figure("memory_idle", front.gw.memory() / MIB, "MiB")
@@ -199,12 +200,13 @@ def openpgp():
                         Program("pgp_rnp", algo, "armor"),
                         Program("pgp_gpgme", algo, "armor", env=gpg_home(world, algo))]
             contestants = dict(zip(("engine", "librnp", "GPGME"), programs))
-            contestants["gateway"] = Gateway(front, algo)
+            contestants["gateway"] = Gateway(front, algo, sessions=SESSIONS)
+            contestants["alone"] = Gateway(front, algo)
             contestants["session"] = Gateway(front, algo, each=1)
             for label, size in SIZES.items():
                 for verb in "secure", "open":
                     rates = take_turns(contestants, verb, size)
-                    for ours in "engine", "gateway", "session":
+                    for ours in "engine", "gateway", "alone", "session":
                         for peer in "librnp", "GPGME":
                             compare(f"openpgp_{ours}_{verb}_{algo}_{label}", "/s", rates[ours],
                                     peer, rates[peer])

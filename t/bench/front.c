@@ -6,7 +6,8 @@
  *	LOGIN SENDER RCPT COUNT SESSIONS EACH SIZE\n	and SIZE octets: the message
  *
  * COUNT times the message is secured from SENDER to RCPT (smtpd) or opened (pop3d), in that many
- * sessions at a time, each given up after EACH messages (0: never).  The answer:
+ * sessions at a time, each given up after EACH messages.  EACH 0: never, and the first message of
+ * each session, for which a worker must be found, is not counted.  The answer:
  *
  *	ok SECONDS SIZE FACTS\n		and SIZE octets: what came of the last
  *	no WHY\n
@@ -44,6 +45,7 @@ static struct {
 	char login[ADDR_MAX + 1], sender[ADDR_MAX + 1], rcpt[ADDR_MAX + 1];
 	unsigned count, sessions, each;
 	unsigned begun, done;
+	unsigned warming; /* sessions that have not had their first message */
 	double start;
 	struct spool in;
 	char facts[512];
@@ -141,6 +143,16 @@ take_message(struct slot *s, const struct blob *b, struct ipc_msg *m, const char
 	(void)strlcpy(f.facts, facts, sizeof f.facts);
 }
 
+static void
+start_all(void)
+{
+	unsigned i;
+
+	f.start = now();
+	for (i = 0; i < f.sessions; i++)
+		event_active(f.slots[i].next, EV_TIMEOUT, 0);
+}
+
 static int
 on_message(struct ipc_msg *m, void *arg)
 {
@@ -160,8 +172,11 @@ on_message(struct ipc_msg *m, void *arg)
 		(void)snprintf(f.facts, sizeof f.facts, "%s",
 		    m->def->type == M_open_rep ? opened->text : end->text);
 	s->served++;
-	f.done++;
-	event_active(s->next, EV_TIMEOUT, 0);
+	if (f.warming == 0) {
+		f.done++;
+		event_active(s->next, EV_TIMEOUT, 0);
+	} else if (--f.warming == 0)
+		start_all();
 	return 1;
 }
 
@@ -172,6 +187,7 @@ on_failed(const char *why, void *arg)
 
 	(void)snprintf(f.facts, sizeof f.facts, "%s", why);
 	f.done = f.count;
+	f.warming = 0;
 	f.last = NULL;
 	event_active(s->next, EV_TIMEOUT, 0);
 }
@@ -198,21 +214,21 @@ on_next(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (f.done >= f.count) {
+	if (f.warming == 0 && f.done >= f.count) {
 		if (f.last == NULL)
 			finish(f.facts);
 		else
 			report();
 		return;
 	}
-	if (f.begun >= f.count)
+	if (f.warming == 0 && f.begun >= f.count)
 		return;
 	if (f.each != 0 && s->served >= f.each) {
 		proxy_worker_free(s->worker);
 		s->worker = NULL;
 		s->served = 0;
 	}
-	f.begun++;
+	f.begun += f.warming == 0;
 	if ((s->worker == NULL && (s->worker = new_session()) == NULL) ||
 	    proxy_worker_ask(s->worker, &ops, s) == -1)
 		finish(strerror(errno));
@@ -273,9 +289,8 @@ begin(void)
 			return -1;
 		f.sessions++;
 	}
-	f.start = now();
-	for (i = 0; i < n; i++)
-		event_active(f.slots[i].next, EV_TIMEOUT, 0);
+	f.warming = f.each == 0 ? n : 0;
+	start_all();
 	return 0;
 }
 

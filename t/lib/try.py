@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import smtplib
 import sys
 import textwrap
 import time
@@ -15,7 +16,8 @@ from pt.util import sh  # noqa: E402
 
 PAT, QUINN = "pat@partner.test", "quinn@partner.test"
 WIDTH = 92
-BOLD, PLAIN = ("\033[1m", "\033[0m") if sys.stdout.isatty() else ("", "")
+COLOUR = sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb" and "NO_COLOR" not in os.environ
+BOLD, DIM, GREEN, RED, PLAIN = ("\033[1m", "\033[2m", "\033[32m", "\033[31m", "\033[0m") if COLOUR else ("",) * 5
 
 
 class Story:
@@ -37,10 +39,13 @@ class Story:
         rows = text.replace("\r", "").rstrip("\n").split("\n")
         cut = rows[:lines] + ([f"... {len(rows) - lines} lines more"] if len(rows) > lines else [])
         for row in cut:
-            print("    | " + row[:WIDTH + 20])
+            # What a message holds must not move the cursor.
+            row = re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "?", row.expandtabs(8))
+            print(f"    {DIM}|{PLAIN} " + row[:WIDTH + 20])
 
     def check(self, good, text):
-        print(f"    {'yes' if good else 'NO'}: {text}", flush=True)
+        mark = f"{GREEN}yes{PLAIN}" if good else f"{RED}NO{PLAIN}"
+        print(textwrap.fill(f"{mark}: {text}", WIDTH, initial_indent="    ", subsequent_indent=" " * 9), flush=True)
         if not good:
             raise AssertionError(text)
 
@@ -67,7 +72,8 @@ def send(site, to, subject, body):
 
 def sealed_letter(t, site, pat):
     t.step("alice writes to pat, whose key the gateway knows")
-    t.say("alice's mail program speaks plain SMTP to the gateway and knows nothing of keys.")
+    t.say(f"alice's mail program speaks plain SMTP to the gateway (port {site.submission}) and knows "
+          "nothing of keys.")
     send(site, PAT, "Offer", "Dear Pat,\nour price is 4711.\n")
     arrived = site.partner.take()[0].data
     t.say("This is what arrived at the partner's server:")
@@ -95,11 +101,12 @@ def refused_letter(t, site):
     t.say("Encryption is now required, and quinn has no key: nothing may leave in clear.")
     try:
         send(site, QUINN, "[encrypt] Salaries", "Dear Quinn,\nhere are the salaries.\n")
-        answer = None
-    except Exception as e:  # smtplib has a class for each command that can be refused
-        answer = re.sub(r"^\(|\)$", "", str(e))
-    t.show(str(answer))
-    t.check(answer is not None and "quinn@partner.test" in answer,
+        answer = ""
+    except smtplib.SMTPResponseException as e:
+        answer = f"{e.smtp_code} {e.smtp_error.decode('utf-8', 'replace')}"
+    t.say("The gateway's answer to alice's mail program:")
+    t.show(textwrap.fill(answer, WIDTH))
+    t.check(answer.startswith("5") and QUINN in answer,
             "it was refused, with the recipient's name and what to do")
     time.sleep(0.3)
     t.check(not site.partner.mails, "nothing arrived at the partner's server")
@@ -126,19 +133,37 @@ def fetched_letter(t, site, pat):
     t.check(any("signature=good" in v for v in verdict), f"and the verdict: {'; '.join(verdict).strip()}")
 
 
-def stay(t, site):
-    t.step("It stays up until you press Ctrl-C")
-    t.say("Point a mail program at the gateway: no TLS, password login.")
-    rows = [f"SMTP  127.0.0.1 port {site.submission}     POP3  127.0.0.1 port {site.retrieval}"]
-    rows += [f"login {u}@example.test   password {p}" for u, p in site.users.items()]
-    rows += [f"a partner with a key: {PAT}; without: {QUINN}",
-             f"configuration: {site.gw.conf}", f"log:           {site.gw.log}",
-             f"servers behind: SMTP {site.mta.port}, POP3 {site.imap.pop3}, IMAP {site.imap.imap}"]
-    t.show("\n".join(rows), len(rows))
+def keep_mails(site):
+    """Write what arrives at the partner into files, so that one can look at it, until Ctrl-C."""
+    folder = os.path.join(site.folder, "partner")
+    os.makedirs(folder, exist_ok=True)
+    number = 0
     try:
-        signal.pause()
+        while True:
+            for mail in site.partner.take(1, 1e9):
+                number += 1
+                path = os.path.join(folder, f"{number:04}.eml")
+                with open(path, "wb") as f:
+                    f.write(mail.data)
+                print(f"    partner.test got a mail from <{mail.sender}> for "
+                      f"<{'>, <'.join(mail.recipients)}>: {path}", flush=True)
     except KeyboardInterrupt:
         print()
+
+
+def stay(t, site):
+    t.step("It stays up until you press Ctrl-C")
+    t.say("Point a mail program at the gateway, without TLS and with an ordinary password:")
+    rows = [f"outgoing  SMTP 127.0.0.1 port {site.submission}", f"incoming  POP3 127.0.0.1 port {site.retrieval}", ""]
+    rows += [f"{u}@example.test".ljust(24) + f"login {u.ljust(9)} password {p}" for u, p in site.users.items()]
+    rows += ["", f"a partner with a key: {PAT}; without: {QUINN}",
+             f"what the partner gets:     {os.path.join(site.folder, 'partner')}",
+             f"configuration:             {site.gw.conf}",
+             f"log:                       {site.gw.log}",
+             f"ask the gateway:           {site.gw.bin}/gwctl -c {site.gw.conf} status",
+             f"the servers behind it:     SMTP {site.mta.port}, POP3 {site.imap.pop3}, IMAP {site.imap.imap}"]
+    t.show("\n".join(rows), len(rows))
+    keep_mails(site)
 
 
 def main():
@@ -151,8 +176,9 @@ def main():
     t = Story()
     t.step("Start the servers and the gateway")
     t.say("Dovecot and Postfix are example.test's mail server; a small SMTP server plays "
-          "partner.test. The gateway stands between alice's mail program and the mail server.")
-    with Site() as site:
+          "partner.test. The gateway stands between alice's mail program and the mail server, "
+          "which it reaches with TLS. All of it lives in one folder and listens on loopback.")
+    with Site(tls=True) as site:
         try:
             pat = site.gpg("pat")
             pat.make(f"Pat <{PAT}>")
@@ -166,6 +192,11 @@ def main():
             print(f"\n{BOLD}That was the main job, in {time.monotonic() - start:.0f} s.{PLAIN}")
             if "--stay" in sys.argv:
                 stay(t, site)
+            else:
+                t.say("./try --stay leaves it running, for a mail program of yours. Now everything is taken down again.")
+        except AssertionError:
+            print(f"\n{RED}That should have been otherwise.{PLAIN} The ends of the logs:\n{site.log_tails()}")
+            return 1
         except Exception:
             print(site.log_tails())
             raise

@@ -240,25 +240,20 @@ give_seat(struct ipc *control, enum proc_id who, int *theirs)
 	*theirs = fds[1];
 }
 
-int
-through_worker(struct outcome *o, const void *msg, size_t n, unsigned times)
+void
+through_control(struct outcome *o, int fd, const void *msg, size_t n, unsigned times)
 {
-	struct running r = {.spooldir = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
 	struct worker_go go = {.deadline = 60};
 	struct open_req q;
 	struct ipc control;
-	pthread_t thread;
 	struct peers p;
 	struct spool s;
 	struct blob b;
-	int fds[2], proxy, policyd, cryptod, fd;
+	int proxy, policyd, cryptod;
 
 	log_set_sink(no_log, NULL);
 	outcome_init(o);
-	ck_assert_int_eq(ipc_pair(fds), 0);
-	ipc_init(&control, fds[0], P_FILTERD, P_WORKER);
-	r.control = fds[1];
-	ck_assert_int_eq(pthread_create(&thread, NULL, run_worker, &r), 0);
+	ipc_init(&control, fd, P_FILTERD, P_WORKER);
 	give_seat(&control, P_CRYPTOD, &cryptod);
 	give_seat(&control, P_POLICYD, &policyd);
 	give_seat(&control, P_POP3D, &proxy);
@@ -272,9 +267,22 @@ through_worker(struct outcome *o, const void *msg, size_t n, unsigned times)
 		spool_free(&s);
 	}
 	peers_start(&p);
-	ck_assert_int_eq(pthread_join(thread, NULL), 0);
 	peers_join(&p);
 	ipc_close(&control);
+}
+
+int
+through_worker(struct outcome *o, const void *msg, size_t n, unsigned times)
+{
+	struct running r = {.spooldir = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+	pthread_t thread;
+	int fds[2];
+
+	ck_assert_int_eq(ipc_pair(fds), 0);
+	r.control = fds[1];
+	ck_assert_int_eq(pthread_create(&thread, NULL, run_worker, &r), 0);
+	through_control(o, fds[0], msg, n, times);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
 	close(r.spooldir);
 	return r.rc;
 }

@@ -81,6 +81,9 @@ void open_as(struct outcome *o, enum who reader, const void *msg, size_t n);
  */
 int through_worker(struct outcome *o, const void *msg, size_t n, unsigned times);
 
+/* The same with a worker that runs elsewhere, by its control socket, which is taken over. */
+void through_control(struct outcome *o, int control, const void *msg, size_t n, unsigned times);
+
 /* OpenPGP: n octets to these people (up to NOBODY), signed by signer unless NOBODY. */
 void encrypted(struct buf *out, const enum who *to, enum who signer, const void *text, size_t n,
     const struct pgp_encrypt_params *more);

@@ -145,8 +145,31 @@ hear(struct ipc *c, uint16_t type, uint32_t *pid, int *fd)
 	ipc_done(c, &m);
 }
 
+/* 5 MiB to alice: spooled to a file on both ways. */
+static void
+large_message(struct buf *m)
+{
+	static const enum who to[] = {ALICE, NOBODY};
+	static const struct pgp_encrypt_params plain = {.armor = true};
+	struct buf a, t;
+
+	buf_init(&a, 1 << 24);
+	buf_init(&t, 1 << 24);
+	buf_init(m, 1 << 24);
+	buf_puts(&t, "Content-Type: text/plain; charset=utf-8\r\n\r\n");
+	while (buf_len(&t) < 5 << 20)
+		buf_puts(&t, "a line of a large message\r\n");
+	encrypted(&a, to, BOB, buf_ptr(&t), buf_len(&t), &plain);
+	pgp_mime(m, "From: bob@partner.example\r\nSubject: =?koi8-r?q?=C1?=\r\n", &a);
+	buf_free(&a);
+	buf_free(&t);
+}
+
 START_TEST(zygote_forks_workers_and_tells_of_their_end)
 {
+	struct outcome o;
+	struct buf m;
+
 	static const struct zygote_fork q = {0};
 	uint32_t pid[3];
 	int fds[2], fd[3], st;
@@ -158,7 +181,7 @@ START_TEST(zygote_forks_workers_and_tells_of_their_end)
 	ck_assert_int_ne(zygote = fork(), -1);
 	if (zygote == 0) {
 		close(fds[0]);
-		zygote_run(fds[1], open("/tmp", O_RDONLY | O_DIRECTORY), (uint64_t)1 << 46);
+		zygote_run(fds[1], open("/tmp", O_RDONLY | O_DIRECTORY), (uint64_t)256 << 20);
 	}
 	close(fds[1]);
 	ipc_init(&c, fds[0], P_FILTERD, P_ZYGOTE);
@@ -166,7 +189,17 @@ START_TEST(zygote_forks_workers_and_tells_of_their_end)
 		ck_assert_int_eq(ipc_send(&c, M_zygote_fork, i, &q, -1, 1000), 0);
 	for (i = 0; i < 3; i++)
 		hear(&c, M_zygote_child, &pid[i], &fd[i]);
-	for (i = 0; i < 3; i++) {
+	/* In a release build this one is in its sandbox. */
+	harness_reset();
+	large_message(&m);
+	through_control(&o, fd[0], buf_ptr(&m), buf_len(&m), 2);
+	ck_assert_int_eq(o.answered, 2);
+	ck_assert_str_eq(verdict(&o.octets), "yes good");
+	ck_assert_uint_gt(buf_len(&o.octets), 5 << 20);
+	outcome_free(&o);
+	buf_free(&m);
+	hear(&c, M_zygote_exit, &pid[0], NULL);
+	for (i = 1; i < 3; i++) {
 		/* An idle worker that is let go. */
 		close(fd[i]);
 		hear(&c, M_zygote_exit, &pid[i], NULL);
