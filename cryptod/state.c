@@ -207,6 +207,8 @@ cryptod_lock(void)
 {
 	struct seal_drop m = {0};
 
+	/* Such a child has a copy of all that is in memory. */
+	makekey_stop();
 	keys_close(cryptod.keys);
 	cryptod.keys = NULL;
 	vault_wipe();

@@ -103,9 +103,10 @@ on_probe(void *arg, const struct resolver_result *r)
 static int
 open_resolver(struct err *e)
 {
-	query_abort();
+	/* The old one, which knows the open queries, stays when this fails. */
 	if (resolver_open(proc_env()->base, &config, e) == -1)
 		return -1;
+	query_abort();
 	if (config.anchors != NULL)
 		(void)resolver_ask(".", TYPE_DNSKEY, on_probe, NULL);
 	return 0;

@@ -80,7 +80,7 @@ read_key(const char *name, const struct import_options *o, struct import_ask *as
 	while (rc == 0 && (a->rec->code == EACCES || (a->rec->code == EKEYREJECTED && tries > 0)) &&
 	       tries < (o->passphrase_file != NULL ? 1 : TRIES)) {
 		if (tries++ > 0)
-			(void)complain(0, "%s: %s", name, a->rec->text);
+			(void)complain(0, "%s: %s", name, shown(a->rec->text, what));
 		(void)snprintf(what, sizeof what, "Passphrase of key %u of %u in %s",
 		    ask->index + 1, a->rec->total, name);
 		if (ask_passphrase(o->passphrase_file, what, 0, pass, &e) == -1)
@@ -175,7 +175,7 @@ import_one(
 	if (im->code != 0)
 		return complain(
 		    im->code == EACCES || im->code == EKEYREJECTED ? EX_NOPERM : EX_DATAERR,
-		    "%s: %s", name, im->text);
+		    "%s: %s", name, shown(im->text, uid));
 	if ((rc = owner(t, o, im, consumer)) != 0)
 		return rc;
 	(void)printf("%s\tconsumer %s\n", shown(im->uid, uid), consumer);

@@ -1,5 +1,6 @@
 /* What is asked of cryptod and policyd. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
@@ -232,7 +233,10 @@ struct merge {
 	uint64_t now;
 };
 
-/* Jailed: both merged, evaluated; the octets with their length before them, then the record. */
+/*
+ * Jailed: both merged, evaluated; the octets with their length before them, then the record.  Or
+ * length 0 and what is wrong: nobody sees what is printed here.
+ */
 static int
 merge_certs(const void *arg, struct buf *out)
 {
@@ -247,7 +251,9 @@ merge_certs(const void *arg, struct buf *out)
 	if ((a->old.n > 0 ? pgp_cert_merge(a->old.p, a->old.n, a->add.p, a->add.n, &b, &e)
 			  : buf_put(&b, a->add.p, a->add.n)) == -1 ||
 	    (c = pgp_cert_read(buf_ptr(&b), buf_len(&b), a->now, &e)) == NULL) {
-		(void)complain(EX_DATAERR, "certificate: %s", e.text);
+		put_be32(n, 0);
+		if (buf_put(out, n, sizeof n) == 0 && buf_puts(out, e.text) == 0)
+			rc = 0;
 		goto out;
 	}
 	put_be32(n, (uint32_t)c->raw.n);
@@ -291,6 +297,7 @@ put_cert(struct keyctl *t, const char *consumer, struct bytes raw, struct cert *
 static int
 evaluate(const struct merge *a, struct buf *out, struct bytes *raw, struct cert **rec)
 {
+	char text[ERR_TEXT_MAX], safe[SHOWN_MAX];
 	struct err e = {0};
 	uint32_t n;
 
@@ -298,6 +305,11 @@ evaluate(const struct merge *a, struct buf *out, struct bytes *raw, struct cert 
 	if (jail_run(merge_certs, a, "certificate", out, &e) == -1)
 		return complain_err(&e);
 	n = buf_len(out) >= 4 ? get_be32(buf_ptr(out)) : 0;
+	if (n == 0 && buf_len(out) > 4) {
+		(void)snprintf(
+		    text, sizeof text, "%.*s", (int)(buf_len(out) - 4), (const char *)buf_ptr(out) + 4);
+		return complain(EX_DATAERR, "certificate: %s", shown(text, safe));
+	}
 	if (n == 0 || n > buf_len(out) - 4)
 		return complain(EX_SOFTWARE, "certificate: no result");
 	*raw = (struct bytes){buf_ptr(out) + 4, n};

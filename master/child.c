@@ -295,9 +295,9 @@ gone(struct child *c, int status)
 		stop_gone();
 		return;
 	}
-	reload_lost(c);
 	if (c->retired) {
 		c->state = PROC_STARTING;
+		reload_lost(c);
 		return;
 	}
 	if (M.phase == STARTING && is_hopeless(c, status)) {
@@ -307,6 +307,8 @@ gone(struct child *c, int status)
 		return;
 	}
 	remember(c, why);
+	/* Behind that: the reload may end here, and would start it a second time. */
+	reload_lost(c);
 }
 
 void

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -74,6 +75,25 @@ on_reload_done(struct chan *ch, struct ipc_msg *m)
 	reload_answer(child_of(ch), m->body);
 }
 
+/*
+ * The pages of a memfd can be swapped out unless somebody has them locked: this mapping, which is
+ * never read, does.
+ */
+static void
+hold_seal(int fd)
+{
+	static void *held = MAP_FAILED;
+
+	if (held != MAP_FAILED)
+		(void)munmap(held, SEAL_KEY_LEN);
+	held = MAP_FAILED;
+	if (fd == -1)
+		return;
+	held = mmap(NULL, SEAL_KEY_LEN, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (held == MAP_FAILED || mlock(held, SEAL_KEY_LEN) == -1)
+		log_warn("the sealing key may be swapped out: %s", strerror(errno));
+}
+
 static void
 on_seal_key(struct chan *ch, struct ipc_msg *m)
 {
@@ -82,6 +102,7 @@ on_seal_key(struct chan *ch, struct ipc_msg *m)
 		close(M.seal_fd);
 	M.seal_fd = m->fd;
 	m->fd = -1;
+	hold_seal(M.seal_fd);
 }
 
 static void
@@ -92,6 +113,7 @@ on_seal_drop(struct chan *ch, struct ipc_msg *m)
 	if (M.seal_fd != -1)
 		close(M.seal_fd);
 	M.seal_fd = -1;
+	hold_seal(-1);
 }
 
 /* One channel between two children; the one that has an older one replaces it. */

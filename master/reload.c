@@ -144,7 +144,15 @@ reload_answer(struct child *c, const struct reload_done *m)
 {
 	char line[600];
 
-	/* The answer to a roll-back, or to a reload that was given up. */
+	/* Too late: it was given up meanwhile, and everybody else has the old one. */
+	if (!R.active && c->reload_asked != 0 && m->serial == c->reload_asked) {
+		c->reload_asked = 0;
+		c->reload_serial = m->serial;
+		if (m->ok)
+			send_all(M.conf_fd, ++R.serial, m->serial);
+		return;
+	}
+	/* The answer to a roll-back. */
 	if (!R.active || m->serial != R.serial || c->reload_asked != R.serial)
 		return;
 	c->reload_asked = 0;

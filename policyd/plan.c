@@ -446,6 +446,7 @@ on_opening(struct chan *c, struct ipc_msg *m)
 }
 
 #define SIGNERS_MAX 4 /* as in signer_rep */
+#define SIGNERS_LOOKED 64 /* certificates looked at: those of other tenants may come first */
 
 /* One signer with the addresses that an administrator bound to it; 0 when not of this tenant. */
 static int
@@ -478,21 +479,26 @@ on_signer(struct chan *c, struct ipc_msg *m)
 	const struct signer_req *q = m->body;
 	struct bound *b = chan_arg(c);
 	struct session *s = session_find(b->session);
-	struct held certs[SIGNERS_MAX], owners[SIGNERS_MAX];
+	struct held certs[SIGNERS_LOOKED], owners[SIGNERS_MAX];
 	struct mailbox addrs[SIGNERS_MAX][CONSUMER_ADDRS_MAX];
 	struct signer signers[SIGNERS_MAX];
 	struct signer_rep p = {.signers = {signers, 0}};
 	struct err e;
 	int n = 0, i, rc;
+	size_t x;
 
 	memset(owners, 0, sizeof owners);
-	if (s == NULL || (n = db_certs_by_id(q->id.p, q->id.n, certs, SIGNERS_MAX, &e)) == -1)
+	if (s == NULL || (n = db_certs_by_id(q->id.p, q->id.n, certs, SIGNERS_LOOKED, &e)) == -1)
 		p.defer = 1;
-	for (i = 0; i < n; i++) {
-		rc = fill_signer(&signers[p.signers.n], addrs[i], s, &certs[i], &owners[i], &e);
-		if (rc == 1)
+	for (i = 0; i < n && p.signers.n < SIGNERS_MAX; i++) {
+		x = p.signers.n;
+		rc = fill_signer(&signers[x], addrs[x], s, &certs[i], &owners[x], &e);
+		if (rc == 1) {
 			p.signers.n++;
-		else if (rc == -1)
+			continue;
+		}
+		held_free(&owners[x]);
+		if (rc == -1)
 			p.defer = 1;
 	}
 	if (p.defer)
@@ -503,10 +509,10 @@ on_signer(struct chan *c, struct ipc_msg *m)
 		p.signers.n--;
 	if (rc == -1)
 		log_warn("cannot answer a worker: %s", strerror(errno));
-	for (i = 0; i < n; i++) {
+	for (i = 0; i < n; i++)
 		held_free(&certs[i]);
-		held_free(&owners[i]);
-	}
+	for (x = 0; x < SIGNERS_MAX; x++)
+		held_free(&owners[x]);
 }
 
 const struct chan_handler worker_messages[] = {

@@ -30,7 +30,8 @@ control_connect(const char *run_dir, struct err *e)
 		return err_set(e, n, "%s: Postern is not running; start it first", sun.sun_path);
 	if (n == EACCES || n == EPERM)
 		return err_set(e, n,
-		    "%s: permission denied; be root, in the group _gwadm, or the user that runs Postern",
+		    "%s: permission denied; be root, in the group _gwadm, or the user that runs "
+		    "Postern",
 		    sun.sun_path);
 	errno = n;
 	return err_sys(e, "%s", sun.sun_path);

@@ -7,6 +7,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -17,6 +18,8 @@
 #define JAIL_MEMORY (UINT64_C(512) << 20) /* octets of address space */
 
 #define STEP 65536 /* octets read at a time */
+#define OWN_FD 3 /* the pipe of a child */
+#define END_MS 2000 /* from the end of its answer to its own */
 
 #ifdef POSTERN_NO_SANDBOX
 #define MEMORY_LIMIT 0 /* the sanitizers reserve terabytes */
@@ -24,10 +27,25 @@
 #define MEMORY_LIMIT JAIL_MEMORY
 #endif
 
+/*
+ * Nothing that the tool has open may be of use to whoever takes the reader over: not its channels
+ * to the daemons, not the terminal.  Returns the pipe's new number, or -1.
+ */
+static int
+close_all_but(int fd)
+{
+	int null = open("/dev/null", O_RDWR);
+
+	if (null == -1 || dup2(null, STDIN_FILENO) == -1 || dup2(null, STDOUT_FILENO) == -1 ||
+	    (fd != OWN_FD && dup2(fd, OWN_FD) == -1) || close_range(OWN_FD + 1, ~0U, 0) == -1)
+		return -1;
+	return OWN_FD;
+}
+
 static void __attribute__((noreturn)) child(jail_fn fn, const void *arg, int fd, size_t max)
 {
 	static const struct sandbox box = {.calls = SB_BASE, .files = 16, .memory = MEMORY_LIMIT};
-	const struct rlimit cpu = {JAIL_SECONDS, JAIL_SECONDS};
+	const struct rlimit cpu = {JAIL_SECONDS, JAIL_SECONDS}, none = {0, 0};
 	struct err e = {0};
 	struct buf out;
 	ssize_t n;
@@ -35,10 +53,20 @@ static void __attribute__((noreturn)) child(jail_fn fn, const void *arg, int fd,
 	buf_init(&out, max);
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	(void)setrlimit(RLIMIT_CPU, &cpu);
+	(void)setrlimit(RLIMIT_CORE, &none);
+	if ((fd = close_all_but(fd)) == -1) {
+		log_err("cannot close what a reader must not have: %s", strerror(errno));
+		_exit(2);
+	}
 	if (sandbox_enter(&box, &e) == -1) {
 		log_err("%s", e.text);
 		_exit(2);
 	}
+#ifndef POSTERN_NO_SANDBOX
+	/* Last, for the errors above; the sanitizers need it to the end. */
+	if (dup2(STDOUT_FILENO, STDERR_FILENO) == -1)
+		_exit(2);
+#endif
 	if (fn(arg, &out) == -1)
 		_exit(1);
 	while (buf_len(&out) > 0) {
@@ -86,6 +114,23 @@ collect(int fd, struct buf *out)
 	}
 }
 
+/* Its end comes with that of its answer; one that lingers is ended. */
+static void
+reap(pid_t pid, int *status)
+{
+	const struct timespec moment = {0, 1000000};
+	uint64_t until = clock_ms() + END_MS;
+	pid_t got;
+
+	while ((got = waitpid(pid, status, WNOHANG)) == 0 && clock_ms() < until)
+		(void)nanosleep(&moment, NULL);
+	if (got == pid)
+		return;
+	(void)kill(pid, SIGKILL);
+	while (waitpid(pid, status, 0) == -1 && errno == EINTR)
+		;
+}
+
 int
 jail_run(jail_fn fn, const void *arg, const char *what, struct buf *out, struct err *e)
 {
@@ -110,8 +155,7 @@ jail_run(jail_fn fn, const void *arg, const char *what, struct buf *out, struct 
 		(void)kill(pid, SIGKILL);
 	}
 	close(fds[0]);
-	while (waitpid(pid, &status, 0) == -1 && errno == EINTR)
-		;
+	reap(pid, &status);
 	if (rc == -1)
 		return -1;
 	if (WIFSIGNALED(status))

@@ -17,7 +17,8 @@ log_file_open(const char *path, uint32_t uid, uint32_t gid)
 		return -1;
 	if (fstat(fd, &st) == -1)
 		goto fail;
-	if (!S_ISREG(st.st_mode)) {
+	/* A further name: the file's owner may have meant another one for root to give away. */
+	if (!S_ISREG(st.st_mode) || st.st_nlink > 1) {
 		errno = EINVAL;
 		goto fail;
 	}

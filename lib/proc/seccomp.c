@@ -98,7 +98,8 @@ static const struct call calls[] = {
     CALL(getsockopt, 0),
     CALL(getsockname, 0),
     CALL(getpeername, 0),
-    CALL1(socketpair, 0, IS(0, AF_UNIX)),
+    /* Never datagrams: such a socket could be sent to any other by its name. */
+    CALL2(socketpair, 0, IS(0, AF_UNIX), MASKED(1, TYPE_MASK, SOCK_STREAM)),
     CALL(poll, 0),
     CALL(ppoll, 0),
     CALL(select, 0),

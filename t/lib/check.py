@@ -172,6 +172,8 @@ def report(test, verbose):
         for line in test.skips:
             print(f"     skipped: {line}")
         lines = test.output.splitlines()
+        if test.group == "build":
+            lines = [x for x in lines if not re.match(r"  (CC|LD|AR) \S+$", x)]
         if test.failed:
             for line in test.bad[:TAIL_LINES]:
                 print(f"     {line}")

@@ -77,7 +77,7 @@ def sealed_letter(t, site, pat):
     send(site, PAT, "Offer", "Dear Pat,\nour price is 4711.\n")
     arrived = site.partner.take()[0].data
     t.say("This is what arrived at the partner's server:")
-    t.show(body_of(arrived))
+    t.show(body_of(arrived), 22)
     t.check(b"4711" not in arrived and mails.is_pgp_encrypted(arrived), "it is encrypted")
     part, status = mails.open_pgp(pat, arrived)
     t.say("pat opens it with gpg:")
@@ -90,7 +90,7 @@ def signed_letter(t, site, pat):
     t.step("alice writes to quinn, who has no key")
     send(site, QUINN, "Lunch", "Dear Quinn,\nlunch at noon?\n")
     arrived = site.partner.take()[0].data
-    t.show(body_of(arrived), 10)
+    t.show(body_of(arrived), 15)
     _, status = mails.check_signed(pat, arrived)
     t.check(b"lunch at noon" in arrived, "it can be read, for nothing said that it is secret")
     t.check("GOODSIG" in status, "and it is signed: gpg says the signature is good")
@@ -120,7 +120,7 @@ def fetched_letter(t, site, pat):
                  mails.pgp_encrypted(pat, letter, ["alice@example.test"], sign=PAT))
     stored = site.imap.wait_stored("alice", 1)[-1]
     t.say("This is what lies in alice's mailbox on the server:")
-    t.show(body_of(mails.crlf(stored)))
+    t.show(body_of(mails.crlf(stored)), 22)
     t.check(b"4711" not in stored, "the server keeps ciphertext")
 
     t.step("alice fetches her mail through the gateway")

@@ -124,6 +124,38 @@ jail_writes_much(const void *arg, struct buf *out)
 	return 0;
 }
 
+static int
+jail_looks_around(const void *arg, struct buf *out)
+{
+	const int *fds = arg;
+
+	return buf_puts(out,
+	    fcntl(fds[0], F_GETFD) == -1 && fcntl(fds[1], F_GETFD) == -1 && read(0, out, 1) == 0
+		? "nothing"
+		: "something");
+}
+
+/* A reader that was taken over could talk to the daemons through them. */
+START_TEST(a_jail_has_none_of_the_descriptors_of_its_tool)
+{
+	struct err e = {0};
+	struct buf b;
+	int fds[2];
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+	if (fds[0] == 3) { /* where the jail keeps its own */
+		fds[0] = dup(fds[0]);
+		close(3);
+	}
+	buf_init(&b, 1000);
+	ck_assert_int_eq(jail_run(jail_looks_around, fds, "file", &b, &e), 0);
+	ck_assert_mem_eq(buf_ptr(&b), "nothing", 7);
+	buf_free(&b);
+	close(fds[0]);
+	close(fds[1]);
+}
+END_TEST
+
 START_TEST(a_jail_answers_or_tells_how_it_ended)
 {
 	struct err e = {0};
@@ -171,6 +203,7 @@ Suite *
 text_suite(void)
 {
 	const TTest *const tests[] = {
+	    a_jail_has_none_of_the_descriptors_of_its_tool,
 	    reads_fingerprints_as_people_write_them,
 	    reads_spans,
 	    shows_nothing_that_a_terminal_obeys,
