@@ -14,6 +14,10 @@
 #include "openpgp/armor.h"
 #include "openpgp/detached.h"
 
+/* Readers disagree about what such a message has in it. */
+#define DISPUTED                                                                                   \
+	(MAIL_AMBIGUOUS | MAIL_NUL | MAIL_BARE_CR | MAIL_HEAD_NUL | MAIL_HEAD_BARE_CR |            \
+	    MAIL_HEAD_JUNK)
 #define BLOCKS_MAX 64 /* blocks of one message; each may cost a private-key operation */
 
 /* Work on one message. */
@@ -23,6 +27,7 @@ struct inlining {
 	unsigned blocks; /* seen so far */
 	unsigned opened, failed, foreign;
 	int outside; /* text of the message that no block covers */
+	int as_stored; /* signed text that is shown as it came */
 };
 
 static enum read_result
@@ -77,9 +82,11 @@ verify_block(struct inlining *x, const struct octets *block)
 
 	if (res == NULL)
 		return reading_defer(x->r, "out of memory");
-	if (pgp_clear_verify(block, &certs, x->r->now, &nowhere, res, &e) == 0)
+	x->as_stored = 1;
+	if (pgp_clear_verify(block, &certs, x->r->now, &nowhere, res, &e) == 0) {
+		x->outside |= res->remarks;
 		reading_signatures(x->r, res);
-	else if (res->status == PGP_IO)
+	} else if (res->status == PGP_IO)
 		rc = reading_defer(x->r, "the message cannot be read now");
 	else if (x->r->verdict.signature == MAIL_SIG_NONE)
 		x->r->verdict.signature = MAIL_SIG_DAMAGED;
@@ -286,6 +293,10 @@ settle_verdict(struct inlining *x, int more_parts)
 {
 	struct mail_verdict *v = &x->r->verdict;
 	int whole = !x->outside && !more_parts && x->blocks == 1;
+
+	/* Others may show something else than what was verified here. */
+	if (x->as_stored && (x->r->ix.parts[0].flags & DISPUTED) != 0)
+		whole = 0;
 
 	if (x->opened > 0)
 		v->decrypted = whole && x->failed == 0 ? MAIL_DEC_YES : MAIL_DEC_PART;

@@ -227,6 +227,7 @@ pgp_clear_verify(const struct octets *in, const struct pgp_certs *certs, uint64_
 	}
 	r->size = c->text_end - c->text;
 	r->mode = 't';
+	r->remarks = c->armor->remarks;
 	pgp_sigset_check(&c->set, certs, now, r);
 	rc = 0;
 out:

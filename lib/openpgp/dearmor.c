@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define NOT_B64 0xff
 
@@ -193,6 +194,22 @@ pgp_dearmor_begin(struct pgp_dearmor *d)
 	return 1;
 }
 
+/* A header that a program wrote: any other is words for whoever looks at the armour. */
+static bool
+is_usual(struct bytes line)
+{
+	static const char *const keys[] = {"Version:", "Charset:", "Hash:"};
+	size_t i, n;
+
+	for (i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+		n = strlen(keys[i]);
+		if (line.n >= n && line.n <= PGP_ARMOR_USUAL_MAX &&
+		    strncasecmp((const char *)line.p, keys[i], n) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* "Key: value" lines up to an empty one; a block without the empty line is taken as well. */
 static int
 skip_headers(struct pgp_dearmor *d)
@@ -210,6 +227,8 @@ skip_headers(struct pgp_dearmor *d)
 			return data_line(d, line);
 		} else if (++d->headers > PGP_ARMOR_HEADERS_MAX) {
 			return bad();
+		} else if (d->lines.cut || !is_usual(line)) {
+			d->remarks = true;
 		}
 	}
 	return 0;

@@ -6,6 +6,7 @@
 
 /* Reading lines and armour off a stream: inside of the engine. */
 
+#define PGP_ARMOR_USUAL_MAX 80 /* octets of a header that is no remark */
 #define PGP_CRC24_INIT 0xb704ceU
 
 /* CRC-24 of n more octets (RFC 4880, 6.1). */
@@ -41,6 +42,7 @@ struct pgp_dearmor {
 	enum { DEARMOR_PREFACE, DEARMOR_HEADERS, DEARMOR_DATA, DEARMOR_TAIL, DEARMOR_DONE } state;
 	enum pgp_armor_type type;
 	unsigned headers;
+	bool remarks; /* among them others than Version, Charset and Hash, or long ones */
 	bool crc_seen;
 	uint32_t crc, crc_told;
 	uint32_t acc; /* characters of a group begun */

@@ -72,6 +72,7 @@ struct pgp_result {
 	char filename[PGP_FILENAME_MAX + 1]; /* raw octets from outside, a NUL behind them */
 	uint32_t date; /* of the literal packet */
 	uint64_t size; /* octets of literal data */
+	bool remarks; /* the armour of a clear text's signature says what nobody has signed */
 	unsigned nsigs;
 	struct pgp_signature sigs[PGP_SIGS_MAX];
 	/* Key ids of the PKESK packets of version 3, in their order; zero: anonymous.  None in an

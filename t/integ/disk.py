@@ -46,6 +46,7 @@ def world():
     w.small = mails.pgp_encrypted(w.pat, mails.plain(PAT, ALICE, body="4711 small\n"), [ALICE], sign=PAT)
     w.noise = base64.encodebytes(os.urandom(4 << 20)).decode()
     w.big = mails.pgp_encrypted(w.pat, mails.plain(PAT, ALICE, body=w.noise), [ALICE], sign=PAT)
+    w.wide = mails.pgp_encrypted(w.pat, mails.plain(PAT, ALICE, body="4711 wide\n" * 800000), [ALICE], sign=PAT)
     return w
 
 
@@ -115,13 +116,15 @@ def a_message_that_outgrows_the_spool_is_put_off(w):
 
 @case
 def a_full_spool_puts_the_opening_off(w):
-    boxed(w, w.big, w.small)
+    # The second one is small on the server; there is no room for what comes out of it.
+    boxed(w, w.big, w.wide, w.small)
     with Full(w, w.gw.spool, leave=65536):
-        first, body = retrieved(w, 1)
-        assert first.startswith("-ERR [SYS/TEMP]") and not body, (first, body[:300])
-        assert b"4711 small" in retrieved(w, 2)[1]
-    body = retrieved(w, 1)[1]
-    assert mails.split_head(body)[1] == mails.crlf(w.noise)
+        for n in (1, 2):
+            first, body = retrieved(w, n)
+            assert first.startswith("-ERR [SYS/TEMP]") and not body, (n, first, body[:300])
+        assert b"4711 small" in retrieved(w, 3)[1]
+    assert mails.split_head(retrieved(w, 1)[1])[1] == mails.crlf(w.noise)
+    assert retrieved(w, 2)[1].count(b"4711 wide\r\n") == 800000
 
 
 @case

@@ -44,12 +44,22 @@ put_piece(struct buf *out, char c)
 {
 	static const char with_boundary[] = SECRET "--q\nContent-Type: text/html\n\n<b>";
 	static const char *const plain[] = {
-	    NULL, SECRET, with_boundary, SECRET, SECRET, NULL, NULL};
+	    NULL, SECRET, with_boundary, SECRET, SECRET, NULL, NULL, NULL, NULL};
 	struct buf a;
 	size_t i;
 
 	buf_init(&a, 1 << 20);
-	if (c == 5 || c == 6)
+	if (c == 7 || c == 8) {
+		static const char begin[] = "-----BEGIN PGP SIGNATURE-----\r\n";
+		const uint8_t *p;
+
+		clear_signed(&a, "signed words", BOB);
+		p = memmem(buf_ptr(&a), buf_len(&a), begin, strlen(begin));
+		i = (size_t)(p - buf_ptr(&a)) + strlen(begin);
+		buf_put(out, buf_ptr(&a), i);
+		buf_puts(out, c == 7 ? "Comment: and pay 5 EUR\r\n" : "Version: 1\r\n");
+		buf_drain(&a, i);
+	} else if (c == 5 || c == 6)
 		clear_signed(&a, c == 5 ? "signed words" : "- 5 EUR", BOB);
 	else
 		encrypted(&a, c == 3 ? to_carol : to_alice, c == 1 ? BOB : NOBODY, plain[(int)c],
@@ -68,14 +78,15 @@ put_piece(struct buf *out, char c)
 
 /*
  * A message of a template, in which \1 is armour to alice signed by bob, \2 one with a boundary
- * in its text, \3 one to carol, \4 a damaged one, \5 a clear-signed text of bob, \6 an altered one.
+ * in its text, \3 one to carol, \4 a damaged one, \5 a clear-signed text of bob, \6 an altered one,
+ * \7 one whose signature has a comment, \10 one whose signature names a program.
  */
 static void
 fill(struct buf *out, const char *t)
 {
 	buf_init(out, 1 << 20);
 	for (; *t != '\0'; t++)
-		if (*t >= 1 && *t <= 6)
+		if (*t >= 1 && *t <= 8)
 			put_piece(out, *t);
 		else
 			buf_putc(out, (uint8_t)*t);
@@ -103,6 +114,11 @@ static const struct {
     {HEAD "\r\n\4", "failed none", "BEGIN PGP MESSAGE", 1, 1},
     {HEAD "\r\n\5", "no good", "BEGIN PGP SIGNED MESSAGE", 1, 1},
     {HEAD "\r\n\6", "no bad", "9 EUR", 1, 1},
+    /* What is shown must be what was signed. */
+    {HEAD "\r\n\7", "no partly-good", "and pay 5 EUR", 1, 1},
+    {HEAD "\r\n\10", "no good", "signed words", 1, 1},
+    {HEAD "Content-Type: text/plain\r\nContent-Type: text/html\r\n\r\n\5", "no partly-good",
+	"signed words", 1, 1},
     {HEAD "\r\npay me 1,000\r\n\5", "no partly-good", "signed words", 1, 1},
     {HEAD "\r\n\5\r\npay me 1,000\r\n", "no partly-good", "signed words", 1, 1},
     {HEAD "\r\n\5\r\n\6", "no bad", "signed words", 1, 1},

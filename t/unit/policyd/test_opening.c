@@ -275,13 +275,58 @@ START_TEST(names_signers_of_the_own_tenant_only)
 }
 END_TEST
 
+/* Another tenant's copies of a certificate must not push out the own ones. */
+START_TEST(finds_the_own_signer_among_many_of_other_tenants)
+{
+	struct consumer x = {.tenant = "other", .kind = CONSUMER_EXTERNAL, .name = ""};
+	struct signer_req q;
+	const struct signer_rep *r;
+	struct opened here;
+	struct ipc_msg m;
+	char name[16];
+	struct made b;
+	int i;
+
+	world_begin();
+	world_people();
+	for (i = 0; i < 8; i++) {
+		(void)snprintf(name, sizeof name, "a%d", i);
+		x.id = name;
+		ck_assert_int_eq(
+		    world_change(&gwctl, M_consumer_put,
+			&(struct consumer_put){.create = 1, .consumer = {&x, 1}}, NULL),
+		    ADMIN_OK);
+	}
+	world_cert(&b, &(struct making){.uid = "Bob <bob@out.test>"}, "bob", 0);
+	for (i = 0; i < 8; i++) {
+		(void)snprintf(name, sizeof name, "a%d", i);
+		b.c.consumer = name;
+		ck_assert_int_eq(world_change(&gwctl, M_cert_put,
+				     &(struct cert_put){.cert = {&b.c, 1}}, NULL),
+		    ADMIN_OK);
+	}
+	here = world_login("office", "", "alice");
+	q.id = (struct bytes){b.sign, 20};
+	world_worker(&worker, here.id);
+	world_ask(&worker, M_signer_req, &q, M_signer_rep, &m);
+	r = m.body;
+	ck_assert_uint_eq(r->signers.n, 1);
+	ck_assert_str_eq(r->signers.v[0].consumer, "bob");
+	ipc_done(&worker, &m);
+	ipc_close(&worker);
+	made_free(&b);
+	world_end();
+}
+END_TEST
+
 Suite *
 opening_suite(void)
 {
 	const TTest *const tests[] = {mallory_does_not_open_what_is_alices, old_keys_open_old_mail,
 	    a_locked_store_defers_and_a_missing_key_does_not, an_unknown_session_is_deferred,
 	    a_worker_keeps_to_its_session, who_left_or_became_external_opens_nothing,
-	    names_signers_of_the_own_tenant_only, NULL};
+	    names_signers_of_the_own_tenant_only,
+	    finds_the_own_signer_among_many_of_other_tenants, NULL};
 
 	return unit_suite("opening", tests);
 }
