@@ -19,6 +19,7 @@
  * none.  Each case runs in a child of its own, for there is no way back out.
  */
 static char dir[] = "/tmp/sandbox.XXXXXX";
+static int spool = -1;
 
 /* What a confined process tries: 0 when it succeeds, else errno. */
 static int
@@ -189,6 +190,29 @@ try_bind(void)
 	return bind(fd, (const struct sockaddr *)&sin, sizeof sin) == -1 ? errno : 0;
 }
 
+/* A worker's deadline: the alarm must be set, not only called. */
+static int
+try_alarm(void)
+{
+	(void)alarm(100);
+	return alarm(0) == 0 ? ENOSYS : 0;
+}
+
+/* As a worker of filterd: a second, narrower layer that still reaches the spool folder. */
+static int
+try_worker_layer(void)
+{
+	const struct sandbox worker = {.calls = SB_MEMFD | SB_TMPFILE, .files = 64};
+	struct err e = {0};
+	int fd;
+
+	if (sandbox_allow_fd(spool, 1, &e) == -1 || sandbox_enter(&worker, &e) == -1)
+		return 254;
+	if ((fd = openat(spool, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600)) == -1)
+		return errno;
+	return try_write_inside() == 0 ? 253 : 0;
+}
+
 static const struct {
 	const char *name;
 	unsigned calls;
@@ -224,6 +248,8 @@ static const struct {
     {"limits", SB_BASE, 0, try_raise_limit, ENOSYS},
     {"bind tcp", SB_NET, 0, try_bind, EACCES},
     {"narrower later", SB_FORK, 0, try_narrow, 0},
+    {"alarm", SB_BASE, 0, try_alarm, 0},
+    {"unnamed file in a worker's layer", SB_FORK | SB_MEMFD | SB_TMPFILE, 1, try_worker_layer, 0},
 };
 
 /* The attempt's result in a confined child; -1 when it did not get that far. */
@@ -257,6 +283,7 @@ main(void)
 		perror("mkdtemp");
 		return EXIT_FAILURE;
 	}
+	spool = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
 		got = confined(cases[i].calls, cases[i].writable, cases[i].attempt);
 		/* Before its ABI 4 Landlock knows nothing of TCP. */

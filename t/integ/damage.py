@@ -7,8 +7,8 @@ import shutil
 import time
 
 from pt import Site, case, run
-from pt import clients, mails
-from pt.util import read, wait_until
+from pt import mails
+from pt.util import read
 
 ALICE, PAT = "alice@example.test", "pat@partner.test"
 

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Nobody uses another's key: not by mailing ciphertext to himself, not by a false sender."""
 
+import smtplib
+
 from pt import Site, case, run
 from pt import clients, mails
 from pt.dovecot import MASTER
@@ -30,7 +32,9 @@ def sent(w, user, data, sender, to=QUINN):
     """Send through the gateway; whose good signatures the partner sees, or None when refused."""
     try:
         w.send(user, to, data, sender=sender)
-    except Exception:
+    except (smtplib.SMTPResponseException, smtplib.SMTPRecipientsRefused) as e:
+        code = getattr(e, "smtp_code", 0) or next(iter(e.recipients.values()))[0]
+        assert 500 <= code <= 599, e
         return None
     got = w.partner.take()[0].data
     kind = mails.parse(got).get_content_type()
@@ -95,6 +99,23 @@ def mallory_cannot_sign_as_alice(w):
     # Display names and comments are not addresses.
     who = sent(w, "mallory", mails.plain(f'"{ALICE}" <{MALLORY}>', QUINN), MALLORY)
     assert who is None or ALICE not in who.split("<")[-1]
+
+
+@case
+def a_login_in_other_spellings_is_the_same_or_nobody(w):
+    """Case, domain and blanks: never somebody else's mail."""
+    for login in ("ALICE", "Alice@Example.Test", "alice@example.test", "alice@example.test.", " alice", "alice "):
+        with clients.Raw(w.retrieval) as c:
+            c.pop()
+            c.pop(f"USER {login}")
+            if c.pop(f"PASS {w.users['alice']}")[0].startswith("+OK"):
+                first, body = c.pop("RETR 1", multi=True)
+                assert not first.startswith("+OK") or b"4711 is the code" in body or b"BEGIN PGP" in body
+    # mallory's own login with alice's name inside it.
+    w.imap.empty("mallory")
+    w.imap.deliver("mallory", w.sealed)
+    for login in ("mallory@example.test", "MALLORY"):
+        assert b"4711" not in fetched(w, (login, w.users["mallory"])), login
 
 
 @case

@@ -12,7 +12,7 @@ from pt import clients, mails
 from pt.gateway import ordinary_user
 from pt.util import listening, read, wait_until, write
 
-ALICE, QUINN = "alice@example.test", "quinn@partner.test"
+ALICE, PAT, QUINN = "alice@example.test", "pat@partner.test", "quinn@partner.test"
 EX_CONFIG = 78
 
 
@@ -262,15 +262,30 @@ def two_masters_on_one_configuration_are_one_too_many(w):
 
 @case
 def runs_as_an_ordinary_user_and_says_so(w):
-    w.gw.stop()
-    with Site(smtp_port=peer, pop3_port=lambda s: s.fakepop().port, users=("alice",),
-              keys=("alice",), user=ordinary_user()) as other:
+    """The whole job without root: no users of its own and no chroot, but seccomp all the same."""
+    user = ordinary_user()
+
+    def pop_peer(s):
+        s.pop = s.fakepop()
+        return s.pop.port
+    with Site(smtp_port=peer, pop3_port=pop_peer, users=("alice",), keys=("alice",), user=user) as other:
         assert works(other)
+        pat = other.outsider("pat")
+        other.send("alice", PAT, mails.plain(ALICE, PAT))
+        assert "GOODSIG" in mails.open_pgp(pat, other.peer.take()[0].data)[1]
+        # Large enough for files in the spool.
+        sealed = mails.pgp_encrypted(pat, mails.plain(PAT, ALICE, body=os.urandom(4 << 20).hex() + "\n"), [ALICE])
+        other.pop.put("alice", sealed)
+        assert "decrypted=yes" in mails.header(other.fetch("alice")[0], "X-Postern-Verdict")[0]
         status = other.gw.gwctl("status").stdout.decode() + other.gw.tail()
         assert re.search(r"ordinary user|not root|non-root|without root", status, re.I), status
         for pid in other.gw.daemons():
-            assert f"\nUid:\t{ordinary_user()}\t" in read(f"/proc/{pid}/status").decode()
-    w.gw.start()
+            text = read(f"/proc/{pid}/status").decode()
+            assert f"\nUid:\t{user}\t" in text and "\nSeccomp:\t2\n" in text, text
+        for name in ("cryptod", "filterd"):
+            old = other.gw.kill(name)
+            other.gw.wait_daemon(name, other_than=old)
+        assert "decrypted=yes" in mails.header(other.fetch("alice")[0], "X-Postern-Verdict")[0]
 
 
 @case
