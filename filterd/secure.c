@@ -87,18 +87,22 @@ refuse(struct job *j, const char *dsn, const char *text)
 	return -1;
 }
 
-/* All fields of a name, decoded, one after the other: no second Subject hides the first. */
+/*
+ * All fields of a name, decoded, one after the other: no second Subject hides the first, and no
+ * charset that is not known here what is written in it.
+ */
 static int
 all_fields(const struct mail_header *h, const char *name, char *out, size_t outsz)
 {
 	struct mail_field f;
 	struct buf b;
-	unsigned i;
+	size_t pos = 0;
 	int rc = 0;
 
 	buf_init(&b, outsz - 1);
-	for (i = 0; mail_header_get(h, name, i, &f) && rc == 0; i++)
-		if ((i > 0 && buf_putc(&b, '\n') == -1) || mail_decode_text(f.body, &b) == -1)
+	while (rc == 0 && mail_field_next(h, &pos, &f))
+		if (mail_field_is(&f, name) &&
+		    (mail_decode_guess(f.body, &b) == -1 || buf_putc(&b, '\n') == -1))
 			rc = -1;
 	if (buf_len(&b) > 0)
 		memcpy(out, buf_ptr(&b), buf_len(&b));
@@ -300,17 +304,20 @@ list_named(struct job *j)
 	static const char *const fields[] = {"To", "Cc", "Resent-To", "Resent-Cc"};
 	struct mail_addrs a;
 	struct mail_field f;
-	unsigned nth;
-	size_t i, k;
+	size_t i, k, pos = 0;
 	int rc = 0;
 
-	for (i = 0; i < sizeof fields / sizeof fields[0]; i++)
-		for (nth = 0; rc == 0 && mail_header_get(&j->header, fields[i], nth, &f); nth++) {
-			rc = mail_addrs_parse(&a, f.body);
-			for (k = 0; k < a.n && rc == 0; k++)
-				rc = add_named(j, a.v[k].addr);
-			mail_addrs_free(&a);
-		}
+	while (rc == 0 && mail_field_next(&j->header, &pos, &f)) {
+		for (i = 0; i < sizeof fields / sizeof fields[0]; i++)
+			if (mail_field_is(&f, fields[i]))
+				break;
+		if (i == sizeof fields / sizeof fields[0])
+			continue;
+		rc = mail_addrs_parse(&a, f.body);
+		for (k = 0; k < a.n && rc == 0; k++)
+			rc = add_named(j, a.v[k].addr);
+		mail_addrs_free(&a);
+	}
 	if (rc == -1)
 		return defer(j, "4.3.0", "the gateway is out of memory; try again later");
 	if (j->nnamed > 0)

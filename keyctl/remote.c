@@ -306,8 +306,8 @@ evaluate(const struct merge *a, struct buf *out, struct bytes *raw, struct cert 
 		return complain_err(&e);
 	n = buf_len(out) >= 4 ? get_be32(buf_ptr(out)) : 0;
 	if (n == 0 && buf_len(out) > 4) {
-		(void)snprintf(
-		    text, sizeof text, "%.*s", (int)(buf_len(out) - 4), (const char *)buf_ptr(out) + 4);
+		(void)snprintf(text, sizeof text, "%.*s", (int)(buf_len(out) - 4),
+		    (const char *)buf_ptr(out) + 4);
 		return complain(EX_DATAERR, "certificate: %s", shown(text, safe));
 	}
 	if (n == 0 || n > buf_len(out) - 4)

@@ -16,8 +16,8 @@
  * One POP3 session (RFC 1939): a client, the peer behind it, and what passes between them.
  * Commands are done one after the other; while one is under way the client is not read from.
  */
-#define POP3_LINE_MAX 4096 /* octets of a client's line: 255 (RFC 2449, 4), a SASL response more   \
-			    */
+/* Octets of a client's line: 255 (RFC 2449, 4), more for a SASL response. */
+#define POP3_LINE_MAX 4096
 #define POP3_MESSAGE_MAX ((uint64_t)2 << 30) /* octets of a stored message */
 #define POP3_LOGINS_MAX 5 /* failed logins, then the connection is closed */
 

@@ -175,10 +175,11 @@ has_encrypted_type(const struct mail_header *h)
 {
 	char type[64];
 	struct mail_field f;
-	size_t used;
-	unsigned i;
+	size_t used, pos = 0;
 
-	for (i = 0; mail_header_get(h, "Content-Type", i, &f); i++) {
+	while (mail_field_next(h, &pos, &f)) {
+		if (!mail_field_is(&f, "Content-Type"))
+			continue;
 		(void)mail_value_flatten(f.body.p, f.body.n, type, sizeof type, &used);
 		if (strcmp(type, "multipart/encrypted") == 0 ||
 		    strncmp(type, "application/pkcs7", 17) == 0 ||

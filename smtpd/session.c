@@ -306,13 +306,22 @@ wrong_time(struct session *s, const struct command *k)
 		session_error(s, 503, "5.5.1 send MAIL first");
 }
 
-/* Is the line one that a command or a response can be? */
 static int
-clean_line(struct session *s)
+has_controls(const struct session *s)
 {
 	const unsigned char *p = (const unsigned char *)s->in.text;
 	size_t i;
 
+	for (i = 0; i < s->in.len; i++)
+		if ((p[i] < ' ' && p[i] != '\t') || p[i] == 0x7f)
+			return 1;
+	return 0;
+}
+
+/* Is the line one that a command or a response can be? */
+static int
+clean_line(struct session *s)
+{
 	if (s->got == LINE_TOO_LONG) {
 		session_error(s, 500, "5.5.2 line too long");
 		return 0;
@@ -321,11 +330,10 @@ clean_line(struct session *s)
 		session_error(s, 500, "5.5.2 a line ends with CR LF");
 		return 0;
 	}
-	for (i = 0; i < s->in.len; i++)
-		if ((p[i] < ' ' && p[i] != '\t') || p[i] == 0x7f) {
-			session_error(s, 500, "5.5.2 control characters are not allowed");
-			return 0;
-		}
+	if (has_controls(s)) {
+		session_error(s, 500, "5.5.2 control characters are not allowed");
+		return 0;
+	}
 	return 1;
 }
 
@@ -344,7 +352,7 @@ command(struct session *s)
 	/* Only recipients overtake the replies; those come in the peer's order, which is ours. */
 	if (s->pending > 0 &&
 	    (s->got != LINE_OK || s->in.flags != 0 || k == NULL || !k->pipelined ||
-		s->state != ST_MAIL || !peer_may_pipeline(s->peer)))
+		s->state != ST_MAIL || has_controls(s) || !peer_may_pipeline(s->peer)))
 		return 1;
 	if (s->commands >= s->route.limits.commands) {
 		session_say(s, 421, "4.7.0 %s too many commands", s->route.hostname);

@@ -54,8 +54,8 @@ const char *proc_name(enum proc_id p);
 
 #define IPC_HEADER 16
 #define IPC_FRAME_MAX (256 * 1024) /* a message of 128 KiB inline and room for its envelope */
-#define IPC_OUT_MAX (8 * 1024 * 1024) /* queued for a peer that does not read: then it is dropped  \
-				       */
+/* Octets queued for a peer that does not read; then it is dropped. */
+#define IPC_OUT_MAX (8 * 1024 * 1024)
 #define IPC_FDS_MAX 32 /* descriptors received ahead of their frames */
 
 enum ipc_fd_rule { FD_NONE, FD_ONE, FD_MAYBE };

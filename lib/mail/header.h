@@ -70,6 +70,12 @@ int mail_unfold(struct bytes body, struct buf *out);
 int mail_decode_text(struct bytes text, struct buf *out);
 
 /*
+ * The same for looking for a word in it, where none may be missed: an encoded word of an unknown
+ * charset is read as ISO 8859-1, one that is broken as far as it goes.
+ */
+int mail_decode_guess(struct bytes text, struct buf *out);
+
+/*
  * mail_decode_text of the first field of that name, as a string with a final NUL that buf_len
  * does not count.  No such field: "".
  *

@@ -90,9 +90,9 @@ hex_digit(uint8_t c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* The octets that a word spells; -1 when its encoding is broken. */
+/* The octets that a word spells; -1 when its encoding is broken, unless that is passed over. */
 static ssize_t
-word_octets(const struct word *w, uint8_t out[WORD_TEXT_MAX])
+word_octets(const struct word *w, bool guess, uint8_t out[WORD_TEXT_MAX])
 {
 	size_t i, n = 0;
 	uint32_t bits = 0;
@@ -105,16 +105,23 @@ word_octets(const struct word *w, uint8_t out[WORD_TEXT_MAX])
 		if (w->base64) {
 			if (c == '=' || c == ' ' || c == '\t')
 				continue;
-			if ((a = b64_value(c)) == -1)
+			if ((a = b64_value(c)) == -1) {
+				if (guess)
+					continue;
 				return -1;
+			}
 			bits = bits << 6 | (uint32_t)a;
 			nbits += 6;
 			if (nbits >= 8)
 				out[n++] = (uint8_t)(bits >> (nbits -= 8));
 		} else if (c == '=') {
 			if (i + 2 >= w->text.n || (a = hex_digit(w->text.p[i + 1])) == -1 ||
-			    (b = hex_digit(w->text.p[i + 2])) == -1)
-				return -1;
+			    (b = hex_digit(w->text.p[i + 2])) == -1) {
+				if (!guess)
+					return -1;
+				out[n++] = c;
+				continue;
+			}
 			out[n++] = (uint8_t)(a << 4 | b);
 			i += 2;
 		} else
@@ -127,6 +134,7 @@ word_octets(const struct word *w, uint8_t out[WORD_TEXT_MAX])
 struct pending {
 	char charset[WORD_CHARSET_MAX + 1];
 	struct buf octets;
+	bool guess; /* what a word may mean is better than nothing */
 };
 
 static int
@@ -169,16 +177,20 @@ static int
 take_word(const struct word *w, struct pending *pend, struct buf *out, struct buf *tmp)
 {
 	uint8_t octets[WORD_TEXT_MAX];
+	const char *charset = w->charset;
 	ssize_t n;
 
-	if ((n = word_octets(w, octets)) == -1)
+	if ((n = word_octets(w, pend->guess, octets)) == -1)
 		return 0;
-	if (strcasecmp(w->charset, pend->charset) != 0) {
-		if (mail_to_utf8(w->charset, (struct bytes){octets, 0}, tmp) == -1)
-			return errno == EINVAL ? 0 : -1;
+	if (strcasecmp(charset, pend->charset) != 0) {
+		if (mail_to_utf8(charset, (struct bytes){octets, 0}, tmp) == -1) {
+			if (errno != EINVAL || !pend->guess)
+				return errno == EINVAL ? 0 : -1;
+			charset = "ISO-8859-1";
+		}
 		if (flush_pending(pend, out, tmp) == -1)
 			return -1;
-		strlcpy(pend->charset, w->charset, sizeof pend->charset);
+		strlcpy(pend->charset, charset, sizeof pend->charset);
 	}
 	return buf_put(&pend->octets, octets, (size_t)n) == -1 ? -1 : 1;
 }
@@ -218,11 +230,11 @@ decode_unfolded(const uint8_t *p, size_t n, struct pending *pend, struct buf *ou
 	return put_raw(out, from, (size_t)(q - from));
 }
 
-int
-mail_decode_text(struct bytes text, struct buf *out)
+static int
+decode(struct bytes text, bool guess, struct buf *out)
 {
 	struct buf flat, tmp;
-	struct pending pend = {0};
+	struct pending pend = {.guess = guess};
 	int rc = -1;
 
 	/* UTF-8 takes at most 4 octets for one of a charset */
@@ -236,4 +248,16 @@ mail_decode_text(struct bytes text, struct buf *out)
 	buf_free(&tmp);
 	buf_free(&pend.octets);
 	return rc;
+}
+
+int
+mail_decode_text(struct bytes text, struct buf *out)
+{
+	return decode(text, false, out);
+}
+
+int
+mail_decode_guess(struct bytes text, struct buf *out)
+{
+	return decode(text, true, out);
 }

@@ -38,9 +38,8 @@
 #define PGP_CERT_MAX 262144 /* octets of what is kept of it */
 #define PGP_CERT_PACKETS_MAX 8192 /* packets in it */
 #define PGP_CERT_COMPONENTS_MAX 512 /* keys, user ids, attributes in it */
-#define PGP_CERT_VERIFY_MAX                                                                        \
-	512 /* public-key operations spent on it; later signatures count not                       \
-	     */
+/* Public-key operations spent on it; later signatures do not count. */
+#define PGP_CERT_VERIFY_MAX 512
 #define PGP_CERT_SHA1_UNTIL 1675209600 /* 2023-02-01 */
 #define PGP_CERT_FUTURE_MAX 86400 /* seconds a signature may be ahead of now */
 
@@ -96,7 +95,7 @@ int pgp_cert_valid(const struct cert *c, uint64_t t, struct err *e);
  * out, max	receives at most max keys
  *
  * Returns how many (>= 1), or -1 with e filled as by pgp_cert_valid; errno ENOKEY: no encryption
- * key ("... has no key for encryption").
+ * key ("... has no key for encryption", "... is too weak for encryption (RSA of 1024 bits)").
  */
 int pgp_cert_encryption_keys(
     const struct cert *c, uint64_t t, const struct cert_key **out, size_t max, struct err *e);

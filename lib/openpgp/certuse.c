@@ -75,6 +75,35 @@ pgp_cert_valid(const struct cert *c, uint64_t t, struct err *e)
 	return s == PGP_KEY_OK ? 0 : refuse(&c->keys.v[0], s, e);
 }
 
+/* Bits of an RSA key that lost KEY_ENCRYPT for having too few (pgp_pk_weak), else 0. */
+static unsigned
+weak_bits(const struct cert_key *k)
+{
+	unsigned bits;
+
+	if ((k->algo != PGP_PK_RSA && k->algo != PGP_PK_RSA_E) || k->params.n < 2)
+		return 0;
+	bits = (unsigned)k->params.p[0] << 8 | k->params.p[1]; /* of the modulus, RFC 9580, 3.2 */
+	return bits < PGP_RSA_MIN ? bits : 0;
+}
+
+/* Why a certificate of valid keys has none for what: there is none, or it is too weak. */
+static void
+refuse_all(const struct cert *c, unsigned flags, const char *what, struct err *e)
+{
+	unsigned bits = 0;
+	char id[17];
+	size_t i;
+
+	(void)key_name(id, &c->keys.v[0]);
+	for (i = c->keys.n; (flags & KEY_ENCRYPT) != 0 && bits == 0 && i-- > 0;)
+		bits = weak_bits(&c->keys.v[i]);
+	if (bits != 0)
+		err_set(e, ENOKEY, "key %s is too weak for %s (RSA of %u bits)", id, what, bits);
+	else
+		err_set(e, ENOKEY, "key %s has no key for %s", id, what);
+}
+
 /* Put k into out, newest first; returns the new count. */
 static size_t
 insert(const struct cert_key **out, size_t n, size_t max, const struct cert_key *k)
@@ -100,7 +129,6 @@ pick(const struct cert *c, uint64_t t, unsigned flags, const char *what,
     const struct cert_key **out, size_t max, struct err *e)
 {
 	const struct cert_key *stale = NULL;
-	char id[17];
 	size_t n = 0;
 
 	if (pgp_cert_valid(c, t, e) < 0)
@@ -122,7 +150,7 @@ pick(const struct cert *c, uint64_t t, unsigned flags, const char *what,
 	if (stale != NULL)
 		refuse(stale, own_state(stale, t), e);
 	else
-		err_set(e, ENOKEY, "key %s has no key for %s", key_name(id, &c->keys.v[0]), what);
+		refuse_all(c, flags, what, e);
 	return 0;
 }
 

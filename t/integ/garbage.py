@@ -125,6 +125,18 @@ def one_client_cannot_take_every_session(w):
 
 
 @case
+def clients_from_elsewhere_are_turned_away(w):
+    with Site(smtp_port=peer, pop3_port=pop_peer, users=(), keys=(),
+              retrieval_more='clients = {"192.0.2.0/24", "::1"}') as strict:
+        with clients.Raw(strict.retrieval) as c:
+            assert not c.line().startswith(b"+OK")
+            assert c.at_end()
+        with clients.Raw(strict.submission) as c:
+            assert c.smtp()[0] == 220
+        assert "127.0.0.1" in strict.gw.log_text()
+
+
+@case
 def clients_that_go_away_leave_nothing_behind(w):
     with Unhurt(w):
         for cut in range(0, 12):

@@ -134,6 +134,77 @@ def knows_the_commands_of_pop3(w):
 
 
 @case
+def sizes_lists_and_tops_agree(w):
+    """RETR's count is exact, LIST and UIDL are the server's, TOP is the beginning of RETR."""
+    w.imap.empty("alice")
+    body = "".join(f"line {n}\n.dot {n}\n" for n in range(50))
+    w.imap.deliver("alice", mails.pgp_encrypted(w.pat, letter(body), [ALICE], sign=PAT))
+    w.imap.deliver("alice", letter(body))
+    w.imap.deliver("alice", mails.pgp_signed(w.pat, letter(body), PAT))
+
+    def lists(port):
+        with clients.Raw(port) as c:
+            c.pop()
+            c.pop("USER alice")
+            c.pop(f"PASS {w.users['alice']}")
+            return [c.pop(x, multi=True) for x in ("UIDL", "LIST")] + [c.pop(x) for x in ("STAT", "LIST 2", "UIDL 2")]
+    assert [x[1] for x in lists(w.retrieval)] == [x[1] for x in lists(w.imap.pop3)]
+    with clients.Raw(w.retrieval) as c:
+        c.pop()
+        c.pop("USER alice")
+        c.pop(f"PASS {w.users['alice']}")
+        for n in (1, 2, 3):
+            first, whole = c.pop(f"RETR {n}", multi=True)
+            assert int(first.split()[1]) == len(whole), (first, len(whole))
+            head, text = mails.split_head(whole)
+            rows = text.split(b"\r\n")
+            for count in (0, 1, 10, 100000):
+                top = c.pop(f"TOP {n} {count}", multi=True)[1]
+                want = head + b"\r\n" + b"".join(r + b"\r\n" for r in rows[:-1][:count])
+                assert top == want, (n, count, top[-200:], want[-200:])
+
+
+@case
+def pipelined_commands_are_answered_in_order(w):
+    w.imap.empty("alice")
+    w.imap.deliver("alice", mails.pgp_encrypted(w.pat, letter(), [ALICE], sign=PAT))
+    with clients.Raw(w.retrieval) as c:
+        c.pop()
+        c.send(f"USER alice\r\nPASS {w.users['alice']}\r\nSTAT\r\nRETR 1\r\nTOP 1 0\r\nNOOP\r\nRETR 1\r\nQUIT\r\n")
+        assert [c.pop()[0][:3] for _ in range(3)] == ["+OK"] * 3
+        one = c.pop(multi=True)[1]
+        assert b"4711 it is." in one
+        assert c.pop(multi=True)[1].endswith(b"\r\n\r\n")
+        assert c.pop()[0].startswith("+OK")
+        assert c.pop(multi=True)[1] == one
+        assert c.pop()[0].startswith("+OK") and c.at_end()
+
+
+@case
+def auth_plain_is_relayed(w):
+    w.imap.empty("alice")
+    w.imap.deliver("alice", mails.pgp_encrypted(w.pat, letter(), [ALICE], sign=PAT))
+    for split in (False, True):
+        with clients.Raw(w.retrieval) as c:
+            c.pop()
+            token = clients.plain_login(*w.login("alice"))
+            if split:
+                assert c.pop("AUTH PLAIN")[0].startswith("+")
+                answer = c.pop(token)[0]
+            else:
+                answer = c.pop("AUTH PLAIN " + token)[0]
+            assert answer.startswith("+OK"), answer
+            assert b"4711 it is." in c.pop("RETR 1", multi=True)[1]
+    with clients.Raw(w.retrieval) as c:
+        c.pop()
+        assert c.pop("AUTH PLAIN")[0].startswith("+")
+        assert c.pop("*")[0].startswith("-ERR")
+        assert c.pop("AUTH PLAIN ????")[0].startswith("-ERR")
+        assert c.pop("AUTH SCRAM-SHA-256-PLUS x")[0].startswith("-ERR")
+        assert c.pop("APOP alice 00112233445566778899aabbccddeeff")[0].startswith("-ERR")
+
+
+@case
 def relays_a_wrong_password(w):
     with clients.Raw(w.retrieval) as c:
         c.pop()

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Configurations and databases that are not right, reloads, and a gateway that is not root's."""
 
+import base64
 import os
 import re
 import signal
@@ -274,7 +275,7 @@ def runs_as_an_ordinary_user_and_says_so(w):
         other.send("alice", PAT, mails.plain(ALICE, PAT))
         assert "GOODSIG" in mails.open_pgp(pat, other.peer.take()[0].data)[1]
         # Large enough for files in the spool.
-        sealed = mails.pgp_encrypted(pat, mails.plain(PAT, ALICE, body=os.urandom(4 << 20).hex() + "\n"), [ALICE])
+        sealed = mails.pgp_encrypted(pat, mails.plain(PAT, ALICE, body=base64.encodebytes(os.urandom(4 << 20)).decode()), [ALICE])
         other.pop.put("alice", sealed)
         assert "decrypted=yes" in mails.header(other.fetch("alice")[0], "X-Postern-Verdict")[0]
         status = other.gw.gwctl("status").stdout.decode() + other.gw.tail()

@@ -10,7 +10,7 @@ import time
 
 from pt import case, run
 from pt.gateway import ordinary_user
-from pt.util import kill, listening, read, sh, tree, wait_until
+from pt.util import kill, listening, read, running, sh, tree, wait_until
 from pt.world import World
 
 PIECES = """
@@ -212,12 +212,6 @@ def daemons_die_with_their_master(w):
     below = tree(w.gw.pid)[1:]
     assert len(below) >= 8, below
     os.kill(w.gw.pid, signal.SIGKILL)
-
-    def running(pid):
-        try:
-            return read(f"/proc/{pid}/stat").rsplit(b")", 1)[1].split()[0] not in (b"Z", b"X")
-        except OSError:
-            return False
     wait_until(lambda: not any(map(running, below)), 3, "the end of all daemons")
     w.gw.stop(signal.SIGKILL)
     w.gw.start()

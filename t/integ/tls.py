@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """TLS between the gateway and the mail servers behind it, and their names."""
 
+import re
 import ssl
 import time
 
@@ -123,8 +124,8 @@ def fetches(w, kind):
     return clients.fetch(w.listens["pop3", kind], w.login("alice"))
 
 
-def refused(w, kind):
-    """Both proxies refuse the session; no login reaches the server.  The log's lines."""
+def refused(w, kind, says):
+    """Both proxies refuse the session, and say why in the log; no login reaches the server."""
     start = len(w.gw.log_text())
     with clients.Raw(w.listens["smtp", kind]) as c:
         code, text = c.smtp()
@@ -140,7 +141,8 @@ def refused(w, kind):
         if (service, kind) in w.peers:
             said = b"\n".join(w.peers[service, kind].said("C")).upper()
             assert b"AUTH PLAIN" not in said and b"USER" not in said and b"PASS" not in said, said
-    return w.gw.log_text()[start:]
+    for daemon in ("smtpd", "pop3d"):
+        w.gw.wait_log(rf"postern/{daemon}\[\d+\]: warning: .*({says})", start=start)
 
 
 @case
@@ -162,22 +164,19 @@ def bad_certificates_are_refused_before_a_login(w):
     for kind, says in (("late", "expired"), ("self", "self.signed"), ("other-name", "name|mismatch"),
                        ("other-ca", "issuer|unable to get")):
         for mode in ("", "-implicit"):
-            text = refused(w, kind + mode)
-            assert any(word in text for word in says.replace(".", "-").split("|")) or \
-                says.replace(".", " ") in text, (kind, text)
+            refused(w, kind + mode, says)
 
 
 @case
 def a_peer_without_tls_is_not_used_in_clear(w):
     for kind in ("no-offer", "refused"):
-        text = refused(w, kind)
-        assert "TLS" in text or "STLS" in text, text
+        refused(w, kind, "STARTTLS|STLS|said: 454")
 
 
 @case
 def a_handshake_that_stalls_ends_in_time(w):
     begin = time.monotonic()
-    refused(w, "stalled")
+    refused(w, "stalled", "in time|does not answer")
     assert time.monotonic() - begin < 10
 
 
@@ -214,8 +213,7 @@ def unverified_and_clear_peers_on_loopback_are_allowed(w):
 @case
 def a_name_that_does_not_resolve_is_told(w):
     for kind in ("broken", "nowhere"):
-        text = refused(w, kind)
-        assert f"{kind}.example.test" in text, text
+        refused(w, kind, re.escape(f"{kind}.example.test"))
 
 
 @case

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "mail/mime.h"
 #include "openpgp/decrypt.h"
 #include "openpgp/message.h"
@@ -210,6 +211,59 @@ START_TEST(passes_mail_of_unmapped_logins_as_it_is)
 	secure(&o, A, rcpts, req, sizeof req - 1, 0);
 	ck_assert_int_eq(o.result, SECURE_REFUSE);
 	outcome_free(&o);
+}
+END_TEST
+
+/* However it is written, and in whatever charset: who asks for encryption gets it, or a refusal. */
+static const char *const askings[] = {
+    "=?windows-874?B?W2VuY3J5cHRdIMrHsem0?=", /* a charset that is not known here */
+    "=?x-nobody?Q?=5Bencrypt=5D_a?=",
+    "=?utf-8?Q?=5Bencrypt=5D =ZZ?=", /* broken behind it */
+    "=?utf-8?B?W2VuY3J5cHRd!?=",
+    "=?utf-8?Q?=5Benc?=\r\n =?utf-8?Q?rypt=5D?=",
+    "x\r\nSubject: [Encrypt]",
+    "[encrypt]\r\nSubject: x",
+    "x\r\nSUBJECT \t: [secure] y",
+    "x\r\nsensitivity: Company-Confidential",
+};
+
+START_TEST(hears_whoever_asks_for_encryption)
+{
+	static const char *const rcpts[] = {N, NULL};
+	struct outcome o;
+	char m[1024];
+
+	harness_reset();
+	(void)snprintf(m, sizeof m, "From: " A "\r\nTo: " N "\r\nSubject: %s\r\n\r\nwords\r\n",
+	    askings[_i]);
+	secure(&o, A, rcpts, m, strlen(m), 0);
+	ck_assert_int_eq(o.result, SECURE_REFUSE);
+	ck_assert_uint_eq(o.ncopies, 0);
+	outcome_free(&o);
+}
+END_TEST
+
+/* A header of many short fields is read once, not once for each of them. */
+START_TEST(many_fields_take_no_time)
+{
+	static const char *const rcpts[] = {B, NULL};
+	uint64_t before;
+	struct outcome o;
+	struct buf m;
+	int i;
+
+	harness_reset();
+	buf_init(&m, 1 << 20);
+	buf_puts(&m, "From: " A "\r\nSubject: x\r\n");
+	for (i = 0; i < 36000; i++)
+		buf_puts(&m, "To:a\r\n");
+	buf_puts(&m, "\r\nwords\r\n");
+	before = clock_ms();
+	secure(&o, A, rcpts, buf_ptr(&m), buf_len(&m), 0);
+	ck_assert_uint_lt(clock_ms() - before, 5000);
+	ck_assert_int_eq(o.result, SECURE_OK);
+	outcome_free(&o);
+	buf_free(&m);
 }
 END_TEST
 
@@ -642,6 +696,9 @@ secure_suite(void)
 	    sizeof triggers / sizeof triggers[0]);
 	tcase_add_test(c, names_every_recipient_that_stands_in_the_way);
 	tcase_add_test(c, passes_mail_of_unmapped_logins_as_it_is);
+	tcase_add_loop_test(
+	    c, hears_whoever_asks_for_encryption, 0, sizeof askings / sizeof askings[0]);
+	tcase_add_test(c, many_fields_take_no_time);
 	tcase_add_loop_test(
 	    c, never_signs_as_somebody_else, 0, sizeof strangers / sizeof strangers[0]);
 	tcase_add_loop_test(c, defers_and_sends_nothing_when_a_peer_cannot_help, 0,

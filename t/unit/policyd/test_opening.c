@@ -301,8 +301,8 @@ START_TEST(finds_the_own_signer_among_many_of_other_tenants)
 	for (i = 0; i < 8; i++) {
 		(void)snprintf(name, sizeof name, "a%d", i);
 		b.c.consumer = name;
-		ck_assert_int_eq(world_change(&gwctl, M_cert_put,
-				     &(struct cert_put){.cert = {&b.c, 1}}, NULL),
+		ck_assert_int_eq(
+		    world_change(&gwctl, M_cert_put, &(struct cert_put){.cert = {&b.c, 1}}, NULL),
 		    ADMIN_OK);
 	}
 	here = world_login("office", "", "alice");
@@ -325,8 +325,8 @@ opening_suite(void)
 	const TTest *const tests[] = {mallory_does_not_open_what_is_alices, old_keys_open_old_mail,
 	    a_locked_store_defers_and_a_missing_key_does_not, an_unknown_session_is_deferred,
 	    a_worker_keeps_to_its_session, who_left_or_became_external_opens_nothing,
-	    names_signers_of_the_own_tenant_only,
-	    finds_the_own_signer_among_many_of_other_tenants, NULL};
+	    names_signers_of_the_own_tenant_only, finds_the_own_signer_among_many_of_other_tenants,
+	    NULL};
 
 	return unit_suite("opening", tests);
 }
