@@ -95,6 +95,9 @@ compose_encrypted(const struct compose *c, const struct sink *out, struct err *e
 {
 	char boundary[MAIL_BOUNDARY_LEN + 1], text[1024];
 
+	/* The engine would make a message of it that is signed only. */
+	if (c->nto == 0)
+		return err_set(e, EINVAL, "nobody to encrypt to");
 	mail_boundary_random(boundary);
 	(void)snprintf(text, sizeof text,
 	    "MIME-Version: 1.0\r\n"

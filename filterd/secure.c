@@ -23,6 +23,7 @@
 #include "policy/policy.h"
 
 #define FACTS_MAX 500 /* octets of a line for the log, with its NUL */
+#define REASON_MAX 210 /* of a reason in it; two fit */
 #define SUBJECT_MAX (16 * 1024) /* octets of all Subject fields that are looked at */
 #define LABELS_MAX 4096 /* octets of PGP/MIME beside its ciphertext: part headers, a preamble */
 #define REFUSALS_MAX 128 /* recipients named in a refusal: the answer must fit into one frame */
@@ -414,6 +415,47 @@ compose_failed(struct job *j, const struct err *e)
 	return defer(j, "4.3.0", "the gateway could not secure the message; try again later");
 }
 
+/* " (reason)" for the log, or nothing. */
+static const char *
+in_brackets(char out[REASON_MAX], const char *why)
+{
+	out[0] = '\0';
+	if (why[0] != '\0')
+		(void)snprintf(out, REASON_MAX, " (%.200s)", why);
+	return out;
+}
+
+/* Why a copy is not encrypted although its recipient has keys: nobody should have to guess. */
+static const char *
+unusable_keys(const struct job *j, const struct rcpt_index *who, size_t nwho)
+{
+	size_t i;
+
+	for (i = 0; i < nwho; i++)
+		if (j->rcpts[who[i].i].plan->status == KEYS_UNUSABLE)
+			return j->rcpts[who[i].i].why;
+	return "";
+}
+
+/* What the log says of a copy that leaves as it came. */
+static void
+unchanged_facts(const struct job *j, const struct rcpt_index *who, size_t nwho, char out[FACTS_MAX])
+{
+	char keys[REASON_MAX], sign[REASON_MAX];
+
+	if (j->secured)
+		(void)strlcpy(out, "encrypted=by sender, signed=by sender", FACTS_MAX);
+	else if (j->first->consumer[0] == '\0')
+		(void)strlcpy(out, "encrypted=no, signed=no (not a consumer of ours)", FACTS_MAX);
+	else if (j->foreign_signed)
+		(void)snprintf(out, FACTS_MAX, "encrypted=no%s, signed=by sender",
+		    in_brackets(keys, unusable_keys(j, who, nwho)));
+	else
+		(void)snprintf(out, FACTS_MAX, "encrypted=no%s, signed=no%s",
+		    in_brackets(keys, unusable_keys(j, who, nwho)),
+		    in_brackets(sign, j->first->why));
+}
+
 /* Secure and send one copy for these recipients. */
 static int
 make_copy(struct job *j, enum mode mode, const struct pgp_recipient *to, unsigned nto,
@@ -429,7 +471,7 @@ make_copy(struct job *j, enum mode mode, const struct pgp_recipient *to, unsigne
 	    .now = j->now,
 	    .spooldir = j->w->spooldir};
 	struct secure_out o = {.rcpts = {who, nwho}};
-	char facts[FACTS_MAX], hex[2 * 32 + 1] = "no";
+	char facts[FACTS_MAX], hex[2 * 32 + 1] = "no", keys[REASON_MAX], sign[REASON_MAX];
 	struct spool s;
 	struct sink out;
 	struct err e;
@@ -456,8 +498,10 @@ make_copy(struct job *j, enum mode mode, const struct pgp_recipient *to, unsigne
 		rc =
 		    refuse(j, "5.3.4", "secured, the message is larger than the mail server takes");
 	else {
-		(void)snprintf(facts, sizeof facts, "encrypted=%s, keys=%u, signed=%s",
-		    mode == MODE_ENCRYPT ? "pgp/mime" : "no", nto, hex);
+		(void)snprintf(facts, sizeof facts, "encrypted=%s%s, keys=%u, signed=%s%s",
+		    mode == MODE_ENCRYPT ? "pgp/mime" : "no",
+		    in_brackets(keys, mode == MODE_ENCRYPT ? "" : unusable_keys(j, who, nwho)), nto,
+		    hex, in_brackets(sign, c.signer == NULL ? j->first->why : ""));
 		o.facts = facts;
 		rc = send_copy(j, &o, &s);
 	}
@@ -471,6 +515,7 @@ next_copy(struct job *j, size_t first, struct pgp_recipient *to, struct rcpt_ind
 {
 	struct rcpt *r = &j->rcpts[first], *x;
 	enum mode mode = r->mode;
+	char facts[FACTS_MAX];
 	unsigned nto = 0, got;
 	size_t i, n = 0;
 
@@ -490,10 +535,8 @@ next_copy(struct job *j, size_t first, struct pgp_recipient *to, struct rcpt_ind
 	if (mode == MODE_UNCHANGED) {
 		struct secure_out o = {.rcpts = {who, n}, .unchanged = 1};
 
-		o.facts = j->secured ? "encrypted=by sender, signed=by sender"
-			  : j->first->consumer[0] == '\0'
-			      ? "encrypted=no, signed=no (not a consumer of ours)"
-			      : "encrypted=no, signed=no";
+		unchanged_facts(j, who, n, facts);
+		o.facts = facts;
 		return send_copy(j, &o, NULL);
 	}
 	return make_copy(j, mode, to, nto, who, n);

@@ -3,6 +3,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "base/version.h"
 #include "master/master.h"
 
 #define DEFAULT_CONF SYSCONFDIR "/postern/postern.conf"
@@ -10,7 +11,7 @@
 static int
 usage(void)
 {
-	(void)fprintf(stderr, "usage: postern [-dFt] [-c file]\n");
+	(void)fprintf(stderr, "usage: postern [-dFtV] [-c file]\n");
 	return EX_USAGE;
 }
 
@@ -20,7 +21,7 @@ main(int argc, char *argv[])
 	struct master_options o = {.conf_path = DEFAULT_CONF};
 	int ch;
 
-	while ((ch = getopt(argc, argv, "c:dFt")) != -1)
+	while ((ch = getopt(argc, argv, "c:dFtV")) != -1)
 		switch (ch) {
 		case 'c':
 			o.conf_path = optarg;
@@ -34,6 +35,9 @@ main(int argc, char *argv[])
 		case 't':
 			o.check = 1;
 			break;
+		case 'V':
+			(void)printf("postern %s\n", POSTERN_VERSION);
+			return EX_OK;
 		default:
 			return usage();
 		}

@@ -245,12 +245,29 @@ detach(struct err *e)
 	return 0;
 }
 
+/* Started with one of them closed, the next socket would be what children write their errors to. */
+static int
+open_streams(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd != -1 && fd <= STDERR_FILENO);
+	if (fd == -1)
+		return -1;
+	close(fd);
+	return 0;
+}
+
 int
 master_run(const struct master_options *o)
 {
 	struct err e = {0};
 	int code;
 
+	if (open_streams() == -1)
+		return EX_OSERR;
 	(void)umask(027);
 	if ((M.conf = load_conf(o->conf_path)) == NULL)
 		return EX_CONFIG;

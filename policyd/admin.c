@@ -11,8 +11,10 @@
 static void
 reply(struct chan *c, const struct ipc_msg *m, enum admin_status status, const char *text)
 {
-	struct admin_rep r = {.status = (uint8_t)status, .text = text};
+	char cut[501]; /* as in struct admin_rep: an answer that is too long would be none */
+	struct admin_rep r = {.status = (uint8_t)status, .text = cut};
 
+	(void)strlcpy(cut, text, sizeof cut);
 	if (chan_send(c, M_admin_rep, m->id, &r, -1) == -1)
 		log_warn("cannot answer %s: %s", proc_name(chan_peer(c)), strerror(errno));
 }

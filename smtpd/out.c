@@ -156,7 +156,6 @@ stream(struct out *o)
 	while (o->streaming && conn_room(c) >= 2 * STEP + 16) {
 		if ((left = o->body->size - o->off) == 0) {
 			o->streaming = 0;
-			o->ended = 1;
 			if (dots_encode_end(&o->enc) == 0)
 				(void)peer_expect_end(o->peer, on_end, o);
 			return;
@@ -229,10 +228,4 @@ void
 out_stop(struct out *o)
 {
 	o->active = o->streaming = 0;
-}
-
-int
-out_ended(const struct out *o)
-{
-	return o->ended;
 }

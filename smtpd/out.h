@@ -25,7 +25,7 @@ struct out {
 	uint64_t off; /* octets of the body that were put out */
 	struct sink to;
 	struct dots_encoder enc;
-	int active, refused, streaming, ended;
+	int active, refused, streaming;
 	struct answer answer; /* of the whole, when done is called */
 	void (*done)(void *arg);
 	void *arg;
@@ -49,8 +49,5 @@ void out_drained(struct out *o);
 
 /* It is over, whatever came of it; no callback any more. */
 void out_stop(struct out *o);
-
-/* Were all octets with the final dot given away, so that the peer may have taken it? */
-int out_ended(const struct out *o);
 
 #endif

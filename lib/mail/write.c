@@ -294,30 +294,12 @@ mail_put_addrs(const struct sink *s, const char *name, const struct mail_addr *v
 	return fold(&l);
 }
 
-static void
-boundary(char out[MAIL_BOUNDARY_LEN + 1], const uint8_t octets[16])
-{
-	memcpy(out, "=_", 2);
-	hex_encode(out + 2, octets, 16);
-}
-
 void
 mail_boundary_random(char out[MAIL_BOUNDARY_LEN + 1])
 {
 	uint8_t octets[16];
 
 	arc4random_buf(octets, sizeof octets);
-	boundary(out, octets);
-}
-
-void
-mail_boundary_from(char out[MAIL_BOUNDARY_LEN + 1], const uint8_t seed[16], uint32_t salt)
-{
-	uint8_t octets[16];
-	int i;
-
-	memcpy(octets, seed, 16);
-	for (i = 0; i < 4; i++)
-		octets[i] ^= (uint8_t)(salt >> (8 * i));
-	boundary(out, octets);
+	memcpy(out, "=_", 2);
+	hex_encode(out + 2, octets, sizeof octets);
 }

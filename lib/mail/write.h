@@ -26,16 +26,10 @@ int mail_put_addrs(const struct sink *s, const char *name, const struct mail_add
 
 /*
  * A MIME boundary: "=_" (which neither base64 nor quoted-printable can contain), then 32
- * hexadecimal digits.
- *
- * mail_boundary_random	for new mail
- * mail_boundary_from	the same for the same seed: virtual messages must not change.  seed is
- *			at least 16 octets of a digest, of which the first 16 are used; salt tells
- *			several boundaries of one message apart
+ * random hexadecimal digits.  For new mail: a message that is opened keeps its own boundaries.
  */
 #define MAIL_BOUNDARY_LEN 34
 void mail_boundary_random(char out[MAIL_BOUNDARY_LEN + 1]);
-void mail_boundary_from(char out[MAIL_BOUNDARY_LEN + 1], const uint8_t seed[16], uint32_t salt);
 
 /*
  * Filters: octets in, octets out, any chunks.

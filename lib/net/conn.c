@@ -140,13 +140,6 @@ conn_ended(struct conn *c, enum conn_end why, const char *text)
 	}
 }
 
-void
-conn_set_handlers(struct conn *c, const struct conn_handlers *handlers, void *arg)
-{
-	c->handlers = handlers;
-	c->arg = arg;
-}
-
 /* --- input --- */
 
 const uint8_t *

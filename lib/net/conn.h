@@ -91,9 +91,6 @@ void conn_finish(struct conn *c);
 /* Connections that exist in this process, those that are finishing too. */
 unsigned conn_count(void);
 
-/* From now on other handlers, for a session that passes to another state machine. */
-void conn_set_handlers(struct conn *c, const struct conn_handlers *handlers, void *arg);
-
 /* Input that is waiting; the pointer is valid until the next call for this connection. */
 const uint8_t *conn_in(const struct conn *c, size_t *n);
 

@@ -239,15 +239,3 @@ dots_encode_end(struct dots_encoder *e)
 	e->state = AT_START;
 	return put(e, mark + skip, sizeof mark - 1 - skip);
 }
-
-static int
-dots_write(void *ctx, const void *p, size_t n)
-{
-	return dots_encode(ctx, p, n);
-}
-
-struct sink
-dots_sink(struct dots_encoder *e)
-{
-	return (struct sink){dots_write, e};
-}

@@ -71,7 +71,4 @@ int dots_encode(struct dots_encoder *e, const void *p, size_t n);
 /* CRLF where the data did not end with one (empty data needs none), then the end mark. */
 int dots_encode_end(struct dots_encoder *e);
 
-/* A sink over dots_encode. */
-struct sink dots_sink(struct dots_encoder *e);
-
 #endif

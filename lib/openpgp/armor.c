@@ -198,15 +198,3 @@ pgp_armor_close(struct pgp_armor *a)
 		return -1;
 	return sink_puts(a->to, "-----\r\n");
 }
-
-static int
-armor_sink_write(void *ctx, const void *p, size_t n)
-{
-	return pgp_armor_write(ctx, p, n);
-}
-
-struct sink
-pgp_armor_sink(struct pgp_armor *a)
-{
-	return (struct sink){armor_sink_write, a};
-}

@@ -41,9 +41,6 @@ int pgp_armor_write(struct pgp_armor *a, const void *p, size_t n);
 /* Write the last line, the checksum and the END line. */
 int pgp_armor_close(struct pgp_armor *a);
 
-/* A sink that armours: pgp_armor_write on a. */
-struct sink pgp_armor_sink(struct pgp_armor *a);
-
 /* Upper bound of the octets that n octets take in armour of any type. */
 static inline uint64_t
 pgp_armor_len(uint64_t n)

@@ -63,12 +63,6 @@ pgp_pk_algo(const struct pgp_pk *pk)
 	return pk->p.algo;
 }
 
-unsigned
-pgp_pk_bits(const struct pgp_pk *pk)
-{
-	return pk->bits;
-}
-
 int
 pgp_pk_weak(const struct pgp_pk *pk)
 {

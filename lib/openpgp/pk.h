@@ -50,7 +50,6 @@ struct pgp_pk *pgp_pk_load(const struct cert_key *k, struct err *e);
 void pgp_pk_free(struct pgp_pk *pk);
 
 unsigned pgp_pk_algo(const struct pgp_pk *pk);
-unsigned pgp_pk_bits(const struct pgp_pk *pk); /* of the modulus or the curve's field */
 int pgp_pk_weak(const struct pgp_pk *pk); /* verifies only */
 
 /* What the key's algorithm could do, whatever its flags say: KEY_SIGN, KEY_ENCRYPT or both. */

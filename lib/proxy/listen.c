@@ -168,9 +168,3 @@ proxy_left(const struct sockaddr_storage *from)
 {
 	clients_leave(clients, (const struct sockaddr *)from);
 }
-
-unsigned
-proxy_sessions(void)
-{
-	return clients == NULL ? 0 : clients_total(clients);
-}

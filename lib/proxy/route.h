@@ -57,7 +57,6 @@ void proxy_unlisten_all(void);
 
 /* A session that was accepted has ended. */
 void proxy_left(const struct sockaddr_storage *from);
-unsigned proxy_sessions(void);
 
 /* Take over changed limits after a reload. 0, or -1 with e. */
 int proxy_limits(const struct conf_limits *l, struct err *e);

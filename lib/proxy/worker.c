@@ -328,20 +328,16 @@ proxy_worker_cancel(struct proxy_worker *w)
 	rest(w);
 }
 
-const char *
-proxy_worker_consumer(const struct proxy_worker *w)
-{
-	return w->consumer;
-}
-
 void
 proxy_worker_plumbed(enum proc_id peer, struct chan *c)
 {
 	struct proxy_worker *w;
 
-	/* What policyd knew of sessions died with it.  Workers bound to the old one end by
-	 * themselves when they next ask; those that are idle go now. */
-	if (peer != P_POLICYD || c != NULL)
+	/* What policyd knew of sessions died with it, or with the channel that c replaces.
+	 * Workers bound to the old one end by themselves when they next ask; those that are
+	 * idle go now. */
+	(void)c;
+	if (peer != P_POLICYD)
 		return;
 	LIST_FOREACH (w, &all, next) {
 		w->open = 0;

@@ -43,9 +43,6 @@ int proxy_worker_ask(struct proxy_worker *w, const struct proxy_worker_ops *ops,
 /* Forget the request; its worker is let go. */
 void proxy_worker_cancel(struct proxy_worker *w);
 
-/* Name of the consumer once the session is open, "" before and for nobody's. */
-const char *proxy_worker_consumer(const struct proxy_worker *w);
-
 /* Call from struct proc's plumbed: sessions at a policyd that died are opened anew. */
 void proxy_worker_plumbed(enum proc_id peer, struct chan *c);
 

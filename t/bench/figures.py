@@ -100,7 +100,7 @@ class Gateway:
     def _secure(self, size, count):
         seconds, data, facts = self.front.secure(
             self.alice, self.bob, self.mails[size], count, self.sessions, self.each)
-        if not facts.startswith("encrypted=pgp/mime") or facts.endswith("signed=no"):
+        if not facts.startswith("encrypted=pgp/mime") or "signed=no" in facts:
             raise RuntimeError(f"not secured: {facts}")
         self.secured[size] = data
         return seconds

@@ -96,6 +96,25 @@ try_unix_dgram(void)
 	return fd == -1 ? errno : 0;
 }
 
+/* One of them could be sent to any socket that has a name. */
+static int
+try_datagram_pair(void)
+{
+	int fds[2];
+
+	return socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, fds) == -1 ? errno : 0;
+}
+
+static int
+try_stream_pair(void)
+{
+	int fds[2];
+
+	return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) == -1
+		   ? errno
+		   : 0;
+}
+
 static int
 try_raw(void)
 {
@@ -234,6 +253,8 @@ static const struct {
     {"unix stream", SB_NET | SB_UNIX, 0, try_unix_stream, ENOSYS},
     {"unix datagram", SB_NET, 0, try_unix_dgram, ENOSYS},
     {"unix datagram allowed", SB_UNIX, 0, try_unix_dgram, 0},
+    {"pair of datagram sockets", SB_NET | SB_FORK, 0, try_datagram_pair, ENOSYS},
+    {"pair of stream sockets", SB_BASE, 0, try_stream_pair, 0},
     {"raw socket", SB_NET | SB_UNIX, 0, try_raw, ENOSYS},
     {"executable memory", SB_MAPFILE | SB_THREADS, 0, try_code, ENOSYS},
     {"memfd", SB_BASE, 0, try_memfd, ENOSYS},

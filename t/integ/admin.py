@@ -36,7 +36,8 @@ def set_up(w):
     """gwctl setup writes the configuration; TLS to both servers, verified."""
     argv = ("setup", "--placement", "internal", "--domain", DOMAIN, "--hostname", "gw.example.test",
             "--smtp-listen", f"127.0.0.1:{w.submission}", "--pop-listen", f"127.0.0.1:{w.retrieval}",
-            "--peer-smtp", f"localhost:{w.mta.port},starttls", "--peer-pop3", f"localhost:{w.imap.pop3s},implicit",
+            "--peer-smtp", f"localhost:{w.mta.port},starttls",
+            "--peer-pop3", f"localhost:{w.imap.pop3s},implicit",
             "--ca-file", w.ca.ca, "--log-file", w.gw.log, "--state-dir", w.gw.state, "--spool-dir", w.gw.spool,
             "--run-dir", w.gw.run_dir, "--libexec-dir", w.gw.bin)
     p = w.gw.gwctl(*argv, check=False)
@@ -57,7 +58,8 @@ def sealed_to(w, user, body, subject="Sealed"):
     """Put a message that pat sealed for a user into the mailbox."""
     w.imap.empty(user)
     address = f"{user}@{DOMAIN}"
-    w.imap.deliver(user, mails.pgp_encrypted(w.pat, mails.plain(PAT, address, subject, body), [address], sign=PAT))
+    letter = mails.plain(PAT, address, subject, body)
+    w.imap.deliver(user, mails.pgp_encrypted(w.pat, letter, [address], sign=PAT))
 
 
 @case
@@ -199,8 +201,8 @@ def listings_are_json_too(w):
 @case
 def what_is_taken_away_is_used_no_more(w):
     """The partner's certificate is removed: required encryption is refused again."""
-    fpr = re.search(r"\b[0-9A-F]{40}\b", w.gw.gwctl("key", "show", PAT).stdout.decode().replace(" ", ""))
-    fpr = fpr[0] if fpr else w.pat.run("--with-colons", "--list-keys", PAT).stdout.decode().split("fpr:")[1].split(":")[8]
+    listing = w.pat.run("--with-colons", "--list-keys", PAT).stdout.decode()
+    fpr = re.search(r"^fpr:+([0-9A-F]{40}):", listing, re.M)[1]
     w.gw.gwctl("key", "delete", "--yes", fpr)
     try:
         send(w, "alice", PAT, mails.plain(ALICE, PAT, "[encrypt] x"))

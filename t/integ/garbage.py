@@ -107,6 +107,11 @@ def tls_where_there_is_none_is_an_error(w):
                 pass
 
 
+def greets(port):
+    with clients.Raw(port) as c:
+        return c.line().startswith((b"220", b"+OK"))
+
+
 @case
 def one_client_cannot_take_every_session(w):
     with Unhurt(w):
@@ -121,7 +126,7 @@ def one_client_cannot_take_every_session(w):
             for c in held:
                 c.close()
             # They are gone from the account as well.
-            wait_until(lambda port=port: clients.Raw(port).line().startswith((b"220", b"+OK")), 5, "a free session")
+            wait_until(lambda port=port: greets(port), 5, "a free session")
 
 
 @case
@@ -179,6 +184,11 @@ def a_slow_client_disturbs_nobody(w):
             t.join()
 
 
+# What is so little broken that it may be opened.
+STILL_OPENS = ("no end boundary", "armour without end", "three parts", "version missing", "NUL and bare ends",
+               "many fields", "no header", "a header too large")
+
+
 def wrecks(w):
     """What looks like OpenPGP and is broken: name, octets."""
     good = mails.pgp_encrypted(w.pat, mails.plain(PAT, ALICE, body="4711 inside\n" * 50), [ALICE], sign=PAT)
@@ -187,7 +197,7 @@ def wrecks(w):
     yield "cut off", good[:begin + 400]
     yield "no end boundary", good.replace(b"--=-sealed--\r\n", b"")
     yield "no armour", good.replace(armor, b"nothing\r\n")
-    yield "empty armour", good.replace(armor, b"-----BEGIN PGP MESSAGE-----\r\n\r\n-----END PGP MESSAGE-----\r\n")
+    yield "empty armour", good.replace(armor, armored(b""))
     yield "armour without end", good.replace(b"-----END PGP MESSAGE-----", b"")
     yield "not base64", good.replace(armor[60:200], b"?" * 140)
     yield "noise as packets", good.replace(armor, armored(random.Random(1).randbytes(3000)))
@@ -200,7 +210,8 @@ def wrecks(w):
     yield "signed, no signature", mails.plain(PAT, ALICE).replace(
         b"text/plain; charset=utf-8", b'multipart/signed; protocol="application/pgp-signature"; boundary=x')
     signed = mails.pgp_signed(w.pat, mails.plain(PAT, ALICE, body="4711 signed\n"), PAT)
-    yield "signature of noise", re.sub(rb"(?s)(BEGIN PGP SIGNATURE-----).*?(-----END)", rb"\1\r\n\r\nAAAA\r\n\2", signed)
+    yield "signature of noise", re.sub(rb"(?s)(BEGIN PGP SIGNATURE-----).*?(-----END)",
+                                       rb"\1\r\n\r\nAAAA\r\n\2", signed)
     yield "signature elsewhere", signed.replace(b"application/pgp-signature", b"application/octet-stream")
     yield "deep", nested(100, b"-----BEGIN PGP MESSAGE-----\r\n")
     yield "many parts", many(12000)
@@ -209,8 +220,9 @@ def wrecks(w):
     yield "NUL and bare ends", good.replace(b"Subject: ", b"Subject: \0\r x \n y")
     yield "no header", b"\r\n" + armor
     yield "armour in the header", b"X: " + armor.replace(b"\r\n", b"\r\n ") + b"\r\n" + mails.plain(PAT, ALICE)
-    yield "clear-signed, broken", mails.plain(PAT, ALICE, body="-----BEGIN PGP SIGNED MESSAGE-----\nHash: XYZ\n\nhello\n"
-                                              "-----BEGIN PGP SIGNATURE-----\n\nAAAA\n-----END PGP SIGNATURE-----\n")
+    yield "clear-signed, broken", mails.plain(
+        PAT, ALICE, body="-----BEGIN PGP SIGNED MESSAGE-----\nHash: XYZ\n\nhello\n"
+                         "-----BEGIN PGP SIGNATURE-----\n\nAAAA\n-----END PGP SIGNATURE-----\n")
 
 
 def armored(data):
@@ -239,7 +251,8 @@ def nested(depth, inside):
     head = b"From: pat@partner.test\r\nMIME-Version: 1.0\r\n"
     body = inside
     for n in range(depth):
-        body = (b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n)) + body + b"\r\n--b%d--\r\n" % n
+        body = (b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n) + body
+                + b"\r\n--b%d--\r\n" % n)
     return head + body
 
 
@@ -263,8 +276,7 @@ def wrecks_are_delivered_as_they_are(w):
             assert first.startswith("+OK"), (name, first)
             verdict = "".join(mails.header(got, "X-Postern-Verdict"))
             if b"4711 inside" in got:
-                assert name in ("no end boundary", "armour without end", "three parts", "version missing", "NUL and bare ends",
-                                "many fields", "no header", "a header too large"), (name, got[:1000])
+                assert name in STILL_OPENS, (name, got[:1000])
                 continue
             assert "signature=good" not in verdict, (name, verdict)
             body = mails.split_head(data)[1] if name not in ("NUL and bare ends",) else b""

@@ -84,7 +84,8 @@ def names_of_clients(w):
 def commands_and_addresses(w):
     with Watch(w, mention=False):
         for evil in EVIL:
-            for command in (b"MAIL FROM:<", b"MAIL FROM:<alice@example.test> X=<", b'RCPT TO:<"', b"VRFY ", b""):
+            for command in (b"MAIL FROM:<", b"MAIL FROM:<alice@example.test> X=<", b'RCPT TO:<"', b"VRFY ",
+                            b""):
                 with clients.Raw(w.submission) as c:
                     c.smtp()
                     c.smtp("EHLO c.test")
@@ -188,7 +189,8 @@ def keys_from_outside(w):
         g.run("--passphrase", "", "--quick-gen-key", "FORGED, status=sent (FORGED) [x] <evil@partner.test>",
               "ed25519", "default", "0")
         w.learn("evil@partner.test", g.public("evil@partner.test"), "evil")
-        w.pop.boxes["alice"] = [("u", mails.pgp_signed(g, mails.plain("evil@partner.test", ALICE), "evil@partner.test"))]
+        letter = mails.plain("evil@partner.test", ALICE)
+        w.pop.boxes["alice"] = [("u", mails.pgp_signed(g, letter, "evil@partner.test"))]
         w.fetch("alice")
         w.gw.gwctl("consumer", "add", "forger", "--external", "--address", "forger@partner.test", "--name",
                    "x\n" + STAMP + "FORGED", check=False)

@@ -146,21 +146,22 @@ def bounds_recipients_size_lines_and_errors(w):
         assert len(answers) < 20
 
 
+def swaks(w, *args, check=True):
+    return sh(["swaks", "--server", "127.0.0.1", "--port", str(w.submission), "--helo", "client.test", "--from",
+               ALICE, "--auth-user", "alice", "--auth-password", w.users["alice"], *args], check=check)
+
+
 @case
 def ordinary_clients_get_along(w):
     path = write(w.path("letter.eml"), letter(PAT))
     for auth in ("PLAIN", "LOGIN"):
-        sh(["swaks", "--server", "127.0.0.1", "--port", str(w.submission), "--helo", "client.test", "--from", ALICE,
-            "--to", PAT, "--data", f"@{path}", "--auth", auth, "--auth-user", "alice", "--auth-password",
-            w.users["alice"], "--silent", "2"])
+        swaks(w, "--to", PAT, "--data", f"@{path}", "--auth", auth, "--silent", "2")
         assert "DECRYPTION_OKAY" in mails.open_pgp(w.pat, w.partner.take()[0].data)[1]
-    sh(["curl", "-s", "--user", ":".join(w.login("alice")), "--mail-from", ALICE, "--mail-rcpt", PAT, "-T", path,
-        f"smtp://127.0.0.1:{w.submission}/client.test"])
+    sh(["curl", "-s", "--user", ":".join(w.login("alice")), "--mail-from", ALICE, "--mail-rcpt", PAT,
+        "-T", path, f"smtp://127.0.0.1:{w.submission}/client.test"])
     assert "DECRYPTION_OKAY" in mails.open_pgp(w.pat, w.partner.take()[0].data)[1]
     # A refusal is told as such.
-    p = sh(["swaks", "--server", "127.0.0.1", "--port", str(w.submission), "--helo", "client.test", "--from", ALICE,
-            "--to", QUINN, "--h-Subject", "[encrypt] x", "--auth", "PLAIN", "--auth-user", "alice", "--auth-password",
-            w.users["alice"]], check=False)
+    p = swaks(w, "--to", QUINN, "--h-Subject", "[encrypt] x", "--auth", "PLAIN", check=False)
     assert p.returncode != 0 and QUINN.encode() in p.stdout and b"5.7." in p.stdout, p.stdout
 
 

@@ -147,8 +147,11 @@ def sizes_lists_and_tops_agree(w):
             c.pop()
             c.pop("USER alice")
             c.pop(f"PASS {w.users['alice']}")
-            return [c.pop(x, multi=True) for x in ("UIDL", "LIST")] + [c.pop(x) for x in ("STAT", "LIST 2", "UIDL 2")]
-    assert [x[1] for x in lists(w.retrieval)] == [x[1] for x in lists(w.imap.pop3)]
+            return [c.pop(x, multi=True) for x in ("UIDL", "LIST")] + [
+                c.pop(x) for x in ("STAT", "LIST 2", "UIDL 2")]
+    for ours, theirs in zip(lists(w.retrieval), lists(w.imap.pop3)):
+        assert ours[1] == theirs[1]
+        assert ours[1] or ours[0].split()[:3] == theirs[0].split()[:3], (ours, theirs)
     with clients.Raw(w.retrieval) as c:
         c.pop()
         c.pop("USER alice")
@@ -170,7 +173,8 @@ def pipelined_commands_are_answered_in_order(w):
     w.imap.deliver("alice", mails.pgp_encrypted(w.pat, letter(), [ALICE], sign=PAT))
     with clients.Raw(w.retrieval) as c:
         c.pop()
-        c.send(f"USER alice\r\nPASS {w.users['alice']}\r\nSTAT\r\nRETR 1\r\nTOP 1 0\r\nNOOP\r\nRETR 1\r\nQUIT\r\n")
+        c.send("\r\n".join(["USER alice", f"PASS {w.users['alice']}", "STAT", "RETR 1", "TOP 1 0", "NOOP",
+                            "RETR 1", "QUIT", ""]))
         assert [c.pop()[0][:3] for _ in range(3)] == ["+OK"] * 3
         one = c.pop(multi=True)[1]
         assert b"4711 it is." in one

@@ -27,6 +27,12 @@ def peer(w):
     return w.peer.port
 
 
+def connector(name, listen, more="", to="office-smtp"):
+    """A section of postern.conf."""
+    return (f'connector "{name}" {{\n  service = smtp\n  listen = {{"{listen}"}}\n  peer = "{to}"\n'
+            f"  {more}\n}}\n").encode()
+
+
 def works(w):
     """One message passes; it is signed."""
     w.send("alice", QUINN, mails.plain(ALICE, QUINN))
@@ -52,9 +58,8 @@ def mistakes_are_told_with_file_and_line(w):
     for wrong, says in (("nonsense = 1\n", "nonsense"),
                         ("limits {\n  recipients = many\n}\n", "many"),
                         ("limits {\n  recipients = -5\n}\n", "-5"),
-                        ('connector "x" {\n  service = smtp\n  listen = {"127.0.0.1:2"}\n  peer = "nobody"\n}\n', "nobody"),
-                        (f'connector "x" {{\n  service = smtp\n  listen = {{"127.0.0.1:{w.submission}"}}\n  peer = "office-smtp"\n}}\n',
-                         str(w.submission)),
+                        (connector("x", "127.0.0.1:2", to="nobody").decode(), "nobody"),
+                        (connector("x", f"127.0.0.1:{w.submission}").decode(), str(w.submission)),
                         ('peer "far" {\n  service = smtp\n  host = "192.0.2.1"\n  port = 25\n  tls = none\n}\n', "tls")):
         path = w.gw.conf
         kept = read(path)
@@ -87,8 +92,7 @@ def reload_binds_and_releases_listeners(w):
     more = w.ports.get()
     kept = read(w.gw.conf)
     try:
-        write(w.gw.conf, kept + (f'connector "more" {{\n  service = smtp\n  listen = {{"127.0.0.1:{more}"}}\n'
-                                 '  peer = "office-smtp"\n}\n').encode())
+        write(w.gw.conf, kept + connector("more", f"127.0.0.1:{more}"))
         w.gw.gwctl("reload")
         wait_until(lambda: listening(more), 5, "the new listener")
         assert works(w)
@@ -97,6 +101,21 @@ def reload_binds_and_releases_listeners(w):
     w.gw.gwctl("reload")
     wait_until(lambda: not listening(more), 5, "the end of the listener")
     assert works(w)
+
+
+@case
+def listens_on_ipv6_too(w):
+    port = w.ports.get("::1")
+    kept = read(w.gw.conf)
+    try:
+        write(w.gw.conf, kept + connector("six", f"[::1]:{port}", 'clients = {"::1"}'))
+        w.gw.gwctl("reload")
+        clients.send(port, ALICE, QUINN, mails.plain(ALICE, QUINN), login=w.login("alice"), host="::1")
+        assert mails.parse(w.peer.take()[0].data).get_content_type() == "multipart/signed"
+        w.gw.wait_log(r"unknown\[(IPv6:)?::1\]")
+    finally:
+        write(w.gw.conf, kept)
+    w.gw.gwctl("reload")
 
 
 @case
@@ -114,8 +133,7 @@ def sessions_survive_a_reload_that_takes_their_listener(w):
     """Nobody new comes in, whoever is there finishes; the others do not notice."""
     more = w.ports.get()
     kept = read(w.gw.conf)
-    write(w.gw.conf, kept + (f'connector "more" {{\n  service = smtp\n  listen = {{"127.0.0.1:{more}"}}\n'
-                             '  peer = "office-smtp"\n}\n').encode())
+    write(w.gw.conf, kept + connector("more", f"127.0.0.1:{more}"))
     w.gw.gwctl("reload")
     with clients.Raw(more) as inside, clients.Raw(w.submission) as beside, clients.Raw(w.retrieval) as pop:
         for c in (inside, beside):
@@ -165,11 +183,11 @@ def a_reload_with_a_mistake_changes_nothing(w):
     more = w.ports.get()
     kept, pids, start = read(w.gw.conf), w.gw.daemons(), len(w.gw.log_text())
     try:
-        write(w.gw.conf, kept + (f'connector "more" {{\n  service = smtp\n  listen = {{"127.0.0.1:{more}"}}\n'
-                                 '  peer = "office-smtp"\n}\nlimits {\n  recipient = 7\n}\n').encode())
+        write(w.gw.conf, kept + connector("more", f"127.0.0.1:{more}") + b"limits {\n  recipient = 7\n}\n")
         p = w.gw.gwctl("reload", check=False)
         text = (p.stdout + p.stderr).decode()
-        assert p.returncode == EX_CONFIG and re.search(rf"{re.escape(w.gw.conf)}:\d+: .*recipient", text), (p.returncode, text)
+        assert p.returncode == EX_CONFIG, (p.returncode, text)
+        assert re.search(rf"{re.escape(w.gw.conf)}:\d+: .*recipient", text), text
         os.kill(w.gw.pid, signal.SIGHUP)
         w.gw.wait_log(r"master\[\d+\]: error: .*recipient", start=start)
         assert not listening(more) and w.gw.daemons() == pids
@@ -177,8 +195,7 @@ def a_reload_with_a_mistake_changes_nothing(w):
         # A port that is taken is found only when all else is well; the same holds for it.
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
-            write(w.gw.conf, kept + (f'connector "more" {{\n  service = smtp\n  listen = {{"127.0.0.1:{port}"}}\n'
-                                     '  peer = "office-smtp"\n}\n').encode())
+            write(w.gw.conf, kept + connector("more", f"127.0.0.1:{port}"))
             p = w.gw.gwctl("reload", check=False)
             assert p.returncode != 0 and str(port) in (p.stdout + p.stderr).decode(), p
         assert w.gw.daemons() == pids
@@ -275,7 +292,8 @@ def runs_as_an_ordinary_user_and_says_so(w):
         other.send("alice", PAT, mails.plain(ALICE, PAT))
         assert "GOODSIG" in mails.open_pgp(pat, other.peer.take()[0].data)[1]
         # Large enough for files in the spool.
-        sealed = mails.pgp_encrypted(pat, mails.plain(PAT, ALICE, body=base64.encodebytes(os.urandom(4 << 20)).decode()), [ALICE])
+        noise = base64.encodebytes(os.urandom(4 << 20)).decode()
+        sealed = mails.pgp_encrypted(pat, mails.plain(PAT, ALICE, body=noise), [ALICE])
         other.pop.put("alice", sealed)
         assert "decrypted=yes" in mails.header(other.fetch("alice")[0], "X-Postern-Verdict")[0]
         status = other.gw.gwctl("status").stdout.decode() + other.gw.tail()

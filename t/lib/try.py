@@ -17,7 +17,7 @@ from pt.util import sh  # noqa: E402
 PAT, QUINN = "pat@partner.test", "quinn@partner.test"
 WIDTH = 92
 COLOUR = sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb" and "NO_COLOR" not in os.environ
-BOLD, DIM, GREEN, RED, PLAIN = ("\033[1m", "\033[2m", "\033[32m", "\033[31m", "\033[0m") if COLOUR else ("",) * 5
+BOLD, DIM, GREEN, RED, PLAIN = (f"\033[{n}m" if COLOUR else "" for n in (1, 2, 32, 31, 0))
 
 
 class Story:
@@ -45,7 +45,8 @@ class Story:
 
     def check(self, good, text):
         mark = f"{GREEN}yes{PLAIN}" if good else f"{RED}NO{PLAIN}"
-        print(textwrap.fill(f"{mark}: {text}", WIDTH, initial_indent="    ", subsequent_indent=" " * 9), flush=True)
+        print(textwrap.fill(f"{mark}: {text}", WIDTH, initial_indent="    ", subsequent_indent=" " * 9),
+              flush=True)
         if not good:
             raise AssertionError(text)
 
@@ -154,7 +155,8 @@ def keep_mails(site):
 def stay(t, site):
     t.step("It stays up until you press Ctrl-C")
     t.say("Point a mail program at the gateway, without TLS and with an ordinary password:")
-    rows = [f"outgoing  SMTP 127.0.0.1 port {site.submission}", f"incoming  POP3 127.0.0.1 port {site.retrieval}", ""]
+    rows = [f"outgoing  SMTP 127.0.0.1 port {site.submission}",
+            f"incoming  POP3 127.0.0.1 port {site.retrieval}", ""]
     rows += [f"{u}@example.test".ljust(24) + f"login {u.ljust(9)} password {p}" for u, p in site.users.items()]
     rows += ["", f"a partner with a key: {PAT}; without: {QUINN}",
              f"what the partner gets:     {os.path.join(site.folder, 'partner')}",
@@ -193,7 +195,8 @@ def main():
             if "--stay" in sys.argv:
                 stay(t, site)
             else:
-                t.say("./try --stay leaves it running, for a mail program of yours. Now everything is taken down again.")
+                t.say("./try --stay leaves it running, for a mail program of yours. Now everything "
+                      "is taken down again.")
         except AssertionError:
             print(f"\n{RED}That should have been otherwise.{PLAIN} The ends of the logs:\n{site.log_tails()}")
             return 1

@@ -6,12 +6,14 @@ import re
 import shutil
 import signal
 import socket
+import sys
 import time
 
 from .util import Proc, children, kill, read, running, sh, tree, wait_until, write
 
 TOP = os.path.abspath(os.path.join(os.path.dirname(__file__), "../../.."))
 BUILD = os.path.join(TOP, os.environ.get("POSTERN_BUILD", "build/rel"))
+INSIDE = "PT_OWN_MOUNTS"  # in the environment of a program that has its own mount namespace
 FIRST_UID = 64100  # of the daemons' users, which exist in the gateway's mount namespace only
 
 # Runs a command with the files of $1 over /etc/passwd and /etc/group, seen by nobody else.
@@ -33,10 +35,22 @@ def can_unshare():
     return os.getuid() == 0 and sh(argv, check=False).returncode == 0
 
 
+def own_mounts():
+    """Run this program in a mount namespace of its own: what it mounts is seen by nobody else.
+
+    A new process is needed for that; where it is not allowed the program goes on as it is.
+    """
+    if INSIDE in os.environ or not can_unshare():
+        return
+    argv = ["unshare", "--mount", "--propagation", "private", sys.executable, "-B", *sys.argv]
+    os.execvpe(argv[0], argv, dict(os.environ, **{INSIDE: "1"}))
+
+
 class Gateway:
     """One gateway of the build in POSTERN_BUILD.
 
     pieces   text of postern.conf beside node {} and log {}, which are written here
+    level    of the log, which goes to a file; None: pieces say where it goes
     user     run as this ordinary user (by number), without uid change and chroot; None: as root,
              in a mount namespace of its own with the daemons' users added to /etc/passwd
     """
@@ -96,8 +110,8 @@ class Gateway:
         write(self.conf, f'node {{\n  hostname = "{self.hostname}"\n  state_dir = "{self.state}"\n'
               f'  spool_dir = "{self.spool}"\n  run_dir = "{self.run_dir}"\n'
               f'  libexec_dir = "{self.bin}"\n}}\n'
-              f'log {{\n  destination = file\n  file = "{self.log}"\n  level = {self.level}\n}}\n'
-              + pieces)
+              + (f'log {{\n  destination = file\n  file = "{self.log}"\n  level = {self.level}\n}}\n'
+                 if self.level else "") + pieces)
 
     def _wrap(self, argv):
         """A command as the gateway's user, seeing the gateway's accounts."""

@@ -234,8 +234,8 @@ START_TEST(hears_whoever_asks_for_encryption)
 	char m[1024];
 
 	harness_reset();
-	(void)snprintf(m, sizeof m, "From: " A "\r\nTo: " N "\r\nSubject: %s\r\n\r\nwords\r\n",
-	    askings[_i]);
+	(void)snprintf(
+	    m, sizeof m, "From: " A "\r\nTo: " N "\r\nSubject: %s\r\n\r\nwords\r\n", askings[_i]);
 	secure(&o, A, rcpts, m, strlen(m), 0);
 	ck_assert_int_eq(o.result, SECURE_REFUSE);
 	ck_assert_uint_eq(o.ncopies, 0);

@@ -78,6 +78,39 @@ START_TEST(made_certificates_evaluate_as_asked)
 }
 END_TEST
 
+/* What a refusal tells the sender when a certificate cannot be encrypted to. */
+START_TEST(says_why_there_is_no_key_to_encrypt_to)
+{
+	static const uint8_t fpr[20] = {1}, weak[] = {0x04, 0x00}, strong[] = {0x08, 0x00};
+	static const struct {
+		struct cert_key sub;
+		const char *why;
+	} rows[] = {
+	    {{.algo = PGP_PK_RSA, .params = {weak, 2}},
+		"too weak for encryption (RSA of 1024 bits)"},
+	    {{.algo = PGP_PK_RSA, .params = {strong, 2}}, "has no key for encryption"},
+	    {{.algo = PGP_PK_RSA, .params = {weak, 1}}, "has no key for encryption"},
+	    {{.algo = PGP_PK_EDDSA, .params = {weak, 2}}, "has no key for encryption"},
+	    {{.algo = PGP_PK_ECDH, .flags = KEY_ENCRYPT, .revoked = 1}, "was revoked"},
+	    {{.algo = PGP_PK_ECDH, .flags = KEY_ENCRYPT, .expires = NOW}, "expired on"},
+	    {{.algo = PGP_PK_ECDH, .flags = KEY_ENCRYPT, .created = NOW + 1}, "not valid before"},
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		struct cert_key keys[2] = {
+		    {.algo = PGP_PK_EDDSA, .flags = KEY_CERTIFY}, rows[i].sub};
+		struct cert c = {.keys = {keys, 2}};
+		const struct cert_key *k;
+		struct err e = {0};
+
+		keys[0].fpr = keys[1].fpr = (struct bytes){fpr, sizeof fpr};
+		ck_assert_int_eq(pgp_cert_encryption_keys(&c, NOW, &k, 1, &e), -1);
+		ck_assert_msg(strstr(e.text, rows[i].why) != NULL, "row %zu: %s", i, e.text);
+	}
+}
+END_TEST
+
 START_TEST(impossible_specifications_are_refused)
 {
 	static const char *const uids[] = {UID}, *const empty[] = {""};
@@ -661,9 +694,9 @@ Suite *
 cert_suite(void)
 {
 	const TTest *const tests[] = {made_certificates_evaluate_as_asked,
-	    impossible_specifications_are_refused, a_signing_subkey_needs_a_good_back_signature,
-	    only_good_bindings_bind, sha1_counts_in_old_bindings_and_in_all_revocations,
-	    the_newest_self_signature_decides,
+	    says_why_there_is_no_key_to_encrypt_to, impossible_specifications_are_refused,
+	    a_signing_subkey_needs_a_good_back_signature, only_good_bindings_bind,
+	    sha1_counts_in_old_bindings_and_in_all_revocations, the_newest_self_signature_decides,
 	    hard_revocations_count_for_ever_soft_ones_from_their_time,
 	    a_user_id_revocation_is_undone_by_a_newer_self_signature,
 	    revoking_goes_through_the_library_too, user_ids_give_their_address,
