@@ -518,12 +518,16 @@ next_copy(struct job *j, size_t first, struct pgp_recipient *to, struct rcpt_ind
 	char facts[FACTS_MAX];
 	unsigned nto = 0, got;
 	size_t i, n = 0;
+	int again;
 
 	for (i = first; i < j->n; i++) {
 		x = &j->rcpts[i];
-		if (x->sent || x->mode != mode || (i != first && (r->hidden || x->hidden)))
+		/* One who is named twice needs no second copy, and no second key. */
+		again = i != first && strcmp(x->addr, r->addr) == 0;
+		if (x->sent || x->mode != mode ||
+		    (i != first && !again && (r->hidden || x->hidden)))
 			continue;
-		if (mode == MODE_ENCRYPT) {
+		if (mode == MODE_ENCRYPT && !again) {
 			if (nto + CERT_KEYS_USED > PGP_PKESK_MAX)
 				continue; /* a further copy */
 			got = usable_keys(j, x, &to[nto], CERT_KEYS_USED);

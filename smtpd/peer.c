@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "net/cidr.h"
 #include "net/conn.h"
@@ -18,6 +19,7 @@
 #define IN_MAX (8 * 1024) /* octets of replies held */
 #define OUT_LOW (64 * 1024) /* octets */
 #define END_FACTOR 5 /* the reply to the final dot takes that many times longer */
+#define WHOLE_FACTOR 2 /* a whole reply may take that many times as long as its next octet */
 
 enum phase { CONNECTING, GREETING, HELLO, STARTTLS, SECURING, READY, BROKEN };
 
@@ -43,6 +45,7 @@ struct peer {
 	unsigned head, n;
 	int old; /* EHLO was refused, HELO is tried */
 	int streaming; /* message text is on its way: nothing else may go */
+	uint64_t reply_by; /* clock_ms: one that comes octet by octet ends there */
 	int busy, dead; /* inside a callback; closed there */
 };
 
@@ -112,6 +115,7 @@ set_clock(struct peer *p, unsigned factor)
 {
 	uint64_t ms = p->r->limits.peer_timeout * 1000 * factor;
 
+	p->reply_by = clock_ms() + WHOLE_FACTOR * ms;
 	conn_set_idle(p->c, p->phase == READY && p->n == 0 ? 0 : (uint32_t)ms);
 }
 
@@ -276,6 +280,9 @@ on_readable(struct conn *c, void *arg)
 	enter(p);
 	while (read_line(p)) /* of what is held: IN_MAX octets at most */
 		;
+	if (p->phase != BROKEN && !p->dead && (p->phase != READY || p->n > 0) &&
+	    clock_ms() > p->reply_by)
+		fail_text(p, "no whole reply in time");
 	leave(p);
 }
 

@@ -15,6 +15,7 @@
 #define REQ_BUCKETS 64 /* of a channel's open requests, by id */
 #define COMPLAIN_MS 10000 /* between two warnings about the frames of one peer */
 #define FRAMES_AT_ONCE 256 /* handled before the loop's other events get their turn */
+#define POLL_ROUNDS 1024 /* reads of last words: somebody may hold the socket and go on talking */
 
 struct chan_req {
 	LIST_ENTRY(chan_req) next;
@@ -416,9 +417,10 @@ void
 chan_poll(struct chan *c)
 {
 	int rc = 1, error = 0;
+	unsigned i;
 
 	c->depth++;
-	while (!c->dead && error == 0 && rc == 1) {
+	for (i = 0; !c->dead && error == 0 && rc == 1 && i < POLL_ROUNDS; i++) {
 		if (buf_len(&c->ipc.in) <= IPC_FRAME_MAX)
 			rc = ipc_fill(&c->ipc);
 		error = rc == -1 ? errno : drain(c);

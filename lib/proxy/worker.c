@@ -22,7 +22,6 @@ struct proxy_worker {
 	/* the session at policyd */
 	int open;
 	uint8_t session[SESSION_ID];
-	char consumer[65];
 	/* the request under way */
 	enum step step;
 	const struct proxy_worker_ops *ops;
@@ -195,7 +194,6 @@ on_session(void *arg, struct ipc_msg *m, int error)
 	}
 	p = m->body;
 	memcpy(w->session, p->session.p, SESSION_ID);
-	(void)strlcpy(w->consumer, p->consumer, sizeof w->consumer);
 	w->open = 1;
 	step(w);
 }

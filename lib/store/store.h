@@ -77,16 +77,13 @@ void store_abort(struct store_txn *t); /* NULL is fine */
  *
  * get	1 found, 0 not found, -1 with errno (EUCLEAN: damaged)
  * put	insert or replace; 0, or -1 with errno (EINVAL: key or value too long; ENOSPC)
- * add	insert only; 1 done, 0 there is one already, -1 with errno
  * del	1 done, 0 there was none, -1 with errno
  *
- * After -1 of put, add or del the transaction can only be aborted; store_commit then fails.
+ * After -1 of put or del the transaction can only be aborted; store_commit then fails.
  */
 int store_get(struct store_txn *t, unsigned table, const void *key, size_t klen,
     struct bytes *value, struct err *e);
 int store_put(struct store_txn *t, unsigned table, const void *key, size_t klen, const void *value,
-    size_t vlen, struct err *e);
-int store_add(struct store_txn *t, unsigned table, const void *key, size_t klen, const void *value,
     size_t vlen, struct err *e);
 int store_del(struct store_txn *t, unsigned table, const void *key, size_t klen, struct err *e);
 

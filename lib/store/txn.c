@@ -243,8 +243,7 @@ prepare(
 }
 
 static int
-put(struct store_txn *t, unsigned table, MDB_val *k, const void *value, size_t vlen, int replace,
-    struct err *e)
+put(struct store_txn *t, unsigned table, MDB_val *k, const void *value, size_t vlen, struct err *e)
 {
 	struct store *s = t->s;
 	struct frame_place at = {s->table[table], k->mv_data, k->mv_size};
@@ -252,8 +251,8 @@ put(struct store_txn *t, unsigned table, MDB_val *k, const void *value, size_t v
 	MDB_val v = {frame_head(&s->frame) + vlen, NULL};
 	int rc, old = prepare(t, table, k, old_tag, e);
 
-	if (old == -1 || (old == 1 && !replace))
-		return old;
+	if (old == -1)
+		return -1;
 	if ((v.mv_data = grow(&t->frame, &t->frame_size, v.mv_size + 16)) == NULL)
 		return err_sys(e, "%.200s", s->name);
 	if (frame_encode(&s->frame, &at, value, vlen, v.mv_data) == -1)
@@ -265,13 +264,12 @@ put(struct store_txn *t, unsigned table, MDB_val *k, const void *value, size_t v
 	tally_add(&t->tally[table], frame_tag(&s->frame, v.mv_data, v.mv_size));
 	t->tally[table].dirty = 1;
 	t->changed = 1;
-	return old;
+	return 0;
 }
 
-/* 0 put, 1 there was one already (replaced or, unless replace, left), -1. */
-static int
-put_checked(struct store_txn *t, unsigned table, const void *key, size_t klen, const void *value,
-    size_t vlen, int replace, struct err *e)
+int
+store_put(struct store_txn *t, unsigned table, const void *key, size_t klen, const void *value,
+    size_t vlen, struct err *e)
 {
 	MDB_val k = {klen, (void *)(uintptr_t)key};
 	int rc;
@@ -281,26 +279,10 @@ put_checked(struct store_txn *t, unsigned table, const void *key, size_t klen, c
 	else if (vlen > STORE_VALUE_MAX)
 		rc = err_set(e, EINVAL, "%.200s: a value of %zu octets", t->s->name, vlen);
 	else
-		rc = put(t, table, &k, value, vlen, replace, e);
+		rc = put(t, table, &k, value, vlen, e);
 	if (rc == -1)
 		t->failed = 1;
 	return rc;
-}
-
-int
-store_put(struct store_txn *t, unsigned table, const void *key, size_t klen, const void *value,
-    size_t vlen, struct err *e)
-{
-	return put_checked(t, table, key, klen, value, vlen, 1, e) == -1 ? -1 : 0;
-}
-
-int
-store_add(struct store_txn *t, unsigned table, const void *key, size_t klen, const void *value,
-    size_t vlen, struct err *e)
-{
-	int rc = put_checked(t, table, key, klen, value, vlen, 0, e);
-
-	return rc == -1 ? -1 : !rc;
 }
 
 int

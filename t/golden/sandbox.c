@@ -110,9 +110,8 @@ try_stream_pair(void)
 {
 	int fds[2];
 
-	return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) == -1
-		   ? errno
-		   : 0;
+	return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) == -1 ? errno
+											     : 0;
 }
 
 static int

@@ -55,9 +55,11 @@ def own_dev(w):
         with open(path, "wb"):
             pass
         sh(["mount", "--bind", f"/dev/{name}", path])
+        w.defer(lambda path=path: sh(["umount", "-l", path]))
     for name, to in (("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")):
         os.symlink(to, os.path.join(dev, name))
     sh(["mount", "--rbind", dev, "/dev"])
+    w.defer(lambda: sh(["umount", "-l", "/dev"]))
 
 
 class Logged(Site):

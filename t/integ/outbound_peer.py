@@ -2,6 +2,8 @@
 """Mail servers behind the gateway that fail, lie and go away while mail is sent through it."""
 
 import smtplib
+import threading
+import time
 
 from pt import Site, case, run
 from pt import clients, mails
@@ -104,6 +106,30 @@ def gives_up_on_a_silent_peer(w):
         raise AssertionError("accepted")
     except smtplib.SMTPException:
         pass
+
+
+@case
+def gives_up_on_a_peer_that_answers_octet_by_octet(w):
+    fresh(w)
+    ended = threading.Event()
+
+    def slowly(c, _arg):
+        while not ended.is_set():
+            c.send(b"x" if c.state.setdefault("begun", False) else b"250-")
+            c.state["begun"] = True
+            ended.wait(0.5)
+
+    began = time.monotonic()
+    w.peer.do_mail = slowly
+    try:
+        w.send("alice", QUINN, letter(QUINN))
+        raise AssertionError("accepted")
+    except smtplib.SMTPException:
+        pass
+    finally:
+        ended.set()
+        del w.peer.do_mail
+    assert time.monotonic() - began < 20
 
 
 @case

@@ -7,6 +7,7 @@ import time
 import traceback
 
 _cases = []
+opened = []  # every World that was made: one that failed half-way is closed all the same
 
 
 class Skip(Exception):
@@ -72,4 +73,7 @@ def run(make_world):
         print("not ok world", flush=True)
         _tell(traceback.format_exc())
         good = False
+    finally:
+        while opened:
+            opened.pop().close()
     sys.exit(0 if good else 1)

@@ -6,7 +6,7 @@ import tempfile
 
 from . import dovecot, gateway
 from .certs import Authority
-from .cases import Skip
+from .cases import Skip, opened
 from .dns import Dns
 from .fakepop import FakePop
 from .gpg import Gpg
@@ -31,6 +31,7 @@ class World:
         self._sinks = []
         self._ca = None
         self.users = dict(dovecot.USERS)
+        opened.append(self)
 
     def __enter__(self):
         return self
@@ -47,6 +48,8 @@ class World:
             except Exception as e:  # pylint: disable=broad-except
                 failed = e
         self.ports.close()
+        if self in opened:
+            opened.remove(self)
         if self.keep:
             print(f"kept: {self.folder}")
         else:

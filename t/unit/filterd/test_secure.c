@@ -243,6 +243,23 @@ START_TEST(hears_whoever_asks_for_encryption)
 }
 END_TEST
 
+/* Each copy may be as large as the message. */
+START_TEST(one_recipient_gets_one_copy_however_often_it_is_named)
+{
+	static const char m[] = "From: " A "\r\nSubject: x\r\n\r\nwords\r\n";
+	static const char *const rcpts[] = {B, B, B, NULL};
+	struct outcome o;
+
+	harness_reset();
+	secure(&o, A, rcpts, m, sizeof m - 1, 0);
+	ck_assert_int_eq(o.result, SECURE_OK);
+	ck_assert_uint_eq(o.ncopies, 1);
+	ck_assert_uint_eq(o.copies[0].nrcpts, 3);
+	ck_assert_ptr_nonnull(strstr(o.copies[0].facts, "keys=1,"));
+	outcome_free(&o);
+}
+END_TEST
+
 /* A header of many short fields is read once, not once for each of them. */
 START_TEST(many_fields_take_no_time)
 {
@@ -699,6 +716,7 @@ secure_suite(void)
 	tcase_add_loop_test(
 	    c, hears_whoever_asks_for_encryption, 0, sizeof askings / sizeof askings[0]);
 	tcase_add_test(c, many_fields_take_no_time);
+	tcase_add_test(c, one_recipient_gets_one_copy_however_often_it_is_named);
 	tcase_add_loop_test(
 	    c, never_signs_as_somebody_else, 0, sizeof strangers / sizeof strangers[0]);
 	tcase_add_loop_test(c, defers_and_sends_nothing_when_a_peer_cannot_help, 0,

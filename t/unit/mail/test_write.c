@@ -183,9 +183,9 @@ END_TEST
 Suite *
 write_suite(void)
 {
-	return unit_suite("write",
-	    (const TTest *const[]){fields_fold_and_encode, long_values_come_back_from_lines_of_78,
-		a_bad_field_name_is_refused, boundaries_are_all_different,
-		filters_give_the_same_for_any_chunks, what_is_encoded_is_short_lines_and_comes_back,
-		NULL});
+	return unit_suite(
+	    "write", (const TTest *const[]){fields_fold_and_encode,
+			 long_values_come_back_from_lines_of_78, a_bad_field_name_is_refused,
+			 boundaries_are_all_different, filters_give_the_same_for_any_chunks,
+			 what_is_encoded_is_short_lines_and_comes_back, NULL});
 }

@@ -31,7 +31,7 @@ START_TEST(what_is_stored_comes_back)
 }
 END_TEST
 
-START_TEST(get_put_add_and_del_say_what_they_did)
+START_TEST(get_put_and_del_say_what_they_did)
 {
 	struct folder f;
 	struct store *s;
@@ -44,8 +44,8 @@ START_TEST(get_put_add_and_del_say_what_they_did)
 	t = store_write(s, &e);
 	ck_assert_int_eq(store_get(t, FIRST, "k", 1, &v, &e), 0);
 	ck_assert_int_eq(store_del(t, FIRST, "k", 1, &e), 0);
-	ck_assert_int_eq(store_add(t, FIRST, "k", 1, "one", 3, &e), 1);
-	ck_assert_int_eq(store_add(t, FIRST, "k", 1, "two", 3, &e), 0);
+	ck_assert_int_eq(store_put(t, FIRST, "k", 1, "two", 3, &e), 0);
+	ck_assert_int_eq(store_put(t, FIRST, "k", 1, "one", 3, &e), 0);
 	ck_assert_int_eq(store_get(t, FIRST, "k", 1, &v, &e), 1);
 	ck_assert_mem_eq(v.p, "one", 3);
 	ck_assert_int_eq(store_put(t, FIRST, "k", 1, "", 0, &e), 0);
@@ -398,7 +398,7 @@ Suite *
 records_suite(void)
 {
 	return unit_suite("records",
-	    (const TTest *const[]){what_is_stored_comes_back, get_put_add_and_del_say_what_they_did,
+	    (const TTest *const[]){what_is_stored_comes_back, get_put_and_del_say_what_they_did,
 		a_walk_goes_on_over_changes_and_transactions, what_is_not_committed_is_not_there,
 		what_the_caller_does_wrong_is_refused, only_the_right_key_opens,
 		it_works_from_the_working_directory_and_reading_makes_nothing,
