@@ -190,8 +190,8 @@ store_key(struct chan *c, const struct ipc_msg *m, struct pgp_skey *k, enum key_
 		goto out;
 	}
 	if (rc == 1) {
-		log_info("key %s stored: use=%u label=%s", hex_encode(fpr, pub.fpr.p, KEY_FPR),
-		    (unsigned)use, log_str(label));
+		log_info("key %s stored: use=%s label=%s", hex_encode(fpr, pub.fpr.p, KEY_FPR),
+		    key_use_name(use), log_str(label));
 		if (generated)
 			fresh_add(pub.fpr);
 	}
@@ -343,8 +343,8 @@ cryptod_key_export(struct chan *c, struct ipc_msg *m)
 	rep.key.v = en.rec->info.v;
 	rep.key.n = 1;
 	rep.secret = en.rec->secret;
-	log_info("key %s exported: use=%u label=%s", hex_encode(fpr, r->fpr.p, KEY_FPR),
-	    en.info->use, log_str(en.info->label));
+	log_info("key %s exported: use=%s label=%s", hex_encode(fpr, r->fpr.p, KEY_FPR),
+	    key_use_name(en.info->use), log_str(en.info->label));
 out:
 	rep.status = (uint8_t)st;
 	(void)chan_send(c, M_key_export_rep, m->id, &rep, -1);

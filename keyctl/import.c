@@ -156,8 +156,8 @@ put_keys(struct keyctl *t, const struct imported *im, const char *label)
 			continue;
 		}
 		if ((rc = put_key(t, k, uses[i], label, &fresh)) == 0)
-			(void)printf(
-			    "  %s\t%s%s\n", fpr, use_name(uses[i]), fresh ? "" : "\t(was there)");
+			(void)printf("  %s\t%s%s\n", fpr, key_use_name(uses[i]),
+			    fresh ? "" : "\t(was there)");
 		if (rc == 0 && k->primary && uses[i] != USE_DECRYPT && (k->flags & KEY_ENCRYPT))
 			(void)printf("  %s\tnote: one key has one use, it will not decrypt\n", fpr);
 	}

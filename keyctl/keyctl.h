@@ -98,7 +98,6 @@ int parse_span(const char *s, uint64_t *seconds); /* "2y", "18m", "4w", "90d", "
 /* Text from a key or database as it may stand on a terminal; cut when long. Returns out. */
 #define SHOWN_MAX 256
 const char *shown(const char *s, char out[SHOWN_MAX]);
-const char *use_name(unsigned use);
 const char *date_text(uint64_t t, char out[16]); /* "2026-01-31"; "-" for 0 */
 
 #endif

@@ -159,7 +159,7 @@ add_line(void *arg, const struct key_info *k)
 				     : "ed",
 	    k->algo == PGP_PK_RSA ? pgp_key_bits(&ck) : 25519U);
 	line->fpr = strdup(hex_encode(fpr, k->fpr.p, KEY_FPR));
-	line->use = use_name(k->use);
+	line->use = key_use_name(k->use);
 	line->algo = strdup(algo);
 	line->created = k->created;
 	line->expires = n != NULL ? n->expires : 0;

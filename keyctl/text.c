@@ -53,20 +53,6 @@ parse_span(const char *s, uint64_t *seconds)
 }
 
 const char *
-use_name(unsigned use)
-{
-	static const char *const names[USE_MAX] = {
-	    [USE_CERTIFY] = "certify",
-	    [USE_SIGN] = "sign",
-	    [USE_DECRYPT] = "decrypt",
-	    [USE_TLS] = "tls",
-	    [USE_DKIM] = "dkim",
-	};
-
-	return use > 0 && use < USE_MAX ? names[use] : "?";
-}
-
-const char *
 date_text(uint64_t t, char out[16])
 {
 	time_t when = (time_t)t;

@@ -65,3 +65,17 @@ proc_name(enum proc_id p)
 
 	return (unsigned)p < P_MAX ? names[p] : "?";
 }
+
+const char *
+key_use_name(unsigned use)
+{
+	static const char *const names[USE_MAX] = {
+	    [USE_CERTIFY] = "certify",
+	    [USE_SIGN] = "sign",
+	    [USE_DECRYPT] = "decrypt",
+	    [USE_TLS] = "tls",
+	    [USE_DKIM] = "dkim",
+	};
+
+	return use > 0 && use < USE_MAX ? names[use] : "?";
+}

@@ -25,6 +25,9 @@
 /* What a key may be used for; each has one use, for life. */
 enum key_use { USE_CERTIFY = 1, USE_SIGN, USE_DECRYPT, USE_TLS, USE_DKIM, USE_MAX };
 
+/* "certify", "sign"...; "?" when use is out of range. */
+const char *key_use_name(unsigned use);
+
 enum key_kind { KIND_ED25519 = 1, KIND_CV25519, KIND_RSA3072 };
 
 /* How the sealing key comes from the secret, and whether a given one is right. */

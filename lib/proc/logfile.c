@@ -9,10 +9,13 @@ int
 log_file_open(const char *path, uint32_t uid, uint32_t gid)
 {
 	struct stat st;
+	mode_t mask;
 	int fd, saved;
 
 	/* O_NONBLOCK: a pipe that nobody reads must not stop the start. */
+	mask = umask(027); /* the group reads it, whoever opens it first */
 	fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0640);
+	(void)umask(mask);
 	if (fd == -1)
 		return -1;
 	if (fstat(fd, &st) == -1)
