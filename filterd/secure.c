@@ -365,6 +365,9 @@ choose_modes(struct job *j)
 	struct rcpt *r;
 	size_t i;
 
+	if (j->first->outside)
+		return refuse(
+		    j, "5.7.1", "the sender's address is of no domain that this gateway sends for");
 	for (i = 0; i < j->n; i++) {
 		r = &j->rcpts[i];
 		encrypt = r->want.encrypt;

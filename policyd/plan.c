@@ -321,6 +321,23 @@ plan_rcpts(struct grant *g, const struct session *s, const struct plan_req *q, s
 	return 0;
 }
 
+/* Is the envelope sender of somebody else's domain, on a connector that is for our own people? */
+static int
+from_outside(struct grant *g, const struct session *s, const char *sender, struct err *e)
+{
+	char addr[MAIL_ADDR_MAX + 1];
+	int managed;
+
+	if (sender[0] == '\0' || s->outside_senders)
+		return 0;
+	if (mail_addr_normalise(sender, addr, sizeof addr) == -1)
+		managed = 0;
+	else if ((managed = db_domain_managed(s->tenant, mail_addr_domain(addr), e)) == -1)
+		return -1;
+	g->rep.plan.outside = !managed;
+	return 0;
+}
+
 static void
 on_plan(struct chan *c, struct ipc_msg *m)
 {
@@ -336,7 +353,8 @@ on_plan(struct chan *c, struct ipc_msg *m)
 		answer_defer(g, "the session is not known any more; try again");
 		return;
 	}
-	if (consumer_of(g, s, q->sender, &e) == -1 || plan_rcpts(g, s, q, &e) == -1) {
+	if (consumer_of(g, s, q->sender, &e) == -1 || from_outside(g, s, q->sender, &e) == -1 ||
+	    plan_rcpts(g, s, q, &e) == -1) {
 		log_err("%s", e.text);
 		answer_defer(g, "the database cannot be read now");
 		return;

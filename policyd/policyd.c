@@ -22,6 +22,15 @@ find_peer(const char *name)
 }
 
 /* -1: it cannot be said now, which is not the same as nobody's. */
+/* A connector that a reload has just taken away takes nobody's. */
+static int
+takes_outside(const char *connector)
+{
+	const struct conf_connector *k = conf_connector_find(proc_env()->conf, connector);
+
+	return k != NULL && k->outside_senders;
+}
+
 static int
 map_login(struct session *s, const struct session_open_req *q)
 {
@@ -41,6 +50,7 @@ map_login(struct session *s, const struct session_open_req *q)
 		    s->consumer, ((const struct consumer *)h.rec)->id, sizeof s->consumer);
 		held_free(&h);
 	}
+	s->outside_senders = takes_outside(q->connector);
 	s->by_address = q->authcid[0] == '\0' && q->authzid[0] == '\0' && q->by_address;
 	return 0;
 }

@@ -20,6 +20,7 @@ struct session {
 	uint64_t used; /* clock_ms of the last question */
 	char tenant[65];
 	char consumer[65]; /* "": nobody's */
+	int outside_senders; /* senders of foreign domains may send */
 	int by_address; /* the sender's address decides, message by message */
 };
 

@@ -126,7 +126,7 @@ parse_plain(struct session *s, const char *b64)
 	int rc = -1;
 
 	if (n < 0)
-		return -1;
+		goto out;
 	end = (size_t)n;
 	raw[end] = '\0';
 	authcid = authzid + strlen(authzid) + 1;

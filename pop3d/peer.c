@@ -39,7 +39,7 @@ on_capa(struct session *s, const struct pop3_reply *r)
 {
 	if (r->status != POP3_OK) {
 		/* A server of before 1998: USER and PASS it has. */
-		s->peer_user = s->peer_uidl = s->peer_top = true;
+		s->peer_user = s->peer_uidl = true;
 		greet(s);
 		return;
 	}
@@ -126,8 +126,6 @@ capability(struct session *s, const char *line)
 		s->peer_sasl_plain = has_word(line + n, "PLAIN");
 	else if (n == 4 && strncasecmp(line, "UIDL", n) == 0)
 		s->peer_uidl = true;
-	else if (n == 3 && strncasecmp(line, "TOP", n) == 0)
-		s->peer_top = true;
 	else if (n == 14 && strncasecmp(line, "AUTH-RESP-CODE", n) == 0)
 		s->peer_auth_codes = true;
 }

@@ -59,8 +59,7 @@ struct session {
 	struct event *reply_timer; /* the peer's time for an answer */
 
 	/* What the peer can do. */
-	bool peer_stls, peer_sasl_plain, peer_user, peer_uidl, peer_top, peer_resp_codes,
-	    peer_auth_codes;
+	bool peer_stls, peer_sasl_plain, peer_user, peer_uidl, peer_auth_codes;
 
 	/* Login. */
 	char user[ADDR_MAX + 1];

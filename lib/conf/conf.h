@@ -113,6 +113,7 @@ struct conf_connector {
 	char *peer_name;
 	struct conf_nets clients; /* empty: everybody */
 	struct conf_nets sign_by_address; /* smtp: clients that need no AUTH to sign */
+	int outside_senders; /* smtp: senders of other domains than ours may send */
 	char *tenant;
 };
 

@@ -131,6 +131,7 @@ static const struct conf_key connector[] = {
     TEXT(conf_connector, "peer", peer_name, CONF_T_NAME, NULL),
     LIST(conf_connector, clients, CONF_T_NETS, 0),
     LIST(conf_connector, sign_by_address, CONF_T_NETS, 0),
+    BOOL(conf_connector, outside_senders, "no"),
     TEXT(conf_connector, "tenant", tenant, CONF_T_NAME, "default"),
 };
 

@@ -53,6 +53,8 @@ enum rcpt_keys { KEYS_NONE, KEYS_FOUND, KEYS_UNUSABLE };
 	L(cert, certs, 0, 8) /* valid now and able to encrypt */
 #define REC_PLAN_REP(F, L)                                                                         \
 	F(U8, sign, 0, 2) /* enum plan_sign */                                                     \
+	F(U8, outside, 0,                                                                          \
+	    1) /* the sender is of no domain of ours, and the connector wants that refused */      \
 	F(STR, why, 0, 255) /* when not SIGN_YES */                                                \
 	F(BYTES, job, 0, JOB_ID) /* of the grant */                                                \
 	F(STR, consumer, 0, 64) /* whose session this is, "" for nobody's */                       \

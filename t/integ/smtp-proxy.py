@@ -575,8 +575,28 @@ def signs_by_address_only_where_it_is_allowed(w):
             clients.send(v.submission, ALICE, QUINN, letter(QUINN))
             got = v.peer.take()[0].data
             assert (b"multipart/signed" in got) == signed, got
-            clients.send(v.submission, "someone@elsewhere.test", QUINN, letter(QUINN))
-            assert b"multipart/signed" not in v.peer.take()[0].data
+
+
+@case
+def senders_of_foreign_domains_leave_only_where_it_is_allowed(w):
+    def open_relay(v):
+        v.peer = v.sink(features=FEATURES)
+        return v.peer.port
+    for allowed in (False, True):
+        more = "outside_senders = yes" if allowed else ""
+        with Site(smtp_port=open_relay, keys=("alice",), submission_more=more) as v:
+            clients.send(v.submission, "", QUINN, letter(QUINN))  # a notice
+            assert v.peer.take()
+            with clients.Raw(v.submission) as c:
+                c.smtp()
+                for line in ("EHLO x.test", "MAIL FROM:<someone@elsewhere.test>", f"RCPT TO:<{QUINN}>", "DATA"):
+                    code = c.smtp(line)[0]
+                assert code == 354, code
+                code, text = c.smtp(letter(QUINN).decode() + ".")[:2]
+                assert code == (250 if allowed else 550), (code, text)
+            got = list(v.peer.mails)
+            assert bool(got) == allowed, got
+            assert not allowed or b"multipart/signed" not in got[0].data
 
 
 @case

@@ -35,6 +35,7 @@ void people_make(void);
 /* How the peers behave; harness_reset gives alice's session where all works. */
 extern struct world {
 	enum who consumer;
+	int outside; /* policyd: the sender's domain is foreign */
 	int sign_defer; /* policyd: the grant cannot be had now */
 	int opening; /* enum opening_result when not OPENING_GRANTED */
 	int signers_defer;

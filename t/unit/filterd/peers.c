@@ -61,6 +61,7 @@ on_plan(struct ipc *c, const struct ipc_msg *m)
 		plan_rcpt(&rcpts[i], q->rcpts.v[i].addr, &why[i]);
 	if (world.deaf && p.rcpts.n > 3)
 		p.rcpts.n = 3;
+	p.outside = (uint8_t)world.outside;
 	if (who != NULL)
 		p.consumer = who->addr;
 	if (q->sign && world.sign_defer) {

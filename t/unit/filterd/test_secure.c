@@ -214,6 +214,20 @@ START_TEST(passes_mail_of_unmapped_logins_as_it_is)
 }
 END_TEST
 
+START_TEST(refuses_a_sender_of_a_foreign_domain)
+{
+	struct outcome o;
+
+	harness_reset();
+	world.outside = 1;
+	secure(&o, A, to_both, PLAIN, strlen(PLAIN), 0);
+	ck_assert_int_eq(o.result, SECURE_REFUSE);
+	ck_assert_uint_eq(o.ncopies, 0);
+	ck_assert_ptr_nonnull(strstr(o.text, "domain"));
+	outcome_free(&o);
+}
+END_TEST
+
 /* However it is written, and in whatever charset: who asks for encryption gets it, or a refusal. */
 static const char *const askings[] = {
     "=?windows-874?B?W2VuY3J5cHRdIMrHsem0?=", /* a charset that is not known here */
@@ -713,6 +727,7 @@ secure_suite(void)
 	    sizeof triggers / sizeof triggers[0]);
 	tcase_add_test(c, names_every_recipient_that_stands_in_the_way);
 	tcase_add_test(c, passes_mail_of_unmapped_logins_as_it_is);
+	tcase_add_test(c, refuses_a_sender_of_a_foreign_domain);
 	tcase_add_loop_test(
 	    c, hears_whoever_asks_for_encryption, 0, sizeof askings / sizeof askings[0]);
 	tcase_add_test(c, many_fields_take_no_time);

@@ -277,6 +277,33 @@ START_TEST(by_address_the_sender_decides_and_nothing_is_opened)
 }
 END_TEST
 
+START_TEST(tells_a_sender_of_a_foreign_domain_from_our_own)
+{
+	static const struct {
+		const char *sender;
+		int outside;
+	} cases[] = {
+	    {"alice@acme.test", 0}, {"nobody.yet@ACME.test", 0}, {"bob@out.test", 1},
+	    {"eve@other.test", 1}, /* another tenant's domain */
+	    {"alice@acme.test.evil.test", 1}, {"no address", 1}, {"", 0}, /* notices */
+	};
+	struct ipc_msg m;
+	struct opened s;
+	size_t i;
+
+	world_begin();
+	world_people();
+	s = world_login_at("default", "office", "", "", 0);
+	for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		ask_plan(&s, cases[i].sender, cases[i].sender, &m);
+		ck_assert_int_eq(((const struct plan_rep *)m.body)->outside, cases[i].outside);
+		ipc_done(&worker, &m);
+		ipc_close(&worker);
+	}
+	world_end();
+}
+END_TEST
+
 START_TEST(tells_which_keys_a_recipient_has_and_why_none)
 {
 	static const struct {
@@ -367,6 +394,7 @@ plan_suite(void)
 	    asks_the_successor_of_a_cryptod_that_died,
 	    a_worker_that_floods_is_deferred_and_one_that_died_is_forgotten,
 	    an_unknown_session_is_deferred, by_address_the_sender_decides_and_nothing_is_opened,
+	    tells_a_sender_of_a_foreign_domain_from_our_own,
 	    tells_which_keys_a_recipient_has_and_why_none,
 	    encrypts_to_every_valid_key_of_a_recipient, NULL};
 
