@@ -24,7 +24,10 @@ on_open(const struct proc_env *env, struct err *e)
 		return -1;
 	if (pgp_algo_init() == -1)
 		return err_sys(e, "crypto libraries");
-	if (file[0] != '\0' && (key_fd = open(file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC)) == -1)
+	/* What keyctl lock has locked stays so until somebody unlocks it, or master is restarted.
+	 */
+	if (file[0] != '\0' && !env->locked &&
+	    (key_fd = open(file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC)) == -1)
 		/* Mail that needs no key must go on. */
 		log_err("key store stays locked: %s: %s", file, strerror(errno));
 	return sandbox_allow(".", 1, e);

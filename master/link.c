@@ -101,6 +101,7 @@ on_seal_key(struct chan *ch, struct ipc_msg *m)
 	if (M.seal_fd != -1)
 		close(M.seal_fd);
 	M.seal_fd = m->fd;
+	M.locked = 0;
 	m->fd = -1;
 	hold_seal(M.seal_fd);
 }
@@ -113,6 +114,7 @@ on_seal_drop(struct chan *ch, struct ipc_msg *m)
 	if (M.seal_fd != -1)
 		close(M.seal_fd);
 	M.seal_fd = -1;
+	M.locked = 1;
 	hold_seal(-1);
 }
 
@@ -266,6 +268,7 @@ send_boot(struct child *c)
 	    .jail = jail,
 	    .debug = (uint8_t)M.debug,
 	    .quiet = (uint8_t)M.background,
+	    .locked = (uint8_t)M.locked,
 	    .version = POSTERN_VERSION,
 	};
 	struct seal_key key = {0};

@@ -79,6 +79,7 @@ struct master {
 	size_t nchildren;
 	struct listeners listeners;
 	int seal_fd; /* cryptod's sealing key, or -1 */
+	int locked; /* keyctl lock: a key file must not open the key store again */
 	int ready_fd; /* the waiting parent of a background start, or -1 */
 };
 

@@ -16,6 +16,7 @@
 	F(STR, jail, 1, 255)                                                                       \
 	F(U8, debug, 0, 1)                                                                         \
 	F(U8, quiet, 0, 1) /* standard error belongs to somebody who waits for its end */          \
+	F(U8, locked, 0, 1) /* cryptod: an administrator locked the key store */                   \
 	F(STR, version, 1, 32) /* of master; a daemon of another build refuses to run */
 
 /* A channel to another daemon; the descriptor is its socket. Replaces an older one. */

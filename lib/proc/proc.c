@@ -528,6 +528,7 @@ boot(struct ipc *raw, struct err *e)
 	env.self = proc->self;
 	env.instance = b->instance;
 	env.privileged = b->privileged;
+	env.locked = b->locked;
 	env.uid = b->uid;
 	env.gid = b->gid;
 	log_init(getprogname(), b->debug ? LOG_L_DEBUG : env.conf->log.level);

@@ -27,6 +27,7 @@ struct proc_env {
 	enum proc_id self;
 	unsigned instance;
 	int privileged; /* master is root: uid, chroot */
+	int locked; /* cryptod: locked by an administrator; a key file must not unlock */
 	uint32_t uid, gid; /* what this process runs as after open */
 };
 

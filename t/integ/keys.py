@@ -185,6 +185,11 @@ def lock_leaves_no_key_in_any_memory(w):
     held = holders(w, secrets)
     assert not held, f"private keys are still in the memory of {held}"
     assert seals(w) == 0, "somebody still holds the sealing key"
+    # A key file is configured; but locked is locked, also for the next cryptod.
+    w.gw.wait_daemon("cryptod", other_than=w.gw.kill("cryptod"))
+    w.gw.wait_daemon("cryptod")
+    assert "locked" in w.gw.keyctl("status").stdout.decode()
+    assert not holders(w, secrets)
     w.gw.keyctl("unlock")
     assert b"4711" in w.fetch("bob")[0]
 
