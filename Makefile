@@ -29,7 +29,7 @@ DEPS_proc := proc ipc model conf base
 DEPS_net := net base
 DEPS_openpgp := openpgp model mail base
 DEPS_policy := policy model mail base
-DEPS_proxy := proxy proc net ipc model conf base
+DEPS_proxy := proxy proc net ipc model conf mail base
 DAEMON_LIBS := proxy proc net openpgp policy store conf mail ipc model base
 
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \

@@ -279,12 +279,6 @@ grants_count(const struct grants *g)
 	return g->ngrants;
 }
 
-size_t
-grants_holders(const struct grants *g)
-{
-	return g->nholders;
-}
-
 void
 grants_free(struct grants *g)
 {

@@ -68,6 +68,5 @@ size_t grants_expire(struct grants *g, uint64_t now);
 void grants_clear(struct grants *g);
 
 size_t grants_count(const struct grants *g);
-size_t grants_holders(const struct grants *g);
 
 #endif

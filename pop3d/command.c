@@ -10,12 +10,6 @@
 #define IN_AUTH (1u << ST_AUTH)
 #define IN_TRANSACTION (1u << ST_TRANSACTION)
 
-struct args {
-	const char *all; /* behind the command, leading space removed; "" */
-	unsigned n; /* numbers in it */
-	uint64_t v[2];
-};
-
 struct command {
 	const char *name;
 	unsigned states;
@@ -54,9 +48,9 @@ cmd_capa(struct session *s, const struct args *a)
 		"PIPELINING\r\n"
 		"IMPLEMENTATION Postern\r\n"
 		".\r\n",
-		s->peer_user ? "USER\r\n" : "", s->peer_sasl_plain ? "SASL PLAIN\r\n" : "",
-		s->peer_uidl ? "UIDL\r\n" : "", "TOP\r\n",
-		s->peer_auth_codes ? "RESP-CODES\r\nAUTH-RESP-CODE\r\n" : "RESP-CODES\r\n") == -1)
+		s->can.user ? "USER\r\n" : "", s->can.sasl_plain ? "SASL PLAIN\r\n" : "",
+		s->can.uidl ? "UIDL\r\n" : "", "TOP\r\n",
+		s->can.auth_codes ? "RESP-CODES\r\nAUTH-RESP-CODE\r\n" : "RESP-CODES\r\n") == -1)
 		session_end(s, NULL);
 	session_done(s, NULL);
 }
@@ -164,29 +158,6 @@ static const struct command commands[] = {
     {"QUIT", IN_AUTH | IN_TRANSACTION, 0, 0, cmd_quit},
 };
 
-/* Up to two decimal numbers and nothing else. 0, or -1. */
-static int
-parse_numbers(struct args *a)
-{
-	const char *p = a->all;
-
-	while (*p != '\0') {
-		if (a->n == 2 || *p < '0' || *p > '9')
-			return -1;
-		for (a->v[a->n] = 0; *p >= '0' && *p <= '9'; p++) {
-			if (a->v[a->n] > UINT32_MAX)
-				return -1;
-			a->v[a->n] = a->v[a->n] * 10 + (uint64_t)(*p - '0');
-		}
-		a->n++;
-		if (*p != ' ' && *p != '\0')
-			return -1;
-		while (*p == ' ')
-			p++;
-	}
-	return 0;
-}
-
 static void
 wrong(struct session *s, const char *text)
 {
@@ -210,17 +181,16 @@ find(const char *word, size_t n)
 void
 command_line(struct session *s, char *line, size_t n)
 {
-	size_t word = strcspn(line, " ");
 	const struct command *c;
-	struct args a = {.all = ""};
+	struct args a;
+	size_t word;
 
 	(void)n;
 	if (s->sasl_expected) {
 		login_sasl_response(s, line);
 		return;
 	}
-	if (line[word] == ' ')
-		a.all = line + word + 1;
+	word = parse_command(&a, line);
 	if ((c = find(line, word)) == NULL) {
 		wrong(s, "-ERR unknown command");
 		return;

@@ -3,9 +3,9 @@
 #include <string.h>
 #include <strings.h>
 
-#include "base/enc.h"
 #include "base/log.h"
 #include "pop3d/session.h"
+#include "proxy/sasl.h"
 
 /* The peer accepted it. */
 static void
@@ -112,36 +112,17 @@ on_auth_ready(struct session *s, const struct pop3_reply *r)
 	forget_sasl(s);
 }
 
-/*
- * authzid NUL authcid NUL passwd (RFC 4616, 2).  Whom the peer lets in must be whom we read here:
- * anything ambiguous is refused before it is passed on.
- */
+/* Who it is, or -1. The password is the peer's to know. */
 static int
-parse_plain(struct session *s, const char *b64)
+take_names(struct session *s, const char *b64)
 {
-	uint8_t raw[POP3_LINE_MAX];
-	ssize_t n = b64_decode(raw, sizeof raw - 1, b64, strlen(b64));
-	const char *authzid = (const char *)raw, *authcid, *passwd;
-	size_t end;
-	int rc = -1;
+	struct credentials c;
+	int rc = sasl_plain_parse(&c, b64);
 
-	if (n < 0)
-		goto out;
-	end = (size_t)n;
-	raw[end] = '\0';
-	authcid = authzid + strlen(authzid) + 1;
-	if (authcid >= (const char *)raw + end)
-		goto out;
-	passwd = authcid + strlen(authcid) + 1;
-	if (passwd >= (const char *)raw + end || strlen(passwd) != end - (size_t)(passwd - authzid))
-		goto out;
-	if (authcid[0] == '\0' ||
-	    strlcpy(s->authzid, authzid, sizeof s->authzid) >= sizeof s->authzid ||
-	    strlcpy(s->authcid, authcid, sizeof s->authcid) >= sizeof s->authcid)
-		goto out;
-	rc = 0;
-out:
-	explicit_bzero(raw, sizeof raw);
+	/* On failure both are empty. */
+	(void)strlcpy(s->authzid, c.authzid, sizeof s->authzid);
+	(void)strlcpy(s->authcid, c.authcid, sizeof s->authcid);
+	explicit_bzero(&c, sizeof c);
 	return rc;
 }
 
@@ -153,8 +134,7 @@ login_sasl_response(struct session *s, const char *line)
 		session_done(s, "-ERR cancelled");
 		return;
 	}
-	if (parse_plain(s, line) == -1) {
-		s->authzid[0] = s->authcid[0] = '\0';
+	if (take_names(s, line) == -1) {
 		session_done(s, "-ERR malformed response");
 		return;
 	}
@@ -171,10 +151,10 @@ login_auth(struct session *s, const char *arg)
 {
 	if (arg[0] == '\0') {
 		session_done(
-		    s, s->peer_sasl_plain ? "+OK mechanisms\r\nPLAIN\r\n." : "+OK mechanisms\r\n.");
+		    s, s->can.sasl_plain ? "+OK mechanisms\r\nPLAIN\r\n." : "+OK mechanisms\r\n.");
 		return;
 	}
-	if (!s->peer_sasl_plain || strncasecmp(arg, "PLAIN", 5) != 0 ||
+	if (!s->can.sasl_plain || strncasecmp(arg, "PLAIN", 5) != 0 ||
 	    (arg[5] != '\0' && arg[5] != ' ')) {
 		session_done(s, "-ERR mechanism not offered");
 		return;

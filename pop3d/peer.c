@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/log.h"
 #include "pop3d/session.h"
@@ -39,11 +38,11 @@ on_capa(struct session *s, const struct pop3_reply *r)
 {
 	if (r->status != POP3_OK) {
 		/* A server of before 1998: USER and PASS it has. */
-		s->peer_user = s->peer_uidl = true;
+		s->can.user = s->can.uidl = true;
 		greet(s);
 		return;
 	}
-	s->commands = 0;
+	s->capa_lines = 0;
 	s->mode = PEER_CAPA;
 }
 
@@ -102,34 +101,6 @@ expect_greeting(struct session *s)
 	expect_something(s);
 }
 
-static bool
-has_word(const char *line, const char *word)
-{
-	size_t n = strlen(word);
-
-	for (; *line != '\0'; line += strcspn(line, " ")) {
-		line += strspn(line, " ");
-		if (strncasecmp(line, word, n) == 0 && (line[n] == ' ' || line[n] == '\0'))
-			return true;
-	}
-	return false;
-}
-
-static void
-capability(struct session *s, const char *line)
-{
-	size_t n = strcspn(line, " ");
-
-	if (n == 4 && strncasecmp(line, "USER", n) == 0)
-		s->peer_user = true;
-	else if (n == 4 && strncasecmp(line, "SASL", n) == 0)
-		s->peer_sasl_plain = has_word(line + n, "PLAIN");
-	else if (n == 4 && strncasecmp(line, "UIDL", n) == 0)
-		s->peer_uidl = true;
-	else if (n == 14 && strncasecmp(line, "AUTH-RESP-CODE", n) == 0)
-		s->peer_auth_codes = true;
-}
-
 /* A line of the peer as a line: status, or capability. */
 static void
 take_line(struct session *s)
@@ -139,13 +110,12 @@ take_line(struct session *s)
 
 	if (s->mode == PEER_CAPA) {
 		if (strcmp(l->text, ".") == 0) {
-			s->commands = 0;
 			(void)event_del(s->reply_timer);
 			greet(s);
-		} else if (++s->commands > CAPA_LINES_MAX)
+		} else if (++s->capa_lines > CAPA_LINES_MAX)
 			give_up(s, "its CAPA has no end");
 		else
-			capability(s, l->text);
+			parse_capability(&s->can, l->text);
 		return;
 	}
 	if (pop3_reply_parse(&r, l->text, l->len) == -1) {

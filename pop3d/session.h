@@ -9,6 +9,7 @@
 #include "net/dots.h"
 #include "net/line.h"
 #include "net/pop3_reply.h"
+#include "pop3d/parse.h"
 #include "proxy/upstream.h"
 #include "proxy/worker.h"
 
@@ -59,7 +60,8 @@ struct session {
 	struct event *reply_timer; /* the peer's time for an answer */
 
 	/* What the peer can do. */
-	bool peer_stls, peer_sasl_plain, peer_user, peer_uidl, peer_auth_codes;
+	struct capabilities can;
+	unsigned capa_lines; /* of its answer to CAPA so far */
 
 	/* Login. */
 	char user[ADDR_MAX + 1];

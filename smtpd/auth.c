@@ -138,7 +138,7 @@ plain(struct session *s, const char *b64)
 {
 	char line[LINE_MAX_AUTH];
 
-	if (login_from_plain(s->login, b64) == -1) {
+	if (sasl_plain_parse(s->login, b64) == -1) {
 		form_error(s);
 		return;
 	}

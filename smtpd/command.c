@@ -10,6 +10,7 @@
 
 #include "base/enc.h"
 #include "mail/utf8.h"
+#include "proxy/sasl.h"
 
 #define N(a) (sizeof(a) / sizeof(a)[0])
 
@@ -449,61 +450,6 @@ command_helo_valid(const char *s)
 	return (s[0] == '[') == (s[n - 1] == ']');
 }
 
-static int
-name_valid(const char *s)
-{
-	const char *p;
-
-	for (p = s; *p != '\0'; p++)
-		if ((*p > 0 && *p < ' ') || *p == 0x7f)
-			return 0;
-	return mail_utf8_valid(s, strlen(s));
-}
-
-#define RESPONSE_MAX (2 * LOGIN_MAX + PASSWORD_MAX + 2) /* octets of PLAIN, decoded */
-
-/* One field up to its NUL, or up to the end when last. */
-static int
-take(char *out, size_t outsz, const uint8_t **p, const uint8_t *end, int last)
-{
-	const uint8_t *nul = memchr(*p, '\0', (size_t)(end - *p));
-	size_t n;
-
-	if ((nul == NULL) != last)
-		return -1;
-	n = (size_t)((last ? end : nul) - *p);
-	if (n >= outsz)
-		return -1;
-	memcpy(out, *p, n);
-	out[n] = '\0';
-	*p += last ? n : n + 1;
-	return 0;
-}
-
-int
-login_from_plain(struct credentials *l, const char *b64)
-{
-	uint8_t raw[RESPONSE_MAX];
-	const uint8_t *p = raw;
-	ssize_t n = b64_decode(raw, sizeof raw, b64, strlen(b64));
-	int rc = -1;
-
-	if (n == -1 || take(l->authzid, sizeof l->authzid, &p, raw + n, 0) == -1 ||
-	    take(l->authcid, sizeof l->authcid, &p, raw + n, 0) == -1 ||
-	    take(l->password, sizeof l->password, &p, raw + n, 1) == -1)
-		goto out;
-	if (l->authcid[0] != '\0' && l->password[0] != '\0' && name_valid(l->authzid) &&
-	    name_valid(l->authcid))
-		rc = 0;
-out:
-	explicit_bzero(raw, sizeof raw);
-	if (rc == -1) {
-		explicit_bzero(l, sizeof *l);
-		errno = EINVAL;
-	}
-	return rc;
-}
-
 int
 login_from_base64(char *out, size_t outsz, const char *b64, int secret)
 {
@@ -511,7 +457,7 @@ login_from_base64(char *out, size_t outsz, const char *b64, int secret)
 
 	if (n > 0) {
 		out[n] = '\0';
-		if (strlen(out) == (size_t)n && (secret || name_valid(out)))
+		if (strlen(out) == (size_t)n && (secret || sasl_name_valid(out)))
 			return 0;
 	}
 	explicit_bzero(out, outsz);

@@ -97,22 +97,6 @@ void command_rcpt_params(char *out, size_t outsz, const struct rcpt_cmd *r, unsi
  */
 int command_helo_valid(const char *s);
 
-#define LOGIN_MAX 320 /* octets of a name; RFC 4616 allows 255, addresses are longer */
-#define PASSWORD_MAX 1024
-
-struct credentials {
-	char authzid[LOGIN_MAX + 1], authcid[LOGIN_MAX + 1];
-	char password[PASSWORD_MAX + 1];
-};
-
-/*
- * The response of PLAIN (RFC 4616): [authzid] NUL authcid NUL passwd, in strict base64.  Names
- * must be UTF-8 without controls: what can be written in two ways could be two people.
- *
- * Returns 0, or -1 with errno EINVAL; l is wiped then.
- */
-int login_from_plain(struct credentials *l, const char *b64);
-
 /* One response of LOGIN into a string of outsz octets; controls are refused unless secret. */
 int login_from_base64(char *out, size_t outsz, const char *b64, int secret);
 

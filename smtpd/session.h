@@ -8,6 +8,7 @@
 #include "net/conn.h"
 #include "net/dots.h"
 #include "net/line.h"
+#include "proxy/sasl.h"
 #include "proxy/worker.h"
 #include "smtpd/command.h"
 #include "smtpd/out.h"

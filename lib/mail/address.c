@@ -626,15 +626,6 @@ out:
 	return rc;
 }
 
-bool
-mail_addr_equal(const char *a, const char *b)
-{
-	char na[MAIL_ADDR_MAX + 1], nb[MAIL_ADDR_MAX + 1];
-
-	return mail_addr_normalise(a, na, sizeof na) == 0 &&
-	       mail_addr_normalise(b, nb, sizeof nb) == 0 && strcmp(na, nb) == 0;
-}
-
 const char *
 mail_addr_domain(const char *addr)
 {

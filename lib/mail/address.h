@@ -74,9 +74,6 @@ int mail_from_single(const struct mail_header *h, char *out, size_t outsz, struc
  */
 int mail_addr_normalise(const char *addr, char *out, size_t outsz);
 
-/* Are two addresses the same mailbox, by mail_addr_normalise? False when either is none. */
-bool mail_addr_equal(const char *a, const char *b);
-
 /* The domain of a normalised address: behind the last @; "" when there is none. */
 const char *mail_addr_domain(const char *addr);
 

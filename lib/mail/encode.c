@@ -120,18 +120,6 @@ plan(const struct mail_index *ix, uint32_t part, bool entity, uint8_t *need)
 	return 0;
 }
 
-bool
-mail_7bit_needed(const struct mail_index *ix, uint32_t part)
-{
-	uint8_t *need = calloc(ix->n, 1);
-	bool needed = true; /* also when it cannot be told or done: mail_to_7bit says why */
-
-	if (need != NULL && plan(ix, part, false, need) == 0)
-		needed = need[part] != 0;
-	free(need);
-	return needed;
-}
-
 /* A sink that counts what quoted-printable and base64 would take. */
 struct count {
 	uint64_t octets, escaped;

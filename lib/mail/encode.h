@@ -1,7 +1,6 @@
 #ifndef MAIL_ENCODE_H
 #define MAIL_ENCODE_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/io.h"
@@ -14,9 +13,6 @@
  */
 #define MAIL_7BIT_HARD (MAIL_8BIT | MAIL_NUL | MAIL_BARE_CR | MAIL_BARE_LF | MAIL_LONG_LINE)
 #define MAIL_7BIT_SOFT (MAIL_TRAILING_WS | MAIL_FROM_LINE)
-
-/* Would mail_to_7bit change part and what is in it? With "8bit" and "binary" labels counted. */
-bool mail_7bit_needed(const struct mail_index *ix, uint32_t part);
 
 #define MAIL_ENTITY 1 /* of the part's own header write only Content-* fields */
 #define MAIL_KEEP_ENCODING 2 /* write all as it is, without any change of encoding */

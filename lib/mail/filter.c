@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include "base/enc.h"
-#include "mail/mime.h"
 #include "mail/write.h"
 
 #define QP_LINE 75 /* octets before the "=" of a soft break */
@@ -277,69 +276,4 @@ struct sink
 mail_filter_sink(struct mail_filter *f)
 {
 	return (struct sink){.write = sink_filter, .ctx = f};
-}
-
-void
-mail_lines_init(struct mail_lines *l)
-{
-	memset(l, 0, sizeof *l);
-}
-
-static void
-lines_content(struct mail_lines *l, uint8_t c)
-{
-	if (l->col < sizeof l->first)
-		l->first[l->col] = c;
-	if (++l->col == 5 && memcmp(l->first, "From ", 5) == 0)
-		l->flags |= MAIL_FROM_LINE;
-	if (l->col > 998)
-		l->flags |= MAIL_LONG_LINE;
-	l->last = c;
-}
-
-void
-mail_lines_feed(struct mail_lines *l, const void *data, size_t n)
-{
-	const uint8_t *p = data, *end = p + n;
-
-	for (; p < end; p++) {
-		if (*p == '\n') {
-			if (!l->cr)
-				l->flags |= MAIL_BARE_LF;
-			if (l->col > 0 && (l->last == ' ' || l->last == '\t'))
-				l->flags |= MAIL_TRAILING_WS;
-			l->lines++;
-			l->col = 0;
-			l->cr = false;
-			continue;
-		}
-		if (l->cr) {
-			l->flags |= MAIL_BARE_CR;
-			lines_content(l, '\r');
-		}
-		l->cr = *p == '\r';
-		if (l->cr)
-			continue;
-		if (*p >= 0x80)
-			l->flags |= MAIL_8BIT;
-		else if (*p == 0)
-			l->flags |= MAIL_NUL;
-		lines_content(l, *p);
-	}
-}
-
-unsigned
-mail_lines_end(struct mail_lines *l)
-{
-	if (l->cr) {
-		l->flags |= MAIL_BARE_CR;
-		lines_content(l, '\r');
-		l->cr = false;
-	}
-	if (l->col > 0) {
-		l->flags |= MAIL_NO_FINAL_NL;
-		if (l->last == ' ' || l->last == '\t')
-			l->flags |= MAIL_TRAILING_WS;
-	}
-	return l->flags;
 }

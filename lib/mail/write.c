@@ -240,60 +240,6 @@ mail_put_field(const struct sink *s, const char *name, const char *value)
 	return put_text(&l, value, end) == -1 || fold(&l) == -1 ? -1 : 0;
 }
 
-/* A display name as a phrase: atoms, a quoted string, or encoded words. */
-static int
-put_phrase(struct line *l, const char *v)
-{
-	char quoted[2 * SPACE_MAX + 3];
-	size_t n = strlen(v), i, len = 0;
-	bool atoms = true;
-
-	for (i = 0; i < n; i++) {
-		uint8_t c = (uint8_t)v[i];
-
-		if (c < 32 || c > 126 || n > SPACE_MAX || (c == '=' && v[i + 1] == '?'))
-			return put_encoded(l, " ", 1, v, n);
-		if (c != ' ' && !is_q_safe(c))
-			atoms = false;
-	}
-	if (atoms && v[0] != ' ' && v[n - 1] != ' ' && strstr(v, "  ") == NULL)
-		return put_plain(l, " ", 1, v, n, true);
-	quoted[len++] = '"';
-	for (i = 0; i < n; i++) {
-		if (v[i] == '"' || v[i] == '\\')
-			quoted[len++] = '\\';
-		quoted[len++] = v[i];
-	}
-	quoted[len++] = '"';
-	return put_plain(l, " ", 1, quoted, len, true);
-}
-
-int
-mail_put_addrs(const struct sink *s, const char *name, const struct mail_addr *v, size_t n)
-{
-	struct line l = {.s = s};
-	char norm[MAIL_ADDR_MAX + 1], text[MAIL_ADDR_MAX + 4];
-	size_t i, len;
-	bool angle;
-
-	if (put_name(&l, name) == -1)
-		return -1;
-	if (n == 0 && put(&l, " ", 1) == -1)
-		return -1;
-	for (i = 0; i < n; i++) {
-		if (mail_addr_normalise(v[i].addr, norm, sizeof norm) == -1)
-			return -1;
-		angle = v[i].display != NULL && v[i].display[0] != '\0';
-		if (angle && put_phrase(&l, v[i].display) == -1)
-			return -1;
-		len = (size_t)snprintf(text, sizeof text, "%s%s%s%s", angle ? "<" : "", norm,
-		    angle ? ">" : "", i + 1 < n ? "," : "");
-		if (put_plain(&l, " ", 1, text, len, angle || i > 0) == -1)
-			return -1;
-	}
-	return fold(&l);
-}
-
 void
 mail_boundary_random(char out[MAIL_BOUNDARY_LEN + 1])
 {

@@ -6,7 +6,6 @@
 #include <stdint.h>
 
 #include "base/io.h"
-#include "mail/address.h"
 
 /*
  * Write one field of free text (RFC 5322, 3.6.5): "Name: value" CRLF, folded at white space
@@ -20,9 +19,6 @@
  * Returns 0, or -1 with errno EINVAL (not a field name) or what the sink gave.
  */
 int mail_put_field(const struct sink *s, const char *name, const char *value);
-
-/* As mail_put_field for an address list; only display and addr of each are used. */
-int mail_put_addrs(const struct sink *s, const char *name, const struct mail_addr *v, size_t n);
 
 /*
  * A MIME boundary: "=_" (which neither base64 nor quoted-printable can contain), then 32
@@ -75,23 +71,5 @@ int mail_filter_end(struct mail_filter *f);
 
 /* A sink that writes into the filter. */
 struct sink mail_filter_sink(struct mail_filter *f);
-
-/*
- * How lines end, and what stands in them.  Feed any chunks, then look at the flags
- * (MAIL_8BIT ... MAIL_FROM_LINE, MAIL_NO_FINAL_NL of mime.h).
- */
-struct mail_lines {
-	unsigned flags;
-	uint64_t lines; /* line ends seen */
-	uint64_t col; /* octets in the current line so far, without a CR that came last */
-	bool cr; /* a CR came last */
-	uint8_t last, first[5];
-};
-
-void mail_lines_init(struct mail_lines *l);
-void mail_lines_feed(struct mail_lines *l, const void *p, size_t n);
-
-/* Flags once all is fed. */
-unsigned mail_lines_end(struct mail_lines *l);
 
 #endif

@@ -83,22 +83,6 @@ clients_new(unsigned total, unsigned each)
 	return cl;
 }
 
-void
-clients_free(struct clients *cl)
-{
-	struct client *c;
-	unsigned i;
-
-	if (cl == NULL)
-		return;
-	for (i = 0; i < BUCKETS; i++)
-		while ((c = LIST_FIRST(&cl->bucket[i])) != NULL) {
-			LIST_REMOVE(c, next);
-			free(c);
-		}
-	free(cl);
-}
-
 int
 clients_limits(struct clients *cl, unsigned total, unsigned each)
 {
@@ -149,19 +133,4 @@ clients_leave(struct clients *cl, const struct sockaddr *sa)
 		return;
 	LIST_REMOVE(c, next);
 	free(c);
-}
-
-unsigned
-clients_total(const struct clients *cl)
-{
-	return cl->total;
-}
-
-unsigned
-clients_of(const struct clients *cl, const struct sockaddr *sa)
-{
-	struct client *c;
-	uint64_t key[2];
-
-	return client_key(key, sa) && (c = find(cl, key)) != NULL ? c->sessions : 0;
 }

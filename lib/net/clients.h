@@ -7,6 +7,7 @@
 /*
  * Sessions per client address, so that one client cannot take them all.  An IPv6 client counts by
  * its /64, the least that one customer has; a v4-mapped address counts as the IPv4 one.
+ * The table is there as long as the process.
  */
 struct clients;
 
@@ -18,7 +19,6 @@ struct clients;
  */
 #define CLIENTS_MAX 65536
 struct clients *clients_new(unsigned total, unsigned each);
-void clients_free(struct clients *cl);
 
 /* Change the limits (reload); sessions above them stay. 0, or -1 with EINVAL or ENOMEM. */
 int clients_limits(struct clients *cl, unsigned total, unsigned each);
@@ -34,8 +34,5 @@ int clients_enter(struct clients *cl, const struct sockaddr *sa);
 
 /* A session that was counted ends. */
 void clients_leave(struct clients *cl, const struct sockaddr *sa);
-
-unsigned clients_total(const struct clients *cl);
-unsigned clients_of(const struct clients *cl, const struct sockaddr *sa);
 
 #endif

@@ -337,12 +337,6 @@ conn_sink(struct conn *c)
 }
 
 size_t
-conn_pending(const struct conn *c)
-{
-	return buf_len(&c->out);
-}
-
-size_t
 conn_room(const struct conn *c)
 {
 	return c->out.max - buf_len(&c->out);

@@ -119,8 +119,7 @@ int conn_printf(struct conn *c, const char *fmt, ...) __attribute__((format(prin
 /* A sink over conn_write. */
 struct sink conn_sink(struct conn *c);
 
-/* Octets queued and not yet sent; octets that still fit. */
-size_t conn_pending(const struct conn *c);
+/* Octets that still fit in the output. */
 size_t conn_room(const struct conn *c);
 
 /*

@@ -106,9 +106,6 @@ const struct cert_key *pgp_cert_signing_key(const struct cert *c, uint64_t t, st
 /* Find a key by fingerprint (n 20 or 32) or key id (n 8); all zero key ids never match. */
 const struct cert_key *pgp_cert_find(const struct cert *c, const uint8_t *id, size_t n);
 
-/* The first user id with this address, neither revoked at t; NULL for none. ASCII case ignored. */
-const struct cert_uid *pgp_cert_find_addr(const struct cert *c, const char *addr, uint64_t t);
-
 /* The user id marked primary, else the first that is not revoked, else NULL. */
 const struct cert_uid *pgp_cert_primary_uid(const struct cert *c, uint64_t t);
 

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 #include <time.h>
 
 #include "base/enc.h"
@@ -192,18 +191,6 @@ static int
 uid_revoked(const struct cert_uid *u, uint64_t t)
 {
 	return u->revoked != 0 && t >= u->revoked;
-}
-
-const struct cert_uid *
-pgp_cert_find_addr(const struct cert *c, const char *addr, uint64_t t)
-{
-	for (size_t i = 0; i < c->uids.n; i++) {
-		const struct cert_uid *u = &c->uids.v[i];
-
-		if (u->addr[0] != '\0' && strcasecmp(u->addr, addr) == 0 && !uid_revoked(u, t))
-			return u;
-	}
-	return NULL;
 }
 
 const struct cert_uid *

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proxy/sasl.h"
 #include "smtpd/command.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -72,7 +73,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		rcpt(s, offered, data[0] & 1);
 		(void)command_helo_valid(s);
 	}
-	if (login_from_plain(&c, s) == 0 && (c.authcid[0] == '\0' || c.password[0] == '\0'))
+	if (sasl_plain_parse(&c, s) == 0 && (c.authcid[0] == '\0' || c.password[0] == '\0'))
 		abort();
 	free(s);
 	return 0;

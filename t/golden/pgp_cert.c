@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -285,6 +286,18 @@ merge(char **argv)
 	return 0;
 }
 
+static bool
+has_addr(const struct cert *c, const char *addr, uint64_t now)
+{
+	for (size_t i = 0; i < c->uids.n; i++) {
+		const struct cert_uid *u = &c->uids.v[i];
+
+		if (strcasecmp(u->addr, addr) == 0 && (u->revoked == 0 || now < u->revoked))
+			return true;
+	}
+	return false;
+}
+
 static int
 uses(const char *path, const char *addr, uint64_t now)
 {
@@ -297,7 +310,7 @@ uses(const char *path, const char *addr, uint64_t now)
 	load_binary(path, &b);
 	if ((c = pgp_cert_read(buf_ptr(&b), buf_len(&b), now, &why)) == NULL)
 		errx(1, "%s", why.text);
-	if (pgp_cert_find_addr(c->rec, addr, now) == NULL)
+	if (!has_addr(c->rec, addr, now))
 		printf("no such address\n");
 	if ((n = pgp_cert_encryption_keys(c->rec, now, keys, 8, &why)) < 0)
 		printf("not encrypted: %s\n", why.text);

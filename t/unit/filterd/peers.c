@@ -12,13 +12,22 @@
 
 static const uint8_t job[JOB_ID] = "a job";
 
+static bool
+same_mailbox(const char *a, const char *b)
+{
+	char na[MAIL_ADDR_MAX + 1], nb[MAIL_ADDR_MAX + 1];
+
+	return mail_addr_normalise(a, na, sizeof na) == 0 &&
+	       mail_addr_normalise(b, nb, sizeof nb) == 0 && strcmp(na, nb) == 0;
+}
+
 static const struct person *
 by_addr(const char *addr)
 {
 	unsigned i;
 
 	for (i = 0; i < PEOPLE; i++)
-		if (i != MALLORY && mail_addr_equal(people[i].addr, addr))
+		if (i != MALLORY && same_mailbox(people[i].addr, addr))
 			return &people[i];
 	return NULL;
 }
@@ -67,8 +76,8 @@ on_plan(struct ipc *c, const struct ipc_msg *m)
 	if (q->sign && world.sign_defer) {
 		p.sign = SIGN_DEFER;
 		p.why = "the key store is locked";
-	} else if (q->sign && who != NULL && mail_addr_equal(q->sender, who->addr) &&
-		   mail_addr_equal(q->from, who->addr)) {
+	} else if (q->sign && who != NULL && same_mailbox(q->sender, who->addr) &&
+		   same_mailbox(q->from, who->addr)) {
 		p.sign = SIGN_YES;
 		p.job = (struct bytes){job, JOB_ID};
 		p.sign_key = who->keys[0].fpr;

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "base/buf.h"
-#include "mail/mime.h"
+#include "mail/header.h"
 #include "mail/write.h"
 #include "t/unit/unit.h"
 
@@ -150,12 +150,36 @@ START_TEST(filters_give_the_same_for_any_chunks)
 }
 END_TEST
 
+/* Lines of at most 76 octets that no transport changes: what MAIL_7BIT_HARD and _SOFT name. */
+static void
+check_lines(const struct buf *b)
+{
+	const char *p = (const char *)buf_ptr(b), *end = p + buf_len(b), *lf;
+	size_t i, n;
+
+	for (; p < end; p = lf + 1) {
+		if ((lf = memchr(p, '\n', (size_t)(end - p))) == NULL)
+			lf = end;
+		n = (size_t)(lf - p);
+		if (lf < end) {
+			ck_assert_uint_ge(n, 1);
+			ck_assert_int_eq(p[--n], '\r');
+		}
+		ck_assert_uint_le(n, 76);
+		for (i = 0; i < n; i++)
+			ck_assert(p[i] == '\t' || (p[i] >= ' ' && p[i] <= '~'));
+		ck_assert(n == 0 || (p[n - 1] != ' ' && p[n - 1] != '\t'));
+		ck_assert(n < 5 || memcmp(p, "From ", 5) != 0);
+		if (lf == end)
+			break;
+	}
+}
+
 START_TEST(what_is_encoded_is_short_lines_and_comes_back)
 {
 	uint8_t in[5000];
 	struct buf a, b;
-	struct mail_lines l;
-	size_t n, i, col;
+	size_t n, i;
 	int kind;
 
 	for (n = 0; n < sizeof in; n += 311)
@@ -163,13 +187,7 @@ START_TEST(what_is_encoded_is_short_lines_and_comes_back)
 			for (i = 0; i < n; i++)
 				in[i] = (uint8_t)(i * i >> 3);
 			filter(kind ? MAIL_B64_ENCODE : MAIL_QP_ENCODE, in, n, 17, &a);
-			for (i = 0, col = 0; i < buf_len(&a); i++) {
-				col = buf_ptr(&a)[i] == '\n' ? 0 : col + 1;
-				ck_assert_uint_le(col, 77); /* the CR */
-			}
-			mail_lines_init(&l);
-			mail_lines_feed(&l, buf_ptr(&a), buf_len(&a));
-			ck_assert_uint_eq(mail_lines_end(&l) & ~(unsigned)MAIL_NO_FINAL_NL, 0);
+			check_lines(&a);
 			filter(kind ? MAIL_B64_DECODE : MAIL_QP_DECODE, buf_ptr(&a), buf_len(&a), 5,
 			    &b);
 			ck_assert_uint_eq(buf_len(&b), n);

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/enc.h"
+#include "proxy/sasl.h"
 #include "smtpd/command.h"
 #include "t/unit/unit.h"
 
@@ -12,7 +13,7 @@ plain(struct credentials *c, const void *p, size_t n)
 	char b64[B64_LEN(4096) + 1];
 
 	(void)b64_encode(b64, p, n);
-	return login_from_plain(c, b64);
+	return sasl_plain_parse(c, b64);
 }
 
 #define PLAIN(c, s) plain(c, s, sizeof(s) - 1)
@@ -66,9 +67,9 @@ START_TEST(takes_strict_base64_only)
 	char name[64];
 	size_t i;
 
-	ck_assert_int_eq(login_from_plain(&c, "AGEAYg=="), 0);
+	ck_assert_int_eq(sasl_plain_parse(&c, "AGEAYg=="), 0);
 	for (i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-		ck_assert_msg(login_from_plain(&c, bad[i]) == -1, "%s", bad[i]);
+		ck_assert_msg(sasl_plain_parse(&c, bad[i]) == -1, "%s", bad[i]);
 		ck_assert_int_eq(errno, EINVAL);
 		ck_assert_msg(login_from_base64(name, sizeof name, bad[i], 0) == -1, "%s", bad[i]);
 	}

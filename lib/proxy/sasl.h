@@ -1,0 +1,42 @@
+#ifndef PROXY_SASL_H
+#define PROXY_SASL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "ipc/msg_policy.h"
+
+/*
+ * What a client says to log in, taken apart.  The peer judges it, but whom the peer lets in must
+ * be whom we read here: what could be read in two ways is refused before it is passed on.
+ */
+#define LOGIN_MAX ADDR_MAX /* octets of a name; RFC 4616 wants 255, addresses are longer */
+#define PASSWORD_MAX 1024 /* octets */
+
+struct credentials {
+	char authzid[LOGIN_MAX + 1]; /* whom to act as; "" when the client leaves it to authcid */
+	char authcid[LOGIN_MAX + 1]; /* whose password it is */
+	char password[PASSWORD_MAX + 1];
+};
+
+/*
+ * Is this a name?  UTF-8 (RFC 3629) without controls: ASCII's, DEL and U+0080 to U+009F, which
+ * RFC 4013, 2.3 prohibits too.  "" is one.
+ */
+bool sasl_name_valid(const char *s);
+
+/*
+ * The response of PLAIN (RFC 4616, 2): [authzid] NUL authcid NUL passwd.
+ *
+ * c		receives it; its password is the caller's to wipe
+ * b64		strict base64 of it with padding and no white space, so that each response is
+ *		written in one way only; RFC 4954's "=" for an empty one is refused as well
+ *
+ * authcid and passwd are not empty, names are valid and have up to LOGIN_MAX octets; passwd has up
+ * to PASSWORD_MAX, any but NUL: servers older than RFC 4616 have passwords that are not UTF-8.
+ *
+ * Returns 0, or -1 with errno EINVAL; all of c is zero then.
+ */
+int sasl_plain_parse(struct credentials *c, const char *b64);
+
+#endif

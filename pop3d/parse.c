@@ -1,0 +1,66 @@
+/* Lines of clients and of the peer's CAPA, taken apart. */
+#include "pop3d/parse.h"
+
+#include <string.h>
+#include <strings.h>
+
+size_t
+parse_command(struct args *a, const char *line)
+{
+	size_t word = strcspn(line, " ");
+
+	memset(a, 0, sizeof *a);
+	a->all = line + word + (line[word] == ' ');
+	return word;
+}
+
+int
+parse_numbers(struct args *a)
+{
+	const char *p = a->all;
+	uint64_t v;
+
+	a->n = 0;
+	while (*p != '\0') {
+		if (a->n == NUMBERS_MAX || *p < '0' || *p > '9')
+			return -1;
+		for (v = 0; *p >= '0' && *p <= '9'; p++) {
+			if (v > UINT32_MAX)
+				return -1;
+			v = v * 10 + (uint64_t)(*p - '0');
+		}
+		a->v[a->n++] = v;
+		if (*p != ' ' && *p != '\0')
+			return -1;
+		p += strspn(p, " ");
+	}
+	return 0;
+}
+
+static bool
+has_word(const char *line, const char *word)
+{
+	size_t n = strlen(word);
+
+	for (; *line != '\0'; line += strcspn(line, " ")) {
+		line += strspn(line, " ");
+		if (strncasecmp(line, word, n) == 0 && (line[n] == ' ' || line[n] == '\0'))
+			return true;
+	}
+	return false;
+}
+
+void
+parse_capability(struct capabilities *c, const char *line)
+{
+	size_t n = strcspn(line, " ");
+
+	if (n == 4 && strncasecmp(line, "USER", n) == 0)
+		c->user = true;
+	else if (n == 4 && strncasecmp(line, "SASL", n) == 0)
+		c->sasl_plain = has_word(line + n, "PLAIN");
+	else if (n == 4 && strncasecmp(line, "UIDL", n) == 0)
+		c->uidl = true;
+	else if (n == 14 && strncasecmp(line, "AUTH-RESP-CODE", n) == 0)
+		c->auth_codes = true;
+}

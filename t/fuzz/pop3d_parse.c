@@ -1,0 +1,68 @@
+/* Lines of POP3: nothing outside the line is pointed to, and numbers read are the numbers sent. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pop3d/parse.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
+static void
+must(int ok)
+{
+	if (!ok)
+		abort();
+}
+
+static void
+command(const char *line)
+{
+	char text[NUMBERS_MAX * 24 + 8] = "X";
+	struct args a, b;
+	size_t word = parse_command(&a, line), n = 1;
+	unsigned i;
+
+	must(word <= strlen(line) && memchr(line, ' ', word) == NULL);
+	must(line[word] == ' ' ? a.all == line + word + 1 : a.all == line + strlen(line));
+	if (parse_numbers(&a) == -1)
+		return;
+	must(a.n <= NUMBERS_MAX && a.all[strspn(a.all, " 0123456789")] == '\0');
+	/* What goes to the peer is made of these. */
+	for (i = 0; i < a.n; i++) {
+		must(a.v[i] / 10 <= UINT32_MAX);
+		n += (size_t)snprintf(text + n, sizeof text - n, " %" PRIu64, a.v[i]);
+	}
+	must(parse_command(&b, text) == 1 && parse_numbers(&b) == 0 && a.n == b.n);
+	for (i = 0; i < a.n; i++)
+		must(a.v[i] == b.v[i]);
+}
+
+/* A line says one thing at most, and says it again when it comes again. */
+static void
+capability(const char *line)
+{
+	struct capabilities c = {0}, before;
+
+	parse_capability(&c, line);
+	must(c.user + c.sasl_plain + c.uidl + c.auth_codes <= 1);
+	before = c;
+	parse_capability(&c, line);
+	must(c.user == before.user && c.sasl_plain == before.sasl_plain && c.uidl == before.uidl &&
+	     c.auth_codes == before.auth_codes);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+	char *line = malloc(n + 1);
+
+	if (line == NULL)
+		return 0;
+	memcpy(line, data, n);
+	line[n] = '\0';
+	command(line);
+	capability(line);
+	free(line);
+	return 0;
+}
