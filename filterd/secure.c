@@ -382,7 +382,7 @@ choose_modes(struct job *j)
 			r->hidden = is_hidden(j, r->addr);
 		} else if (encrypt == POLICY_REQUIRED)
 			add_refusal(j, r, r->want.reason);
-		else if (may_sign && r->want.sign != POLICY_NO && !j->foreign_signed)
+		else if (may_sign && r->want.sign && !j->foreign_signed)
 			r->mode = MODE_SIGN;
 	}
 	if (j->rep.refusals.n > 0)

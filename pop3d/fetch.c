@@ -12,8 +12,6 @@
 
 #define CHUNK (32 * 1024) /* octets of a message stuffed and queued at a time */
 
-static void ask_peer(struct session *s);
-
 void
 fetch_free(struct session *s)
 {
@@ -280,7 +278,8 @@ static void
 fetch(struct session *s, uint64_t number)
 {
 	s->number = number;
-	if (s->cached == number && s->shown != NULL)
+	/* 0 stands for "none" in here; as a number it is the peer's to refuse. */
+	if (number != 0 && s->cached == number && s->shown != NULL)
 		send_shown(s);
 	else
 		ask_peer(s);

@@ -1,6 +1,8 @@
 #ifndef POLICY_POLICY_H
 #define POLICY_POLICY_H
 
+#include <stdbool.h>
+
 #include "base/err.h"
 
 /*
@@ -19,7 +21,8 @@ struct policy_facts {
 
 struct policy_outcome {
 	enum policy_want encrypt;
-	enum policy_want sign;
+	bool
+	    sign; /* where the sender has a valid key; a message is never held up for want of one */
 	const char *reason; /* static text: which rule decided, for the log and for refusals */
 };
 

@@ -35,7 +35,7 @@ policy_evaluate(const struct policy_facts *f, struct policy_outcome *out, struct
 {
 	(void)e;
 	out->encrypt = POLICY_OPPORTUNISTIC;
-	out->sign = POLICY_OPPORTUNISTIC;
+	out->sign = true;
 	out->reason = "opportunistic";
 	if (subject_trigger(f->subject) != NULL) {
 		out->encrypt = POLICY_REQUIRED;

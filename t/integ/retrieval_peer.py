@@ -120,6 +120,17 @@ def refusals_pass(w):
 
 
 @case
+def number_0_is_no_message_whatever_was_fetched_before(w):
+    fresh(w, LETTER)
+    with logged_in(w) as c:
+        assert c.pop("RETR 1", multi=True)[0].startswith("+OK")
+        assert c.pop("DELE 1")[0].startswith("+OK")
+        for command in ("RETR 0", "TOP 0 1"):
+            assert c.pop(command)[0].startswith("-ERR"), command
+        assert c.pop("NOOP")[0].startswith("+OK")
+
+
+@case
 def lists_that_do_not_end_are_bounded(w):
     fresh(w, LETTER)
     w.peer.on("UIDL", reply=b"+OK\r\n" + b"".join(b"%d u%d\r\n" % (n, n) for n in range(1, 300000)) + b".\r\n")

@@ -49,7 +49,7 @@ START_TEST(stock_policy)
 			ck_assert_int_eq(policy_evaluate(&f, &out, &e), 0);
 			ck_assert_msg(out.encrypt == cases[i].encrypt, "case %zu: %d (%s)", i,
 			    out.encrypt, out.reason);
-			ck_assert_int_eq(out.sign, POLICY_OPPORTUNISTIC);
+			ck_assert_int_eq(out.sign, true);
 			ck_assert_ptr_nonnull(out.reason);
 			ck_assert(out.reason[0] != '\0');
 		}
