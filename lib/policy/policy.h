@@ -21,8 +21,8 @@ struct policy_facts {
 
 struct policy_outcome {
 	enum policy_want encrypt;
-	bool
-	    sign; /* where the sender has a valid key; a message is never held up for want of one */
+	/* Where the sender has a valid key; a message is never held up for want of one. */
+	bool sign;
 	const char *reason; /* static text: which rule decided, for the log and for refusals */
 };
 
