@@ -16,7 +16,7 @@ B := $(BUILD)/$(V)
 
 DAEMONS := master smtpd pop3d filterd cryptod policyd dnsd logd
 TOOLS := gwctl keyctl
-LIBS := base ipc model mail conf store proc net openpgp policy proxy
+LIBS := base ipc model mail conf store proc net keyprov openpgp policy proxy
 
 # What each library is built on, transitively closed by hand: the order is the link order.
 DEPS_base := base
@@ -27,10 +27,11 @@ DEPS_conf := conf base
 DEPS_store := store base
 DEPS_proc := proc ipc model conf base
 DEPS_net := net base
+DEPS_keyprov := keyprov base
 DEPS_openpgp := openpgp model mail base
 DEPS_policy := policy model mail base
-DEPS_proxy := proxy proc net ipc model conf mail base
-DAEMON_LIBS := proxy proc net openpgp policy store conf mail ipc model base
+DEPS_proxy := proxy proc net keyprov ipc model conf mail base
+DAEMON_LIBS := proxy proc net keyprov openpgp policy store conf mail ipc model base
 
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
 	-Wwrite-strings -Wvla -Wformat=2 -Wundef -Werror
@@ -45,7 +46,7 @@ CFLAGS_fuzz := $(CFLAGS_asan) -fsanitize=fuzzer-no-link
 LDFLAGS_fuzz := -fsanitize=fuzzer
 CFLAGS_ALL := -std=gnu11 $(WARN) $(CFLAGS_$(V)) $(CFLAGS)
 SYSLIBS := $(OPENSSL_LIBS) $(GCRYPT_LIBS) $(EVENT_LIBS) $(UNBOUND_LIBS) $(CONFUSE_LIBS) \
-	$(SECCOMP_LIBS) $(JANSSON_LIBS) $(LMDB_LIBS) $(ZLIB_LIBS) $(BSD_LIBS)
+	$(SECCOMP_LIBS) $(JANSSON_LIBS) $(LMDB_LIBS) $(ZLIB_LIBS) $(BZIP2_LIBS) $(BSD_LIBS)
 # Only tests and benchmarks need these: asked for when they are linked, not by configure.
 CHECK_LIBS = $(shell pkg-config --libs check)
 BENCH_LIBS = $(shell pkg-config --libs gpgme librnp)

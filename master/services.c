@@ -26,11 +26,11 @@ static const struct service table[] = {
 
 /* The talk matrix. No row, no conversation. */
 static const uint32_t edges[P_MAX] = {
-    [P_SMTPD] = PM(P_POLICYD) | PM(P_FILTERD) | PM(P_DNSD) | PM(P_LOGD),
-    [P_POP3D] = PM(P_POLICYD) | PM(P_FILTERD) | PM(P_DNSD) | PM(P_LOGD),
+    [P_SMTPD] = PM(P_POLICYD) | PM(P_FILTERD) | PM(P_CRYPTOD) | PM(P_DNSD) | PM(P_LOGD),
+    [P_POP3D] = PM(P_POLICYD) | PM(P_FILTERD) | PM(P_CRYPTOD) | PM(P_DNSD) | PM(P_LOGD),
     [P_FILTERD] = PM_PROXIES | PM(P_POLICYD) | PM(P_CRYPTOD) | PM(P_LOGD),
     [P_POLICYD] = PM_PROXIES | PM(P_FILTERD) | PM(P_CRYPTOD) | PM(P_LOGD),
-    [P_CRYPTOD] = PM(P_FILTERD) | PM(P_POLICYD) | PM(P_LOGD),
+    [P_CRYPTOD] = PM_PROXIES | PM(P_FILTERD) | PM(P_POLICYD) | PM(P_LOGD),
     [P_DNSD] = PM_PROXIES | PM(P_LOGD),
     [P_LOGD] = PM_DAEMONS & ~PM(P_LOGD),
 };

@@ -76,11 +76,73 @@ check_peer(struct conf_load *l, struct conf_peer *p, const struct scan_section *
 		    p->name, p->host);
 }
 
+/* Off loopback a login in clear has to be wanted. */
+static void
+complete_connector(struct conf_connector *k)
+{
+	size_t i;
+
+	if (k->starttls != CONF_STARTTLS_DEFAULT)
+		return;
+	k->starttls = CONF_STARTTLS_OPTIONAL;
+	if (k->tls == CONF_TLS_STARTTLS)
+		for (i = 0; i < k->listen.n; i++)
+			if (!netaddr_is_loopback(&k->listen.v[i]))
+				k->starttls = CONF_STARTTLS_REQUIRED;
+}
+
+static void
+check_connector_tls(
+    struct conf_load *l, const struct conf_connector *k, const struct scan_section *at)
+{
+	int has = k->certificate != NULL && *k->certificate != '\0';
+	int ca = k->client_ca != NULL && *k->client_ca != '\0';
+
+	if (k->tls != CONF_TLS_NONE && !has)
+		conf_error(&l->errs, conf_line(at, "tls"),
+		    "connector \"%s\" offers TLS without a certificate: set certificate = FILE, "
+		    "and "
+		    "store its key with keyctl import --tls",
+		    k->name);
+	if (k->tls == CONF_TLS_NONE && has)
+		conf_error(&l->errs, conf_line(at, "certificate"),
+		    "certificate stands in connector \"%s\" that offers no TLS: set tls = starttls "
+		    "or implicit, or remove it",
+		    k->name);
+	if (k->tls == CONF_TLS_NONE && k->starttls == CONF_STARTTLS_REQUIRED)
+		conf_error(&l->errs, conf_line(at, "starttls"),
+		    "connector \"%s\" requires TLS and offers none: set tls = starttls and "
+		    "certificate, or remove it",
+		    k->name);
+	if (k->second_factor == CONF_FACTOR_CERTIFICATE && !ca)
+		conf_error(&l->errs, conf_line(at, "second_factor"),
+		    "second_factor = certificate: set client_ca = FILE, the authorities of the "
+		    "clients' certificates");
+	if (k->second_factor != CONF_FACTOR_CERTIFICATE && ca)
+		conf_error(&l->errs, conf_line(at, "client_ca"),
+		    "client_ca is for second_factor = certificate: set that, or remove it");
+	if (k->second_factor == CONF_FACTOR_CERTIFICATE && k->tls != CONF_TLS_IMPLICIT &&
+	    k->starttls == CONF_STARTTLS_OPTIONAL)
+		conf_error(&l->errs, conf_line(at, "second_factor"),
+		    "second_factor = certificate: clients show one in TLS only: set tls = "
+		    "implicit, "
+		    "or tls = starttls and starttls = required");
+}
+
 static void
 check_connector(struct conf_load *l, struct conf_connector *k, const struct scan_section *at)
 {
 	size_t i;
 
+	if (k->service != CONF_POP3 && k->sizes != CONF_SIZES_FAST)
+		conf_error(&l->errs, conf_line(at, "sizes"),
+		    "sizes stands in a %s connector: it belongs to pop3, remove it",
+		    service_names[k->service]);
+	if (k->service != CONF_POP3 && k->banner)
+		conf_error(&l->errs, conf_line(at, "banner"),
+		    "banner stands in a %s connector: it belongs to pop3, remove it",
+		    service_names[k->service]);
+	check_connector_tls(l, k, at);
 	if (k->service != CONF_SMTP && k->sign_by_address.n > 0)
 		conf_error(&l->errs, conf_line(at, "sign_by_address"),
 		    "sign_by_address stands in a %s connector: it belongs to smtp, remove it",
@@ -169,6 +231,16 @@ check_loop(struct conf_load *l, const struct conf_peer *p, const struct scan_sec
 }
 
 static void
+check_ignition(struct conf_load *l)
+{
+	const struct conf_ignition *g = &l->c->ignition;
+
+	if (*g->key_file != '\0' && *g->credential != '\0')
+		conf_error(&l->errs, conf_line(l->single[CONF_S_IGNITION], "credential"),
+		    "ignition: key_file and credential are both given: keep one");
+}
+
+static void
 check_limits(struct conf_load *l)
 {
 	const struct conf_limits *m = &l->c->limits;
@@ -204,6 +276,7 @@ conf_complete(struct conf_load *l)
 			check_loop(l, &c->peers[i], l->peer[i], &c->connectors[k]);
 	}
 	for (k = 0; k < c->nconnectors; k++) {
+		complete_connector(&c->connectors[k]);
 		check_connector(l, &c->connectors[k], l->connector[k]);
 		for (i = 0; i < c->connectors[k].listen.n; i++)
 			check_listener(l, k, i);
@@ -211,5 +284,7 @@ conf_complete(struct conf_load *l)
 	if (c->nconnectors == 0)
 		conf_error(
 		    &l->errs, 0, "no connector: nothing would listen; add a section connector");
+	if (c->ignition.key_file != NULL && c->ignition.credential != NULL)
+		check_ignition(l);
 	check_limits(l);
 }

@@ -23,6 +23,11 @@
 enum conf_service { CONF_SMTP, CONF_POP3 };
 enum conf_tls { CONF_TLS_NONE, CONF_TLS_STARTTLS, CONF_TLS_IMPLICIT };
 enum conf_log_to { CONF_LOG_SYSLOG, CONF_LOG_FILE };
+/* Whether a client of a connector must begin TLS before it logs in or sends. */
+enum conf_starttls { CONF_STARTTLS_DEFAULT, CONF_STARTTLS_OPTIONAL, CONF_STARTTLS_REQUIRED };
+/* What a login must show beside what the mail server accepts. */
+enum conf_factor { CONF_FACTOR_NONE, CONF_FACTOR_CERTIFICATE, CONF_FACTOR_PASSWORD };
+enum conf_sizes { CONF_SIZES_FAST, CONF_SIZES_EXACT };
 enum conf_case { CONF_CASE_LOWER, CONF_CASE_KEEP };
 
 struct conf_nets {
@@ -52,10 +57,12 @@ struct conf_log {
 
 struct conf_ignition {
 	char *key_file; /* unlocks cryptod at start; "" when keyctl unlock does */
+	char *credential; /* the same from a systemd credential of this name; "" for none */
 };
 
 struct conf_processes {
 	uint64_t smtpd, pop3d; /* how many of each */
+	uint64_t cryptod_threads; /* of the one cryptod, for operations that take long */
 };
 
 struct conf_workers {
@@ -80,6 +87,7 @@ struct conf_limits {
 	uint64_t headers; /* octets of a message's header */
 	uint64_t idle_timeout; /* seconds without a command, SMTP */
 	uint64_t pop3_idle_timeout; /* the same for POP3 (RFC 1939, 3: at least 600) */
+	uint64_t sizes_timeout; /* seconds that sizes = exact may take for one maildrop */
 	uint64_t session_timeout; /* seconds, absolute */
 	uint64_t data_timeout; /* seconds for the text of one message */
 	uint64_t peer_timeout; /* seconds for a connect or a reply of a peer */
@@ -114,6 +122,14 @@ struct conf_connector {
 	struct conf_nets clients; /* empty: everybody */
 	struct conf_nets sign_by_address; /* smtp: clients that need no AUTH to sign */
 	int outside_senders; /* smtp: senders of other domains than ours may send */
+	enum conf_tls tls; /* towards clients */
+	char
+	    *certificate; /* chain in PEM, ours first; "" with CONF_TLS_NONE. Its key: in cryptod */
+	enum conf_starttls starttls; /* never CONF_STARTTLS_DEFAULT once loaded */
+	enum conf_factor second_factor;
+	char *client_ca; /* with CONF_FACTOR_CERTIFICATE: who may issue the clients' */
+	enum conf_sizes sizes; /* pop3 */
+	int banner; /* pop3: the verdict is shown in the text too */
 	char *tenant;
 };
 

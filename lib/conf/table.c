@@ -11,6 +11,12 @@
 static const struct conf_word services[] = {{"smtp", CONF_SMTP}, {"pop3", CONF_POP3}, {NULL, 0}};
 static const struct conf_word tls_modes[] = {{"none", CONF_TLS_NONE},
     {"starttls", CONF_TLS_STARTTLS}, {"implicit", CONF_TLS_IMPLICIT}, {NULL, 0}};
+static const struct conf_word starttls[] = {
+    {"optional", CONF_STARTTLS_OPTIONAL}, {"required", CONF_STARTTLS_REQUIRED}, {NULL, 0}};
+static const struct conf_word factors[] = {{"none", CONF_FACTOR_NONE},
+    {"certificate", CONF_FACTOR_CERTIFICATE}, {"password", CONF_FACTOR_PASSWORD}, {NULL, 0}};
+static const struct conf_word sizes[] = {
+    {"fast", CONF_SIZES_FAST}, {"exact", CONF_SIZES_EXACT}, {NULL, 0}};
 static const struct conf_word cases[] = {
     {"lower", CONF_CASE_LOWER}, {"keep", CONF_CASE_KEEP}, {NULL, 0}};
 static const struct conf_word destinations[] = {
@@ -70,11 +76,13 @@ static const struct conf_key logging[] = {
 
 static const struct conf_key ignition[] = {
     TEXT(conf_ignition, "key_file", key_file, CONF_T_PATH, ""),
+    TEXT(conf_ignition, "credential", credential, CONF_T_NAME, ""),
 };
 
 static const struct conf_key processes[] = {
     NUM(conf_processes, smtpd, 1, 64, "2"),
     NUM(conf_processes, pop3d, 1, 64, "2"),
+    NUM(conf_processes, cryptod_threads, 1, 64, "2"),
 };
 
 /* A worker maps libraries and thread stacks: below 64 MiB it would not even start. */
@@ -104,6 +112,7 @@ static const struct conf_key limits[] = {
     SIZE(conf_limits, headers, 4 * KB, 16 * MB, "128K"),
     NUM(conf_limits, idle_timeout, 1, DAY, "300"),
     NUM(conf_limits, pop3_idle_timeout, 600, DAY, "600"),
+    NUM(conf_limits, sizes_timeout, 1, 3600, "300"),
     NUM(conf_limits, session_timeout, 1, 7 * DAY, "7200"),
     NUM(conf_limits, data_timeout, 1, DAY, "600"),
     NUM(conf_limits, peer_timeout, 1, 3600, "120"),
@@ -132,6 +141,13 @@ static const struct conf_key connector[] = {
     LIST(conf_connector, clients, CONF_T_NETS, 0),
     LIST(conf_connector, sign_by_address, CONF_T_NETS, 0),
     BOOL(conf_connector, outside_senders, "no"),
+    WORD(conf_connector, tls, tls_modes, "none"),
+    TEXT(conf_connector, "certificate", certificate, CONF_T_PATH, ""),
+    {"starttls", CONF_T_WORD, OF(conf_connector, starttls), 0, 0, NULL, starttls, 1},
+    WORD(conf_connector, second_factor, factors, "none"),
+    TEXT(conf_connector, "client_ca", client_ca, CONF_T_PATH, ""),
+    WORD(conf_connector, sizes, sizes, "fast"),
+    BOOL(conf_connector, banner, "no"),
     TEXT(conf_connector, "tenant", tenant, CONF_T_NAME, "default"),
 };
 

@@ -56,6 +56,24 @@ enum crypto_status {
 	F(U8, cipher, 0, 255) /* RFC 4880, 9.2 */                                                  \
 	F(BYTES, session_key, 0, 32)
 
+/*
+ * A handshake of a proxy: sign with a key of use tls (RFC 8446, 4.2.3 and 4.4.3; RFC 5246, 7.4.3).
+ *
+ * key		its fingerprint: that of an OpenPGP v4 key with these parameters and creation time
+ *0, so that whoever has the certificate knows it
+ * scheme	TLS SignatureScheme; what does not fit the key is refused
+ * data		the digest of the scheme's hash; with ed25519 the message itself
+ * value	as TLS has it: RSA's octets, ECDSA in DER, EdDSA's octets
+ */
+#define TLS_SIGN_DATA_MAX 1024
+#define REC_TLS_SIGN_REQ(F, L)                                                                     \
+	F(BYTES, key, 20, 20)                                                                      \
+	F(U16, scheme, 0, UINT16_MAX)                                                              \
+	F(BYTES, data, 1, TLS_SIGN_DATA_MAX)
+#define REC_TLS_SIGN_REP(F, L)                                                                     \
+	F(U8, status, 0, 5)                                                                        \
+	F(BYTES, value, 0, 2050)
+
 #define CRYPTO_RECORDS(R)                                                                          \
 	R(grant_key, REC_GRANT_KEY)                                                                \
 	R(grant_req, REC_GRANT_REQ)                                                                \
@@ -63,7 +81,9 @@ enum crypto_status {
 	R(sign_req, REC_SIGN_REQ)                                                                  \
 	R(sign_rep, REC_SIGN_REP)                                                                  \
 	R(unwrap_req, REC_UNWRAP_REQ)                                                              \
-	R(unwrap_rep, REC_UNWRAP_REP)
+	R(unwrap_rep, REC_UNWRAP_REP)                                                              \
+	R(tls_sign_req, REC_TLS_SIGN_REQ)                                                          \
+	R(tls_sign_rep, REC_TLS_SIGN_REP)
 
 #define CRYPTO_MSGS(MSG)                                                                           \
 	MSG(0x0400, grant_req, PM(P_POLICYD), PM(P_CRYPTOD), FD_NONE)                              \
@@ -71,7 +91,9 @@ enum crypto_status {
 	MSG(0x0402, sign_req, PM(P_WORKER), PM(P_CRYPTOD), FD_NONE)                                \
 	MSG(0x0403, sign_rep, PM(P_CRYPTOD), PM(P_WORKER) | PM(P_KEYCTL), FD_NONE)                 \
 	MSG(0x0404, unwrap_req, PM(P_WORKER), PM(P_CRYPTOD), FD_NONE)                              \
-	MSG(0x0405, unwrap_rep, PM(P_CRYPTOD), PM(P_WORKER), FD_NONE)
+	MSG(0x0405, unwrap_rep, PM(P_CRYPTOD), PM(P_WORKER), FD_NONE)                              \
+	MSG(0x0406, tls_sign_req, PM_PROXIES, PM(P_CRYPTOD), FD_NONE)                              \
+	MSG(0x0407, tls_sign_rep, PM(P_CRYPTOD), PM_PROXIES, FD_NONE)
 
 CRYPTO_RECORDS(REC_DECLARE)
 

@@ -50,13 +50,25 @@ enum secure_result { SECURE_OK, SECURE_REFUSE, SECURE_DEFER };
 	F(STR, text, 0, 400)                                                                       \
 	L(refusal, refusals, 0, RCPTS_MAX)
 
-/* Retrieval: the stored message; the answer is what the user shall see. */
-#define REC_OPEN_REQ(F, L) L(blob, message, 1, 1)
+/*
+ * Retrieval: the stored message; the answer is what the user shall see.
+ *
+ * sticky	of the answer: what was found, to be kept and given back when the same message is
+ *		opened again, so that it looks the same again: a verdict never gets better by itself
+ *		(a key that turns up later), but it may get worse.  Opaque, bound to the octets of
+ *		the stored message: of another message it has no effect.
+ */
+#define STICKY_MAX 64
+#define REC_OPEN_REQ(F, L)                                                                         \
+	F(U8, banner, 0, 1) /* show the verdict in the text too */                                 \
+	F(BYTES, sticky, 0, STICKY_MAX) /* empty: not opened before */                             \
+	L(blob, message, 1, 1)
 enum open_result { OPEN_UNCHANGED, OPEN_VIRTUAL, OPEN_DEFER };
 #define REC_OPEN_REP(F, L)                                                                         \
 	F(U8, result, 0, 2) /* enum open_result */                                                 \
 	F(STR, facts, 0, 500) /* for the log */                                                    \
 	F(STR, text, 0, 400) /* OPEN_DEFER: why */                                                 \
+	F(BYTES, sticky, 0, STICKY_MAX) /* OPEN_VIRTUAL */                                         \
 	L(blob, message, 0, 1)
 
 #define FILTER_RECORDS(R)                                                                          \

@@ -28,7 +28,18 @@ enum key_use { USE_CERTIFY = 1, USE_SIGN, USE_DECRYPT, USE_TLS, USE_DKIM, USE_MA
 /* "certify", "sign"...; "?" when use is out of range. */
 const char *key_use_name(unsigned use);
 
-enum key_kind { KIND_ED25519 = 1, KIND_CV25519, KIND_RSA3072 };
+enum key_kind {
+	KIND_ED25519 = 1,
+	KIND_CV25519,
+	KIND_RSA3072,
+	KIND_P256,
+	KIND_P384,
+	KIND_P521,
+	KIND_BP256, /* brainpoolP256r1 */
+	KIND_BP384,
+	KIND_BP512,
+	KIND_MAX
+};
 
 /* How the sealing key comes from the secret, and whether a given one is right. */
 #define REC_SEAL_PARAMS(F, L)                                                                      \
@@ -72,9 +83,9 @@ enum key_kind { KIND_ED25519 = 1, KIND_CV25519, KIND_RSA3072 };
 
 /* Make a key; answered by key_rep. */
 #define REC_KEY_GENERATE_REQ(F, L)                                                                 \
-	F(U8, kind, 1, 3) /* enum key_kind */                                                      \
+	F(U8, kind, 1, KIND_MAX - 1) /* enum key_kind; elliptic curves sign or decrypt by use */   \
 	F(U8, use, 1, USE_MAX - 1)                                                                 \
-	F(U64, created, 1, UINT32_MAX)                                                             \
+	F(U64, created, 0, UINT32_MAX) /* 0 with USE_TLS */                                        \
 	F(STR, label, 0, KEY_LABEL_MAX)
 
 /*

@@ -27,6 +27,25 @@
 #define REC_SESSION_OPEN_REP(F, L)                                                                 \
 	F(BYTES, session, SESSION_ID, SESSION_ID)                                                  \
 	F(STR, consumer, 0, 64) /* "": unmapped, mail passes as it is */
+
+/*
+ * A connector with a second factor, once the peer has accepted the login: has its consumer shown
+ * what belongs to him?  A login that is nobody's has not.
+ */
+#define FACTOR_ADDRS_MAX 16 /* e-mail addresses of one client certificate that count */
+#define FACTOR_SECRET_MAX 64 /* octets of a gateway password */
+enum factor_result { FACTOR_OK, FACTOR_DENIED, FACTOR_DEFER };
+#define REC_FACTOR_REQ(F, L)                                                                       \
+	F(STR, tenant, 1, 64)                                                                      \
+	F(STR, connector, 1, 64)                                                                   \
+	F(STR, peer, 1, 64)                                                                        \
+	F(STR, authzid, 0, ADDR_MAX)                                                               \
+	F(STR, authcid, 0, ADDR_MAX)                                                               \
+	F(STR, secret, 0, FACTOR_SECRET_MAX) /* the gateway password as given, "" for none */      \
+	L(mailbox, addrs, 0, FACTOR_ADDRS_MAX) /* of a certificate that was verified */
+#define REC_FACTOR_REP(F, L)                                                                       \
+	F(U8, result, 0, 2) /* enum factor_result */                                               \
+	F(STR, why, 0, 255) /* for the log */
 #define REC_SESSION_CLOSE(F, L) F(BYTES, session, SESSION_ID, SESSION_ID)
 
 /* From filterd: this channel (the descriptor) is a worker that serves this session. */
@@ -88,6 +107,8 @@ enum opening_result { OPENING_NOKEY, OPENING_GRANTED, OPENING_DEFER };
 	R(session_close, REC_SESSION_CLOSE)                                                        \
 	R(worker_bind, REC_WORKER_BIND)                                                            \
 	R(mailbox, REC_MAILBOX)                                                                    \
+	R(factor_req, REC_FACTOR_REQ)                                                              \
+	R(factor_rep, REC_FACTOR_REP)                                                              \
 	R(plan_req, REC_PLAN_REQ)                                                                  \
 	R(plan_rcpt, REC_PLAN_RCPT)                                                                \
 	R(plan_rep, REC_PLAN_REP)                                                                  \
@@ -103,6 +124,8 @@ enum opening_result { OPENING_NOKEY, OPENING_GRANTED, OPENING_DEFER };
 	MSG(0x0301, session_open_rep, PM(P_POLICYD), PM_PROXIES, FD_NONE)                          \
 	MSG(0x0302, session_close, PM_PROXIES, PM(P_POLICYD), FD_NONE)                             \
 	MSG(0x0303, worker_bind, PM(P_FILTERD), PM(P_POLICYD) | PM(P_CRYPTOD), FD_ONE)             \
+	MSG(0x0304, factor_req, PM_PROXIES, PM(P_POLICYD), FD_NONE)                                \
+	MSG(0x0305, factor_rep, PM(P_POLICYD), PM_PROXIES, FD_NONE)                                \
 	MSG(0x0310, plan_req, PM(P_WORKER), PM(P_POLICYD), FD_NONE)                                \
 	MSG(0x0311, plan_rep, PM(P_POLICYD), PM(P_WORKER), FD_NONE)                                \
 	MSG(0x0312, opening_req, PM(P_WORKER), PM(P_POLICYD), FD_NONE)                             \

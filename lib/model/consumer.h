@@ -13,6 +13,8 @@
 	(96 * 1024) /* octets of a stored certificate; fits a frame with its record                \
 		     */
 
+#define FACTOR_HASH_LEN 48 /* 16 octets of salt, SHA-256 of salt and gateway password */
+
 enum consumer_kind { CONSUMER_INTERNAL, CONSUMER_EXTERNAL };
 
 /* A domain that this organisation's mail is written in. */
@@ -33,6 +35,7 @@ enum consumer_kind { CONSUMER_INTERNAL, CONSUMER_EXTERNAL };
 	F(STR, tenant, 1, 64)                                                                      \
 	F(U8, kind, 0, 1) /* enum consumer_kind */                                                 \
 	F(STR, name, 0, 255)                                                                       \
+	F(BYTES, factor, 0, FACTOR_HASH_LEN) /* of the gateway password; empty: there is none */   \
 	L(address, addresses, 0, CONSUMER_ADDRS_MAX)                                               \
 	L(login, logins, 0, CONSUMER_LOGINS_MAX)
 

@@ -150,6 +150,38 @@ enum conn_verify {
 int conn_start_tls(struct conn *c, struct ssl_ctx_st *ctx, const char *name,
     enum conn_verify verify, struct err *e);
 
+/*
+ * Begin TLS as the server: as conn_start_tls, but input that is waiting is no error when discard is
+ * set: it came in clear behind STARTTLS or STLS, and is thrown away (RFC 3207, 6; RFC 2595, 2.4).
+ *
+ * ctx		from tls_server_ctx; kept by reference count
+ *
+ * While a private-key operation is under way elsewhere (lib/keyprov) the handshake waits without
+ * holding up the loop; the connection's deadlines go on, and it may be freed at any time.
+ *
+ * Returns 0, or -1 with *e filled: EPROTO, EALREADY, ENOMEM.
+ */
+int conn_accept_tls(struct conn *c, struct ssl_ctx_st *ctx, bool discard, struct err *e);
+
+/*
+ * The connection whose handshake is being stepped right now, or NULL: for a provider's operation
+ * that has to know whom it works for.  conn_tls_continue steps it again once the operation that
+ * paused it is done; from the loop only, never from within that operation.
+ */
+struct conn *conn_handshaking(void);
+void conn_tls_continue(struct conn *c);
+
+/*
+ * The e-mail addresses (subjectAltName rfc822Name, RFC 5280, 4.2.1.6) of the certificate that the
+ * client showed and that was verified, one after the other.
+ *
+ * i	0 for the first
+ *
+ * Returns the i-th, valid until the connection is freed, or NULL: there is none, none was
+ * verified, or it holds octets that no address has.
+ */
+const char *conn_tls_client_addr(const struct conn *c, unsigned i);
+
 /* The handshake is done and everything since is encrypted. */
 bool conn_is_tls(const struct conn *c);
 

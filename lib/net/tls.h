@@ -2,6 +2,7 @@
 #define NET_TLS_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/err.h"
 
@@ -21,6 +22,30 @@ struct ssl_ctx_st;
  * the text, one that cannot be parsed (with its number), text too large.
  */
 struct ssl_ctx_st *tls_client_ctx(const void *pem, size_t n, const char *name, struct err *e);
+
+/*
+ * A context for connections that clients make to us: TLS 1.2 or newer, forward secrecy always
+ * (no RSA key exchange), our order of ciphers, no compression, no renegotiation, no tickets and no
+ * session cache.
+ *
+ * chain, n	our certificate and those between it and a known authority, PEM, ours first
+ * name		of the file, for messages
+ * client_ca	the authorities of clients' certificates, PEM: each client must show one that
+ *		verifies; NULL with length 0: none is asked for
+ * bind		gives the private key of the certificate: an EVP_PKEY, the callee's own, or NULL
+ *		with e filled
+ *
+ * Returns NULL with *e filled: not PEM, no certificate, expired or not yet valid is no error.
+ */
+struct x509_st;
+struct evp_pkey_st;
+typedef struct evp_pkey_st *(*tls_bind)(struct x509_st *cert, void *arg, struct err *e);
+struct ssl_ctx_st *tls_server_ctx(const void *chain, size_t n, const char *name,
+    const void *client_ca, size_t ca_n, const char *ca_name, tls_bind bind, void *arg,
+    struct err *e);
+
+/* Seconds since the epoch at which the chain's first certificate ends. */
+int64_t tls_ctx_expires(const struct ssl_ctx_st *ctx);
 void tls_ctx_free(struct ssl_ctx_st *ctx);
 
 #endif

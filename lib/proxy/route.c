@@ -23,6 +23,11 @@ proxy_route_set(struct proxy_route *r, const struct conf_connector *k, const str
 	proxy_route_peer(r, k->peer, conf);
 	(void)strlcpy(r->connector, k->name, sizeof r->connector);
 	(void)strlcpy(r->tenant, k->tenant, sizeof r->tenant);
+	r->client_tls = k->tls;
+	r->tls_required = k->tls == CONF_TLS_IMPLICIT || k->starttls == CONF_STARTTLS_REQUIRED;
+	r->second_factor = k->second_factor;
+	r->sizes = k->sizes;
+	r->banner = k->banner;
 }
 
 const struct conf_connector *

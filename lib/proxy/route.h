@@ -16,12 +16,17 @@ struct proxy_route {
 	char peer[65];
 	char host[HOST_MAX];
 	uint16_t port;
-	enum conf_tls tls;
+	enum conf_tls tls; /* to the peer */
 	int verify;
 	char server_name[HOST_MAX];
 	char ca_file[1024];
 	struct conf_limits limits;
 	char hostname[HOST_MAX]; /* ours */
+	enum conf_tls client_tls; /* of the connector, towards clients */
+	int tls_required; /* before a login or mail */
+	enum conf_factor second_factor;
+	enum conf_sizes sizes;
+	int banner;
 };
 
 void proxy_route_set(

@@ -39,4 +39,39 @@ bool sasl_name_valid(const char *s);
  */
 int sasl_plain_parse(struct credentials *c, const char *b64);
 
+/* Mechanisms that are relayed. */
+enum sasl_mech { SASL_PLAIN, SASL_LOGIN, SASL_XOAUTH2, SASL_OAUTHBEARER, SASL_MECHS };
+
+/* "PLAIN"...; and the mechanism of a name in any case, or -1. */
+const char *sasl_mech_name(enum sasl_mech m);
+int sasl_mech_find(const char *name, size_t n);
+
+/* Octets of a client's response in base64: an access token may have several KiB (RFC 6750). */
+#define SASL_RESPONSE_MAX 12000
+
+/*
+ * Who logs in with a token: the initial response of XOAUTH2 ("user=NAME^Aauth=Bearer TOKEN^A^A") or
+ * OAUTHBEARER (RFC 7628, 3.1: a GS2 header with a=NAME, then key=value pairs, each ended by ^A).
+ * The peer judges the token; the name must be given, in one way only, and is the authcid.  In
+ * OAUTHBEARER host= and port= are refused: they would name us, and are signed by nobody.
+ *
+ * c	receives authcid; password stays empty: the response itself is what is relayed
+ *
+ * Returns 0, or -1 with errno EINVAL; all of c is zero then.
+ */
+int sasl_xoauth2_parse(struct credentials *c, const char *b64);
+int sasl_oauthbearer_parse(struct credentials *c, const char *b64);
+
+/*
+ * One answer of LOGIN (user name, then password) in strict base64 to a string of outsz octets.
+ *
+ * secret	controls are allowed, NUL never
+ *
+ * Returns 0, or -1 with errno EINVAL; out is zero then.
+ */
+int sasl_login_parse(char *out, size_t outsz, const char *b64, int secret);
+
+/* The response of PLAIN for these credentials, base64; for out of SASL_RESPONSE_MAX octets. */
+int sasl_plain_make(char *out, size_t outsz, const struct credentials *c);
+
 #endif

@@ -47,8 +47,8 @@ START_TEST(nobody_talks_who_need_not)
 	    {P_POLICYD, P_CRYPTOD, 1},
 	    {P_CRYPTOD, P_LOGD, 1},
 	    /* What faces the world never reaches the keys. */
-	    {P_SMTPD, P_CRYPTOD, 0},
-	    {P_POP3D, P_CRYPTOD, 0},
+	    {P_SMTPD, P_CRYPTOD, 1}, /* keys of TLS */
+	    {P_POP3D, P_CRYPTOD, 1},
 	    {P_DNSD, P_CRYPTOD, 0},
 	    {P_DNSD, P_POLICYD, 0},
 	    {P_DNSD, P_FILTERD, 0},
