@@ -27,7 +27,7 @@ DEPS_conf := conf base
 DEPS_store := store base
 DEPS_proc := proc ipc model conf base
 DEPS_net := net base
-DEPS_keyprov := keyprov base
+DEPS_keyprov := keyprov net base
 DEPS_openpgp := openpgp model mail base
 DEPS_policy := policy model mail base
 DEPS_proxy := proxy proc net keyprov ipc model conf mail base
@@ -36,7 +36,7 @@ DAEMON_LIBS := proxy proc net keyprov openpgp policy store conf mail ipc model b
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
 	-Wwrite-strings -Wvla -Wformat=2 -Wundef -Werror
 CPPFLAGS_ALL := -D_GNU_SOURCE -Ilib -I. -DPREFIX='"$(PREFIX)"' -DSYSCONFDIR='"$(SYSCONFDIR)"' \
-	-DLOCALSTATEDIR='"$(LOCALSTATEDIR)"' -DRUNDIR='"$(RUNDIR)"' $(BSD_CFLAGS) $(CPPFLAGS)
+	-DLOCALSTATEDIR='"$(LOCALSTATEDIR)"' -DRUNDIR='"$(RUNDIR)"' $(BSD_CFLAGS) $(GPGME_CFLAGS) $(CPPFLAGS)
 CFLAGS_rel := $(OPTFLAGS) -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
 LDFLAGS_rel := -pie -Wl,-z,relro,-z,now -Wl,--as-needed
 CFLAGS_asan := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
@@ -47,6 +47,8 @@ LDFLAGS_fuzz := -fsanitize=fuzzer
 CFLAGS_ALL := -std=gnu11 $(WARN) $(CFLAGS_$(V)) $(CFLAGS)
 SYSLIBS := $(OPENSSL_LIBS) $(GCRYPT_LIBS) $(EVENT_LIBS) $(UNBOUND_LIBS) $(CONFUSE_LIBS) \
 	$(SECCOMP_LIBS) $(JANSSON_LIBS) $(LMDB_LIBS) $(ZLIB_LIBS) $(BZIP2_LIBS) $(BSD_LIBS)
+# Of one program only.
+SYSLIBS_keyctl = $(GPGME_LIBS)
 # Only tests and benchmarks need these: asked for when they are linked, not by configure.
 CHECK_LIBS = $(shell pkg-config --libs check)
 BENCH_LIBS = $(shell pkg-config --libs gpgme librnp)
@@ -74,7 +76,7 @@ define program
 $(B)/bin/$(1): $(B)/obj/$(1)/main.o $(B)/lib_$(1).a $(patsubst %,$(B)/lib%.a,$(DAEMON_LIBS))
 	@mkdir -p $$(@D)
 	@echo "  LD $$@"
-	@$$(CC) $$(CFLAGS_ALL) $$(LDFLAGS_$(V)) $$(LDFLAGS) -o $$@ $$^ $$(SYSLIBS)
+	@$$(CC) $$(CFLAGS_ALL) $$(LDFLAGS_$(V)) $$(LDFLAGS) -o $$@ $$^ $$(SYSLIBS_$(1)) $$(SYSLIBS)
 endef
 $(foreach d,$(DAEMONS) $(TOOLS),$(eval $(call program,$(d))))
 
@@ -85,7 +87,7 @@ define unit
 $(B)/unit/$(1): $(patsubst %.c,$(B)/obj/%.o,$(wildcard t/unit/$(1)/*.c)) $(call unit_libs,$(1))
 	@mkdir -p $$(@D)
 	@echo "  LD $$@"
-	@$$(CC) $$(CFLAGS_ALL) $$(LDFLAGS_$(V)) -o $$@ $$^ $$(CHECK_LIBS) $$(SYSLIBS)
+	@$$(CC) $$(CFLAGS_ALL) $$(LDFLAGS_$(V)) -o $$@ $$^ $$(CHECK_LIBS) $$(SYSLIBS_$(1)) $$(SYSLIBS)
 endef
 $(foreach u,$(UNITS),$(eval $(call unit,$(u))))
 units: $(addprefix $(B)/unit/,$(UNITS))
@@ -100,7 +102,7 @@ define fuzz
 $(B)/fuzz/$(1): $(B)/obj/t/fuzz/$(1).o $(FUZZ_MAIN) $(call unit_libs,$(call fuzz_of,$(1)))
 	@mkdir -p $$(@D)
 	@echo "  LD $$@"
-	@$$(CC) $$(CFLAGS_ALL) $$(LDFLAGS_$(V)) -o $$@ $$^ $$(SYSLIBS)
+	@$$(CC) $$(CFLAGS_ALL) $$(LDFLAGS_$(V)) -o $$@ $$^ $$(SYSLIBS_$(call fuzz_of,$(1))) $$(SYSLIBS)
 endef
 $(foreach f,$(FUZZ),$(eval $(call fuzz,$(f))))
 fuzz: $(addprefix $(B)/fuzz/,$(FUZZ))

@@ -9,8 +9,10 @@
 #include "base/log.h"
 #include "cryptod/cryptod.h"
 #include "cryptod/makekey.h"
+#include "cryptod/tlssign.h"
 
 #define TEXT_MAX 400 /* octets of text in an answer */
+#define NOT_ZERO "a key of TLS has creation time 0"
 #define LOCKED "the key store is locked: run keyctl unlock"
 
 static void
@@ -159,11 +161,20 @@ reply_key(struct chan *c, const struct ipc_msg *m, enum crypto_status st, const 
 
 /* What an algorithm can be used for. */
 static int
-algo_fits(unsigned algo, enum key_use use)
+algo_fits(struct pgp_skey *k, const struct cert_key *pub, enum key_use use)
 {
-	unsigned can = pgp_algo_can(algo);
+	unsigned can = pgp_algo_can(pub->algo);
 
+	if (use == USE_TLS)
+		return tls_key_fits(k);
 	return (can & (use == USE_DECRYPT ? KEY_ENCRYPT : KEY_SIGN)) != 0;
+}
+
+/* Whoever has a certificate of TLS finds its key by the fingerprint, which holds no other time. */
+static int
+time_fits(enum key_use use, uint64_t created)
+{
+	return use != USE_TLS || created == 0;
 }
 
 /* Store k (which goes) and answer. generated: it may sign its binding. */
@@ -178,7 +189,7 @@ store_key(struct chan *c, const struct ipc_msg *m, struct pgp_skey *k, enum key_
 	int rc;
 
 	pgp_skey_public(k, &pub);
-	if (!algo_fits(pub.algo, use)) {
+	if (!algo_fits(k, &pub, use)) {
 		reply_key(c, m, CRYPTO_DENIED, "this algorithm is not for that use", 0, NULL);
 		goto out;
 	}
@@ -247,6 +258,7 @@ static int
 make_in_child(struct chan *c, const struct ipc_msg *m, enum pgp_keytype type, struct err *e)
 {
 	const struct key_generate_req *r = m->body;
+	struct makekey *made_by;
 	struct making *g;
 
 	if ((g = calloc(1, sizeof *g)) == NULL || (g->label = strdup(r->label)) == NULL) {
@@ -257,12 +269,94 @@ make_in_child(struct chan *c, const struct ipc_msg *m, enum pgp_keytype type, st
 	g->id = m->id;
 	g->use = (enum key_use)r->use;
 	LIST_INSERT_HEAD(&makings, g, next);
-	if (makekey_begin(cryptod.base, type, r->created, made, g, e) != NULL)
+	pool_hold(cryptod.pool);
+	made_by = makekey_begin(cryptod.base, type, r->created, made, g, e);
+	pool_release(cryptod.pool);
+	if (made_by != NULL)
 		return 0;
 	LIST_REMOVE(g, next);
 	free(g->label);
 	free(g);
 	return -1;
+}
+
+/* A key to be made or loaded: input of an operation. */
+struct taking {
+	enum key_use use;
+	uint64_t created;
+	char label[KEY_LABEL_MAX + 1];
+	unsigned type; /* enum pgp_keytype; of one that is made */
+	unsigned algo; /* of one that is loaded, with what follows */
+	size_t nparams, nsecret;
+	uint8_t params[CERT_PARAMS_MAX], secret[KEY_SECRET_MAX];
+};
+
+static enum crypto_status
+do_make(struct op *op)
+{
+	const struct taking *t = (const void *)op->in.p;
+
+	op->out.made = pgp_skey_generate(
+	    (enum pgp_keytype)t->type, t->use == USE_DECRYPT, t->created, &op->err);
+	return op->out.made != NULL ? CRYPTO_OK : cryptod_status(&op->err);
+}
+
+static enum crypto_status
+do_load(struct op *op)
+{
+	const struct taking *t = (const void *)op->in.p;
+	struct bytes params = {t->params, t->nparams}, secret = {t->secret, t->nsecret};
+
+	op->out.made = pgp_skey_load(t->algo, t->created, params, secret, &op->err);
+	return op->out.made != NULL ? CRYPTO_OK : CRYPTO_FAILED;
+}
+
+static void
+took(struct op *op, int generated)
+{
+	const struct taking *t = (const void *)op->in.p;
+	struct ipc_msg m = {.id = op->id, .fd = -1};
+
+	if (op->status == CRYPTO_OK && op->chan != NULL) {
+		store_key(op->chan, &m, op->out.made, t->use, t->label, generated);
+		return;
+	}
+	/* What was made before the store was locked. */
+	pgp_skey_free(op->out.made);
+	if (op->chan == NULL)
+		return;
+	op->err.text[TEXT_MAX] = '\0';
+	reply_key(op->chan, &m, op->status,
+	    op->status == CRYPTO_LOCKED ? LOCKED
+	    : op->status == CRYPTO_BUSY ? "too much is under way: try again"
+					: op->err.text,
+	    0, NULL);
+}
+
+static void
+took_made(struct op *op)
+{
+	took(op, 1);
+}
+
+static void
+took_loaded(struct op *op)
+{
+	took(op, 0);
+}
+
+static void
+generate(struct chan *c, const struct ipc_msg *m, enum pgp_keytype type)
+{
+	const struct key_generate_req *r = m->body;
+	struct taking t = {.use = (enum key_use)r->use, .created = r->created, .type = type};
+	struct op op = {.chan = c, .id = m->id, .line = "keyctl", .work = do_make};
+
+	(void)strlcpy(t.label, r->label, sizeof t.label);
+	op.done = took_made;
+	op.slow = type != PGP_GEN_ED25519 && type != PGP_GEN_CV25519 && type != PGP_GEN_P256;
+	op.in = (struct bytes){(const uint8_t *)&t, sizeof t};
+	op_run(&op);
 }
 
 void
@@ -272,35 +366,36 @@ cryptod_key_generate(struct chan *c, struct ipc_msg *m)
 	    [KIND_ED25519] = PGP_GEN_ED25519,
 	    [KIND_CV25519] = PGP_GEN_CV25519,
 	    [KIND_RSA3072] = PGP_GEN_RSA,
+	    [KIND_P256] = PGP_GEN_P256,
+	    [KIND_P384] = PGP_GEN_P384,
+	    [KIND_P521] = PGP_GEN_P521,
+	    [KIND_BP256] = PGP_GEN_BP256,
+	    [KIND_BP384] = PGP_GEN_BP384,
+	    [KIND_BP512] = PGP_GEN_BP512,
 	};
 	const struct key_generate_req *r = m->body;
-	struct pgp_skey *k = NULL;
 	struct err e = {0};
 	const char *text;
 	enum crypto_status st;
-	int rc = 0;
 
-	if ((st = permitted(c, r->use, PERM_GENERATE, &text)) != CRYPTO_OK) {
+	if ((st = permitted(c, r->use, PERM_GENERATE, &text)) != CRYPTO_OK)
 		reply_key(c, m, st, text, 0, NULL);
-		return;
-	}
-	if (types[r->kind] == PGP_GEN_RSA)
-		rc = make_in_child(c, m, types[r->kind], &e);
-	else if ((k = pgp_skey_generate(types[r->kind], r->created, &e)) == NULL)
-		rc = -1;
-	if (rc == -1) {
+	else if (!time_fits((enum key_use)r->use, r->created))
+		reply_key(c, m, CRYPTO_DENIED, NOT_ZERO, 0, NULL);
+	else if (types[r->kind] != PGP_GEN_RSA)
+		generate(c, m, types[r->kind]);
+	else if (make_in_child(c, m, types[r->kind], &e) == -1) {
 		e.text[TEXT_MAX] = '\0';
 		reply_key(c, m, cryptod_status(&e), e.text, 0, NULL);
-	} else if (k != NULL)
-		store_key(c, m, k, (enum key_use)r->use, r->label, 1);
+	}
 }
 
 void
 cryptod_key_import(struct chan *c, struct ipc_msg *m)
 {
 	const struct key_import_req *r = m->body;
-	struct err e = {0};
-	struct pgp_skey *k;
+	struct taking t = {.use = (enum key_use)r->use, .created = r->created, .algo = r->algo};
+	struct op op = {.chan = c, .id = m->id, .line = "keyctl", .work = do_load};
 	const char *text;
 	enum crypto_status st;
 
@@ -308,12 +403,20 @@ cryptod_key_import(struct chan *c, struct ipc_msg *m)
 		reply_key(c, m, st, text, 0, NULL);
 		return;
 	}
-	if ((k = pgp_skey_load(r->algo, r->created, r->params, r->secret, &e)) == NULL) {
-		e.text[TEXT_MAX] = '\0';
-		reply_key(c, m, CRYPTO_FAILED, e.text, 0, NULL);
+	if (!time_fits((enum key_use)r->use, r->created)) {
+		reply_key(c, m, CRYPTO_DENIED, NOT_ZERO, 0, NULL);
 		return;
 	}
-	store_key(c, m, k, (enum key_use)r->use, r->label, 0);
+	(void)strlcpy(t.label, r->label, sizeof t.label);
+	t.nparams = r->params.n;
+	t.nsecret = r->secret.n;
+	memcpy(t.params, r->params.p, t.nparams);
+	memcpy(t.secret, r->secret.p, t.nsecret);
+	op.done = took_loaded;
+	op.slow = key_is_slow(r->algo, r->params);
+	op.in = (struct bytes){(const uint8_t *)&t, sizeof t};
+	op_run(&op);
+	explicit_bzero(&t, sizeof t);
 }
 
 /* ---- looking at them ---- */
@@ -386,10 +489,8 @@ out:
 /* ---- with them ---- */
 
 static enum crypto_status
-certify(
-    struct chan *c, const struct key_certify_req *r, struct pgp_sigval *val, struct sign_rep *rep)
+may_certify(struct chan *c, const struct key_certify_req *r, struct loaded_key **k)
 {
-	const struct loaded_key *k;
 	struct err e = {0};
 	enum perm_need need;
 
@@ -397,29 +498,59 @@ certify(
 		return CRYPTO_DENIED;
 	if (cryptod.keys == NULL)
 		return CRYPTO_LOCKED;
-	if ((k = keys_get(cryptod.keys, r->fpr, &e)) == NULL)
+	if ((*k = keys_get(cryptod.keys, r->fpr, &e)) == NULL)
 		return cryptod_status(&e);
-	need = perm_need(chan_peer(c), k->use, PERM_CERTIFY);
+	need = perm_need(chan_peer(c), (*k)->use, PERM_CERTIFY);
 	if (need != PERM_FREE && (need != PERM_NEW || !fresh_has(r->fpr)))
 		return CRYPTO_DENIED;
-	if (pgp_skey_sign(k->skey, r->hash, r->digest.p, r->digest.n, val) == -1)
-		return CRYPTO_FAILED;
-	rep->value = (struct bytes){val->data, val->n};
 	return CRYPTO_OK;
+}
+
+static enum crypto_status
+do_certify(struct op *op)
+{
+	const uint8_t *digest = op->in.p + KEY_FPR;
+	size_t n = op->in.n - KEY_FPR;
+
+	if (pgp_skey_sign(op->key->skey, op->number, digest, n, &op->out.sig) == -1)
+		return CRYPTO_FAILED;
+	return CRYPTO_OK;
+}
+
+static void
+certified(struct op *op)
+{
+	struct sign_rep rep = {.status = (uint8_t)op->status};
+	char fpr[2 * KEY_FPR + 1];
+
+	if (op->status == CRYPTO_OK) {
+		rep.value = (struct bytes){op->out.sig.data, op->out.sig.n};
+		log_info("key %s signed for a certificate", hex_encode(fpr, op->in.p, KEY_FPR));
+	}
+	if (op->chan != NULL)
+		(void)chan_send(op->chan, M_sign_rep, op->id, &rep, -1);
 }
 
 void
 cryptod_key_certify(struct chan *c, struct ipc_msg *m)
 {
 	const struct key_certify_req *r = m->body;
+	struct op op = {.chan = c, .id = m->id, .line = "keyctl", .number = r->hash};
 	struct sign_rep rep = {0};
-	struct pgp_sigval val;
+	uint8_t in[KEY_FPR + 64]; /* which key, for the log, and the digest */
 	char fpr[2 * KEY_FPR + 1];
 
-	rep.status = (uint8_t)certify(c, r, &val, &rep);
-	if (rep.status == CRYPTO_OK)
-		log_info("key %s signed for a certificate", hex_encode(fpr, r->fpr.p, KEY_FPR));
-	else if (rep.status == CRYPTO_DENIED)
+	rep.status = (uint8_t)may_certify(c, r, &op.key);
+	if (rep.status == CRYPTO_OK) {
+		memcpy(in, r->fpr.p, KEY_FPR);
+		memcpy(in + KEY_FPR, r->digest.p, r->digest.n);
+		op.in = (struct bytes){in, KEY_FPR + r->digest.n};
+		op.work = do_certify;
+		op.done = certified;
+		op_run(&op);
+		return;
+	}
+	if (rep.status == CRYPTO_DENIED)
 		log_warn("%s refused: certify with key %s", proc_name(chan_peer(c)),
 		    hex_encode(fpr, r->fpr.p, KEY_FPR));
 	(void)chan_send(c, M_sign_rep, m->id, &rep, -1);

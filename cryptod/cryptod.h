@@ -9,13 +9,16 @@
 #include "cryptod/grants.h"
 #include "cryptod/ignition.h"
 #include "cryptod/keys.h"
+#include "cryptod/ops.h"
 #include "cryptod/perm.h"
+#include "cryptod/pool.h"
 #include "cryptod/rate.h"
 #include "proc/proc.h"
 
 /*
- * The daemon.  Locked (no keys in memory, no grants) or unlocked; requests are answered at once,
- * in the handler, from what is in memory or one read of the store.
+ * The daemon.  Locked (no keys in memory, no grants) or unlocked; requests are judged at once, in
+ * the handler, from what is in memory or one read of the store, and answered there too, unless the
+ * key is a slow one (ops.h).
  */
 #define NEW_KEYS_MAX 64 /* keys just made that still may sign their own binding */
 #define NEW_KEY_TTL 600000 /* milliseconds that a key counts as new */
@@ -38,14 +41,16 @@ struct cryptod {
 	int initialised; /* ignition is there and complete */
 	struct keys *keys; /* NULL: locked */
 	struct grants *grants;
-	struct rate *rate;
+	struct rate *rate; /* of consumers */
+	struct rate *tls_rate; /* of proxies */
+	struct pool *pool;
 	LIST_HEAD(, worker) workers;
 	unsigned nworkers;
 	struct {
 		uint8_t fpr[KEY_FPR];
 		uint64_t until; /* clock_ms; 0: free */
 	} fresh[NEW_KEYS_MAX];
-	uint64_t nsigned, nunwrapped, nrefused;
+	uint64_t nsigned, nunwrapped, nhandshakes, nrefused;
 };
 
 extern struct cryptod cryptod;
@@ -56,10 +61,12 @@ extern const struct chan_handler cryptod_handlers[];
  *
  * dir		the key store's folder as this process reaches it
  * name		the same in messages
+ * threads	for slow operations
  *
  * Returns 0, or -1 with e: EUCLEAN (damaged; the file is named)...
  */
-int cryptod_load(struct event_base *base, const char *dir, const char *name, struct err *e);
+int cryptod_load(
+    struct event_base *base, const char *dir, const char *name, unsigned threads, struct err *e);
 void cryptod_unload(void); /* lock, close every worker's channel, free */
 
 /*
@@ -79,6 +86,9 @@ enum crypto_status cryptod_status(const struct err *e);
 /* worker.c: channels of workers and what they ask. */
 void cryptod_worker_bind(struct chan *c, struct ipc_msg *m);
 void cryptod_workers_close(void);
+
+/* tls.c */
+void cryptod_tls_sign(struct chan *c, struct ipc_msg *m);
 
 /* policy.c */
 void cryptod_grant(struct chan *c, struct ipc_msg *m);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -12,24 +13,61 @@
 #include "cryptod/vault.h"
 #include "openpgp/algo.h"
 
-/* The ignition key file, opened as root; -1: there is none, or it has been used. */
+/* The ignition secret's file, opened as root; -1: there is none, or it has been used. */
 static int key_fd = -1;
+static char key_name[1024];
+
+/* Only a service of systemd has credentials: what to set otherwise (systemd.exec(5)). */
+#define SET_CREDENTIAL                                                                             \
+	"the unit needs LoadCredential=%s:FILE or LoadCredentialEncrypted=%s:FILE; "               \
+	"see systemd-creds(1)"
+
+static void
+open_credential(const char *name)
+{
+	const char *folder = getenv("CREDENTIALS_DIRECTORY");
+
+	if (folder == NULL || folder[0] != '/') {
+		log_err("key store stays locked: systemd gave no credentials, and ignition wants "
+			"%s: " SET_CREDENTIAL,
+		    name, name, name);
+		return;
+	}
+	if ((size_t)snprintf(key_name, sizeof key_name, "%s/%s", folder, name) >= sizeof key_name) {
+		log_err("key store stays locked: %.100s...: name too long", folder);
+		return;
+	}
+	if ((key_fd = open(key_name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC)) == -1)
+		log_err("key store stays locked: %s: %s: " SET_CREDENTIAL, key_name,
+		    strerror(errno), name, name);
+}
+
+/* Failing is no error here: mail that needs no key must go on. */
+static void
+open_secret(const struct conf_ignition *g)
+{
+	if (g->credential[0] != '\0') {
+		open_credential(g->credential);
+		return;
+	}
+	if (g->key_file[0] == '\0')
+		return;
+	(void)strlcpy(key_name, g->key_file, sizeof key_name);
+	if ((key_fd = open(g->key_file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC)) == -1)
+		log_err("key store stays locked: %s: %s", g->key_file, strerror(errno));
+}
 
 static int
 on_open(const struct proc_env *env, struct err *e)
 {
-	const char *file = env->conf->ignition.key_file;
-
 	if (vault_open(e) == -1)
 		return -1;
 	if (pgp_algo_init() == -1)
 		return err_sys(e, "crypto libraries");
 	/* What keyctl lock has locked stays so until somebody unlocks it, or master is restarted.
 	 */
-	if (file[0] != '\0' && !env->locked &&
-	    (key_fd = open(file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC)) == -1)
-		/* Mail that needs no key must go on. */
-		log_err("key store stays locked: %s: %s", file, strerror(errno));
+	if (!env->locked)
+		open_secret(&env->conf->ignition);
 	return sandbox_allow(".", 1, e);
 }
 
@@ -66,13 +104,13 @@ unlock_kept(struct err *e)
 }
 
 static int
-unlock_by_file(const char *file, struct err *e)
+unlock_by_file(struct err *e)
 {
 	uint8_t secret[SEAL_SECRET_MAX], seal[SEAL_KEY_LEN];
 	ssize_t n;
 	int rc = -1;
 
-	n = seal_read(key_fd, file, !cryptod.ignition.params.source, secret, e);
+	n = seal_read(key_fd, key_name, !cryptod.ignition.params.source, secret, e);
 	if (n != -1 && seal_derive(&cryptod.ignition.params, secret, (size_t)n, seal, e) == 0)
 		rc = cryptod_unlock(seal, e);
 	explicit_bzero(secret, sizeof secret);
@@ -86,12 +124,13 @@ on_start(const struct proc_env *env, struct err *e)
 	char name[1024];
 
 	(void)snprintf(name, sizeof name, "%s/keys", env->conf->node.state_dir);
-	if (cryptod_load(env->base, ".", name, e) == -1 || unlock_kept(e) == -1)
+	if (cryptod_load(env->base, ".", name, (unsigned)env->conf->processes.cryptod_threads, e) ==
+		-1 ||
+	    unlock_kept(e) == -1)
 		return -1;
 	if (key_fd == -1)
 		return 0;
-	if (cryptod.initialised && cryptod.keys == NULL &&
-	    unlock_by_file(env->conf->ignition.key_file, e) == -1) {
+	if (cryptod.initialised && cryptod.keys == NULL && unlock_by_file(e) == -1) {
 		if (e->code == EUCLEAN)
 			return -1;
 		log_err("key store stays locked: %s", e->text);
@@ -111,12 +150,32 @@ on_serve(const struct proc_env *env, struct err *e)
 }
 
 static void
+leave(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)arg;
+	cryptod_unload();
+	proc_drained();
+}
+
+/* Not at once: the last operation is still in somebody's hands. */
+static void
+leave_soon(void)
+{
+	const struct timeval now = {0, 0};
+
+	(void)event_base_once(cryptod.base, -1, EV_TIMEOUT, leave, NULL, &now);
+}
+
+static void
 on_drain(unsigned seconds)
 {
 	(void)seconds;
-	/* Every request was answered when it came. */
-	cryptod_unload();
-	proc_drained();
+	if (ops_count() == 0)
+		leave_soon();
+	else
+		ops_when_none(leave_soon);
 }
 
 static void
@@ -135,12 +194,16 @@ on_status(void)
 	proc_fact("grants", "%zu", grants_count(cryptod.grants));
 	proc_fact("signed", "%llu", (unsigned long long)cryptod.nsigned);
 	proc_fact("unwrapped", "%llu", (unsigned long long)cryptod.nunwrapped);
+	proc_fact("handshakes", "%llu", (unsigned long long)cryptod.nhandshakes);
+	proc_fact("slow_now", "%u", ops_count());
 	proc_fact("refused", "%llu", (unsigned long long)cryptod.nrefused);
 }
 
 static void
 on_plumbed(enum proc_id peer, unsigned instance, struct chan *c)
 {
+	/* What the one before asked is of no interest to a new one either. */
+	ops_forget_peer(peer, instance);
 	if (peer == P_KEYCTL && c == NULL)
 		cryptod_tool_gone(instance);
 }
@@ -148,6 +211,7 @@ on_plumbed(enum proc_id peer, unsigned instance, struct chan *c)
 const struct chan_handler cryptod_handlers[] = {
     {M_worker_bind, cryptod_worker_bind},
     {M_grant_req, cryptod_grant},
+    {M_tls_sign_req, cryptod_tls_sign},
     {M_keys_state_req, cryptod_keys_state},
     {M_keys_init_req, cryptod_keys_init},
     {M_keys_unlock_req, cryptod_keys_unlock},
@@ -163,10 +227,11 @@ const struct chan_handler cryptod_handlers[] = {
 
 /*
  * Files and fork stay permitted: keyctl unlock opens the store, and its check is a child; so is the
- * maker of an RSA key.  No network, no other folder than the jail.
+ * maker of an RSA key.  Threads are for slow operations.  No network, no other folder than the
+ * jail.
  */
 static const struct sandbox sandbox = {
-    .calls = SB_FILES | SB_MAPFILE | SB_FORK | SB_MEMFD,
+    .calls = SB_FILES | SB_MAPFILE | SB_FORK | SB_MEMFD | SB_THREADS,
 };
 
 const struct proc cryptod_proc = {

@@ -1,6 +1,7 @@
 #include "cryptod/keys.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include <sys/tree.h>
 #include <unistd.h>
 
+#include "openpgp/algo.h"
 #include "store/store.h"
 
 REC_DEFINE(key_record, REC_KEY_RECORD)
@@ -21,10 +23,14 @@ enum { TABLE_KEYS };
 static const char *const tables[] = {"keys", NULL};
 
 struct cached {
+	struct loaded_key key; /* first: found by it */
 	RB_ENTRY(cached) by_fpr;
 	TAILQ_ENTRY(cached) by_use; /* longest unused first */
 	uint8_t fpr[KEY_FPR];
-	struct loaded_key key;
+	unsigned holders; /* beside the cache */
+	int in_cache;
+	pthread_mutex_t loading; /* of key.skey and stored */
+	struct key_entry stored; /* until it is loaded */
 };
 RB_HEAD(cached_tree, cached);
 
@@ -91,13 +97,31 @@ keys_open(
 }
 
 static void
+cached_free(struct cached *c)
+{
+	if (c->in_cache || c->holders > 0)
+		return;
+	pgp_skey_free(c->key.skey);
+	keys_entry_free(&c->stored);
+	(void)pthread_mutex_destroy(&c->loading);
+	free(c);
+}
+
+static void
 uncache(struct keys *k, struct cached *c)
 {
 	RB_REMOVE(cached_tree, &k->tree, c);
 	TAILQ_REMOVE(&k->lru, c, by_use);
 	k->ncached--;
-	pgp_skey_free(c->key.skey);
-	free(c);
+	c->in_cache = 0;
+	cached_free(c);
+}
+
+void
+keys_forget(struct keys *k)
+{
+	while (!TAILQ_EMPTY(&k->lru))
+		uncache(k, TAILQ_FIRST(&k->lru));
 }
 
 void
@@ -105,8 +129,7 @@ keys_close(struct keys *k)
 {
 	if (k == NULL)
 		return;
-	while (!TAILQ_EMPTY(&k->lru))
-		uncache(k, TAILQ_FIRST(&k->lru));
+	keys_forget(k);
 	store_close(k->store);
 	free(k);
 }
@@ -346,42 +369,101 @@ keys_peek(struct keys *k, struct bytes fpr, enum key_use *use, int *disabled, st
 	return rc;
 }
 
-/* Load a stored key and keep it, in place of the longest unused one when there are too many. */
+/*
+ * What is quick: less than some 50 microseconds.  Everything else, P-384 too (a millisecond), takes
+ * longer than a thread takes to wake up.
+ */
+int
+key_is_slow(unsigned algo, struct bytes params)
+{
+	static const struct {
+		unsigned algo; /* 0: any */
+		size_t n;
+		uint8_t curve[11]; /* as the parameters begin: length and OID (RFC 9580, 9.2) */
+	} quick[] = {
+	    {PGP_PK_EDDSA, 10, {9, 0x2b, 6, 1, 4, 1, 0xda, 0x47, 0x0f, 1}},
+	    {PGP_PK_ECDH, 11, {10, 0x2b, 6, 1, 4, 1, 0x97, 0x55, 1, 5, 1}},
+	    {PGP_PK_ECDH, 9, {8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7}},
+	    {PGP_PK_ECDSA, 9, {8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7}},
+	};
+
+	for (size_t i = 0; i < sizeof quick / sizeof quick[0]; i++)
+		if (quick[i].algo == algo && params.n > quick[i].n &&
+		    memcmp(params.p, quick[i].curve, quick[i].n) == 0)
+			return 0;
+	return 1;
+}
+
+int
+loaded_key_ready(struct loaded_key *lk, struct err *e)
+{
+	struct cached *c = (struct cached *)lk;
+	const struct key_info *info;
+	int rc = 0;
+
+	(void)pthread_mutex_lock(&c->loading);
+	if (lk->skey == NULL) {
+		info = c->stored.info;
+		lk->skey = pgp_skey_load(
+		    info->algo, info->created, info->params, c->stored.rec->secret, e);
+		if (lk->skey != NULL)
+			keys_entry_free(&c->stored);
+		else
+			rc = -1;
+	}
+	(void)pthread_mutex_unlock(&c->loading);
+	return rc;
+}
+
+void
+loaded_key_hold(struct loaded_key *lk)
+{
+	((struct cached *)lk)->holders++;
+}
+
+void
+loaded_key_release(struct loaded_key *lk)
+{
+	struct cached *c = (struct cached *)lk;
+
+	c->holders--;
+	cached_free(c);
+}
+
+/* Read a stored key and keep it, in place of the longest unused one when there are too many. */
 static struct cached *
 cache_load(struct keys *k, struct bytes fpr, struct err *e)
 {
-	struct cached *c = NULL;
-	struct key_entry en;
+	struct cached *c;
 	int rc;
 
-	if ((rc = keys_read(k, fpr, &en, e)) != 1) {
-		if (rc == 0)
-			err_set(e, ENOKEY, "no such key");
+	if ((c = calloc(1, sizeof *c)) == NULL) {
+		err_sys(e, "loading a key");
 		return NULL;
 	}
-	if ((c = calloc(1, sizeof *c)) == NULL ||
-	    (c->key.skey = pgp_skey_load(
-		 en.info->algo, en.info->created, en.info->params, en.rec->secret, e)) == NULL) {
-		if (c == NULL)
-			err_sys(e, "loading a key");
-		free(c);
-		c = NULL;
-		goto out;
-	}
+	(void)pthread_mutex_init(&c->loading, NULL);
+	if ((rc = keys_read(k, fpr, &c->stored, e)) == 0)
+		err_set(e, ENOKEY, "no such key");
+	if (rc != 1)
+		goto fail;
 	memcpy(c->fpr, fpr.p, KEY_FPR);
-	c->key.use = en.info->use;
-	c->key.disabled = en.info->disabled;
-	c->key.algo = en.info->algo;
+	c->key.use = c->stored.info->use;
+	c->key.disabled = c->stored.info->disabled;
+	c->key.slow = (uint8_t)key_is_slow(c->stored.info->algo, c->stored.info->params);
+	if (!c->key.slow && loaded_key_ready(&c->key, e) == -1)
+		goto fail;
 	RB_INSERT(cached_tree, &k->tree, c);
 	TAILQ_INSERT_TAIL(&k->lru, c, by_use);
+	c->in_cache = 1;
 	if (++k->ncached > KEYS_CACHE_MAX)
 		uncache(k, TAILQ_FIRST(&k->lru));
-out:
-	keys_entry_free(&en);
 	return c;
+fail:
+	cached_free(c);
+	return NULL;
 }
 
-const struct loaded_key *
+struct loaded_key *
 keys_get(struct keys *k, struct bytes fpr, struct err *e)
 {
 	struct cached *c;
@@ -393,8 +475,7 @@ keys_get(struct keys *k, struct bytes fpr, struct err *e)
 	}
 	if ((c = cache_load(k, fpr, e)) == NULL && e->code == ENOMEM && k->ncached > 0) {
 		/* The secure heap is full: begin anew. */
-		while (!TAILQ_EMPTY(&k->lru))
-			uncache(k, TAILQ_FIRST(&k->lru));
+		keys_forget(k);
 		c = cache_load(k, fpr, e);
 	}
 	return c != NULL ? &c->key : NULL;

@@ -22,13 +22,28 @@ REC_DECLARE(key_record, REC_KEY_RECORD)
 
 struct keys;
 
-/* A key in use; the pointer is valid until the next call of a keys_ function. */
+/*
+ * A key of the cache.  It is valid until the next call of a keys_ function, or while it is held.
+ */
 struct loaded_key {
 	uint8_t use; /* enum key_use */
 	uint8_t disabled;
-	uint8_t algo; /* RFC 4880, 9.1 */
-	struct pgp_skey *skey;
+	uint8_t slow; /* loading and using it takes longer than handing it to a thread */
+	struct pgp_skey *skey; /* of a slow one: only after loaded_key_ready */
 };
+
+/*
+ * See to it that skey is there.  From any thread, by one that holds it.  0, or -1 with e: ENOMEM
+ * (the secure heap is full), or as pgp_skey_load.
+ */
+int loaded_key_ready(struct loaded_key *k, struct err *e);
+
+/* Keep it, though it may leave the cache.  From the loop. */
+void loaded_key_hold(struct loaded_key *k);
+void loaded_key_release(struct loaded_key *k);
+
+/* Does it take that long?  For a key by its algorithm and public parameters. */
+int key_is_slow(unsigned algo, struct bytes params);
 
 /*
  * Open the store in the folder dir with its sealing key; created when create is set, else its
@@ -36,7 +51,7 @@ struct loaded_key {
  */
 struct keys *keys_open(
     const char *dir, const char *name, const uint8_t seal[SEAL_KEY_LEN], int create, struct err *e);
-void keys_close(struct keys *k); /* wipes what is loaded */
+void keys_close(struct keys *k); /* wipes what is loaded, unless it is held */
 
 /*
  * What can be told of the store without its key: whether it is there and its pages are in order.
@@ -50,8 +65,11 @@ int keys_there(const char *dir);
 /* Throw away a store that was never finished. */
 int keys_remove(const char *dir, struct err *e);
 
-/* The key, loaded when it was not.  NULL with e filled: ENOKEY, EUCLEAN... */
-const struct loaded_key *keys_get(struct keys *k, struct bytes fpr, struct err *e);
+/* The key, read when it was not there yet.  NULL with e filled: ENOKEY, EUCLEAN... */
+struct loaded_key *keys_get(struct keys *k, struct bytes fpr, struct err *e);
+
+/* Empty the cache, to make room in the secure heap. */
+void keys_forget(struct keys *k);
 
 /* One stored key, decoded; wipe and free with keys_entry_free. */
 struct key_entry {

@@ -39,7 +39,7 @@ static void __attribute__((noreturn)) child(int fd, enum pgp_keytype type, uint6
 		(void)close_range(3, (unsigned)fd - 1, 0);
 	(void)close_range((unsigned)fd + 1, ~0U, 0);
 	buf_init(&b, PGP_SKEY_ENC_MAX);
-	if ((k = pgp_skey_generate(type, created, &e)) == NULL || pgp_skey_encode(k, &b) == -1)
+	if ((k = pgp_skey_generate(type, 0, created, &e)) == NULL || pgp_skey_encode(k, &b) == -1)
 		_exit(1);
 	pgp_skey_free(k);
 	/* It fits the pipe: one write. */

@@ -15,7 +15,8 @@ enum perm_op {
 	PERM_IMPORT,
 	PERM_EXPORT,
 	PERM_DISABLE,
-	PERM_CERTIFY /* sign for a certificate */
+	PERM_CERTIFY, /* sign for a certificate */
+	PERM_TLS_SIGN /* sign for a handshake */
 };
 
 enum perm_need {

@@ -18,6 +18,8 @@ RB_HEAD(bucket_tree, bucket);
 struct rate {
 	struct bucket_tree tree;
 	size_t n;
+	uint64_t most; /* tokens, in thousandths */
+	unsigned per_second;
 };
 
 static int
@@ -29,12 +31,15 @@ bucket_cmp(const struct bucket *a, const struct bucket *b)
 RB_GENERATE_INTERNAL(bucket_tree, bucket, entry, bucket_cmp, static __attribute__((unused)))
 
 struct rate *
-rate_new(void)
+rate_new(unsigned burst, unsigned per_second)
 {
 	struct rate *r;
 
-	if ((r = calloc(1, sizeof *r)) != NULL)
-		RB_INIT(&r->tree);
+	if ((r = calloc(1, sizeof *r)) == NULL)
+		return NULL;
+	RB_INIT(&r->tree);
+	r->most = (uint64_t)burst * 1000;
+	r->per_second = per_second;
 	return r;
 }
 
@@ -75,22 +80,22 @@ bucket_get(struct rate *r, const char *consumer, uint64_t now)
 		return NULL;
 	memcpy(b->consumer, consumer, n);
 	b->at = b->reported = now;
-	b->milli = (uint64_t)RATE_BURST * 1000;
+	b->milli = r->most;
 	RB_INSERT(bucket_tree, &r->tree, b);
 	r->n++;
 	return b;
 }
 
 static void
-bucket_fill(struct bucket *b, uint64_t now)
+bucket_fill(const struct rate *r, struct bucket *b, uint64_t now)
 {
-	uint64_t most = (uint64_t)RATE_BURST * 1000, past = now > b->at ? now - b->at : 0;
+	uint64_t past = now > b->at ? now - b->at : 0;
 
 	b->at = now;
-	if (past >= most / RATE_PER_SECOND)
-		b->milli = most;
-	else if ((b->milli += past * RATE_PER_SECOND) > most)
-		b->milli = most;
+	if (past >= r->most / r->per_second)
+		b->milli = r->most;
+	else if ((b->milli += past * r->per_second) > r->most)
+		b->milli = r->most;
 }
 
 int
@@ -100,7 +105,7 @@ rate_take(struct rate *r, const char *consumer, uint64_t now)
 
 	if ((b = bucket_get(r, consumer, now)) == NULL)
 		return 0;
-	bucket_fill(b, now);
+	bucket_fill(r, b, now);
 	if (b->milli < 1000) {
 		b->limited++;
 		return 0;
@@ -137,8 +142,8 @@ rate_report(struct rate *r, uint64_t now, int all,
 		memset(b->counts, 0, sizeof b->counts);
 		b->limited = 0;
 		b->reported = now;
-		bucket_fill(b, now);
-		if (!any && b->milli == (uint64_t)RATE_BURST * 1000) {
+		bucket_fill(r, b, now);
+		if (!any && b->milli == r->most) {
 			RB_REMOVE(bucket_tree, &r->tree, b);
 			r->n--;
 			free(b);

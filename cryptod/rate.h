@@ -10,6 +10,9 @@
  */
 #define RATE_BURST 30000 /* operations at once: a mailbox that is fetched anew */
 #define RATE_PER_SECOND 500 /* and for ever after */
+/* The same for the handshakes of one process of a proxy: they come before any login. */
+#define RATE_TLS_BURST 20000
+#define RATE_TLS_PER_SECOND 4000
 #define RATE_CONSUMERS_MAX 65536 /* followed at once; idle ones are forgotten */
 #define RATE_REPORT 60000 /* milliseconds between two lines about one consumer */
 
@@ -17,7 +20,8 @@ struct rate;
 
 enum rate_what { RATE_SIGNED, RATE_UNWRAPPED, RATE_REFUSED, RATE_KINDS };
 
-struct rate *rate_new(void); /* NULL with errno ENOMEM */
+/* burst: tokens at once; per_second: and for ever after.  NULL with errno ENOMEM. */
+struct rate *rate_new(unsigned burst, unsigned per_second);
 void rate_free(struct rate *r);
 
 /* Take a token.  1, or 0: over the limit, or there is no room to follow this consumer. */

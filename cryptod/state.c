@@ -38,6 +38,17 @@ tell(const char *consumer, const unsigned counts[RATE_KINDS], unsigned limited)
 }
 
 static void
+tell_tls(const char *proxy, const unsigned counts[RATE_KINDS], unsigned limited)
+{
+	if (counts[RATE_SIGNED] > 0 || counts[RATE_REFUSED] > 0)
+		log_info("TLS keys used by %s signed=%u refused=%u", proxy, counts[RATE_SIGNED],
+		    counts[RATE_REFUSED]);
+	if (limited > 0)
+		log_warn("TLS keys used by %s: %u handshakes over the limit of %d a second", proxy,
+		    limited, RATE_TLS_PER_SECOND);
+}
+
+static void
 on_tick(evutil_socket_t fd, short what, void *arg)
 {
 	static unsigned ticks;
@@ -46,8 +57,10 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	(void)arg;
 	(void)grants_expire(cryptod.grants, clock_ms());
-	if (++ticks % REPORT_TICKS == 0)
-		rate_report(cryptod.rate, clock_ms(), 0, tell);
+	if (++ticks % REPORT_TICKS != 0)
+		return;
+	rate_report(cryptod.rate, clock_ms(), 0, tell);
+	rate_report(cryptod.tls_rate, clock_ms(), 0, tell_tls);
 }
 
 static int
@@ -70,7 +83,8 @@ load_ignition(struct err *e)
 }
 
 int
-cryptod_load(struct event_base *base, const char *dir, const char *name, struct err *e)
+cryptod_load(
+    struct event_base *base, const char *dir, const char *name, unsigned threads, struct err *e)
 {
 	const struct timeval tick = {.tv_sec = TICK_SECONDS};
 
@@ -82,14 +96,17 @@ cryptod_load(struct event_base *base, const char *dir, const char *name, struct 
 		goto fail;
 	}
 	if ((cryptod.dir = strdup(dir)) == NULL || (cryptod.name = strdup(name)) == NULL ||
-	    (cryptod.grants = grants_new()) == NULL || (cryptod.rate = rate_new()) == NULL ||
+	    (cryptod.grants = grants_new()) == NULL ||
+	    (cryptod.rate = rate_new(RATE_BURST, RATE_PER_SECOND)) == NULL ||
+	    (cryptod.tls_rate = rate_new(RATE_TLS_BURST, RATE_TLS_PER_SECOND)) == NULL ||
 	    event_assign(&cryptod.tick, base, -1, EV_PERSIST, on_tick, NULL) == -1 ||
 	    event_add(&cryptod.tick, &tick) == -1) {
 		err_set(e, ENOMEM, "no memory to begin");
 		goto fail;
 	}
 	cryptod.ticking = 1;
-	if (load_ignition(e) == -1)
+	/* This forks, so it comes before the threads. */
+	if (load_ignition(e) == -1 || (cryptod.pool = pool_new(base, threads, e)) == NULL)
 		goto fail;
 	note();
 	return 0;
@@ -103,18 +120,24 @@ cryptod_unload(void)
 {
 	makekey_stop();
 	cryptod_workers_close();
+	ops_end(0);
+	pool_free(cryptod.pool);
+	cryptod.pool = NULL;
 	keys_close(cryptod.keys);
 	cryptod.keys = NULL;
 	vault_wipe();
 	if (cryptod.rate != NULL)
 		rate_report(cryptod.rate, clock_ms(), 1, tell);
+	if (cryptod.tls_rate != NULL)
+		rate_report(cryptod.tls_rate, clock_ms(), 1, tell_tls);
 	if (cryptod.ticking)
 		(void)event_del(&cryptod.tick);
 	cryptod.ticking = 0;
 	grants_free(cryptod.grants);
 	rate_free(cryptod.rate);
+	rate_free(cryptod.tls_rate);
 	cryptod.grants = NULL;
-	cryptod.rate = NULL;
+	cryptod.rate = cryptod.tls_rate = NULL;
 	free(cryptod.dir);
 	free(cryptod.name);
 	cryptod.dir = cryptod.name = NULL;
@@ -134,6 +157,18 @@ cryptod_leave_key(void)
 	if ((fd = vault_export()) == -1 || chan_send(proc_master(), M_seal_key, 0, &m, fd) == -1)
 		log_warn("the sealing key cannot be left with master, a restart will lock: %s",
 		    strerror(errno));
+}
+
+/* The store's check is a child. */
+static struct keys *
+open_keys(const uint8_t seal[SEAL_KEY_LEN], int create, struct err *e)
+{
+	struct keys *k;
+
+	pool_hold(cryptod.pool);
+	k = keys_open(cryptod.dir, cryptod.name, seal, create, e);
+	pool_release(cryptod.pool);
+	return k;
 }
 
 static void
@@ -161,8 +196,7 @@ cryptod_init(const struct seal_params *p, const uint8_t seal[SEAL_KEY_LEN], stru
 	 * has never held a key, and is made anew.
 	 */
 	if (ignition_save(&fresh, cryptod.dirfd, cryptod.name, e) == -1 ||
-	    keys_remove(cryptod.dir, e) == -1 ||
-	    (k = keys_open(cryptod.dir, cryptod.name, seal, 1, e)) == NULL)
+	    keys_remove(cryptod.dir, e) == -1 || (k = open_keys(seal, 1, e)) == NULL)
 		return -1;
 	fresh.complete = 1;
 	if (ignition_save(&fresh, cryptod.dirfd, cryptod.name, e) == -1) {
@@ -195,7 +229,7 @@ cryptod_unlock(const uint8_t seal[SEAL_KEY_LEN], struct err *e)
 	}
 	if (cryptod.keys != NULL)
 		return 0;
-	if ((k = keys_open(cryptod.dir, cryptod.name, seal, 0, e)) == NULL)
+	if ((k = open_keys(seal, 0, e)) == NULL)
 		return -1;
 	log_info("key store unlocked");
 	unlocked(k, seal);
@@ -209,6 +243,8 @@ cryptod_lock(void)
 
 	/* Such a child has a copy of all that is in memory. */
 	makekey_stop();
+	/* Afterwards nobody holds a key, so closing wipes all of them. */
+	ops_end(1);
 	keys_close(cryptod.keys);
 	cryptod.keys = NULL;
 	vault_wipe();

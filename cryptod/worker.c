@@ -14,6 +14,7 @@ worker_free(struct worker *w)
 {
 	LIST_REMOVE(w, next);
 	cryptod.nworkers--;
+	ops_forget(w->chan);
 	grants_unbind(cryptod.grants, w->holder);
 	free(w);
 }
@@ -33,7 +34,7 @@ struct request {
 	const char *consumer; /* NULL: the job says nothing */
 	enum crypto_status status;
 	const char *why; /* when CRYPTO_DENIED */
-	const struct loaded_key *loaded;
+	struct loaded_key *loaded;
 };
 
 static void
@@ -74,18 +75,13 @@ judge(struct request *q, enum proc_id peer)
 	q->status = CRYPTO_OK;
 }
 
-/* Count what was done or refused; a worker that asks too much that it may not is cut off. */
+/* Count what was refused; a worker that asks too much that it may not is cut off. */
 static void
-conclude(const struct request *q)
+refused(const struct request *q)
 {
 	char fpr[2 * 32 + 1];
 	unsigned *refusals;
 
-	if (q->status == CRYPTO_OK) {
-		*(q->op == OP_SIGN ? &cryptod.nsigned : &cryptod.nunwrapped) += 1;
-		rate_count(cryptod.rate, q->consumer,
-		    q->op == OP_SIGN ? RATE_SIGNED : RATE_UNWRAPPED, clock_ms());
-	}
 	if (q->status != CRYPTO_DENIED)
 		return;
 	cryptod.nrefused++;
@@ -102,24 +98,74 @@ conclude(const struct request *q)
 	worker_free(q->w);
 }
 
+static enum crypto_status
+do_sign(struct op *op)
+{
+	struct pgp_sigval *val = &op->out.sig;
+
+	return pgp_skey_sign(op->key->skey, op->number, op->in.p, op->in.n, val) == 0
+		   ? CRYPTO_OK
+		   : CRYPTO_FAILED;
+}
+
+static void
+signed_(struct op *op)
+{
+	struct sign_rep rep = {.status = (uint8_t)op->status};
+
+	if (op->status == CRYPTO_OK) {
+		rep.value = (struct bytes){op->out.sig.data, op->out.sig.n};
+		cryptod.nsigned++;
+		rate_count(cryptod.rate, op->line, RATE_SIGNED, clock_ms());
+	}
+	if (op->chan != NULL)
+		(void)chan_send(op->chan, M_sign_rep, op->id, &rep, -1);
+}
+
 static void
 on_sign(struct chan *c, struct ipc_msg *m)
 {
 	const struct sign_req *r = m->body;
 	struct request q = {.w = chan_arg(c), .job = r->job, .key = r->key, .op = OP_SIGN};
 	struct sign_rep rep = {0};
-	struct pgp_sigval val;
+	struct op op = {.chan = c, .id = m->id, .work = do_sign, .done = signed_};
 
 	judge(&q, chan_peer(c));
-	if (q.status == CRYPTO_OK) {
-		if (pgp_skey_sign(q.loaded->skey, r->hash, r->digest.p, r->digest.n, &val) == 0)
-			rep.value = (struct bytes){val.data, val.n};
-		else
-			q.status = CRYPTO_FAILED;
+	if (q.status != CRYPTO_OK) {
+		rep.status = (uint8_t)q.status;
+		(void)chan_send(c, M_sign_rep, m->id, &rep, -1);
+		refused(&q);
+		return;
 	}
-	rep.status = (uint8_t)q.status;
-	(void)chan_send(c, M_sign_rep, m->id, &rep, -1);
-	conclude(&q);
+	op.line = q.consumer;
+	op.key = q.loaded;
+	op.number = r->hash;
+	op.in = r->digest;
+	op_run(&op);
+}
+
+static enum crypto_status
+do_unwrap(struct op *op)
+{
+	return pgp_skey_unwrap(op->key->skey, op->in.p, op->in.n, &op->out.session_key) == 0
+		   ? CRYPTO_OK
+		   : CRYPTO_FAILED;
+}
+
+static void
+unwrapped(struct op *op)
+{
+	struct unwrap_rep rep = {.status = (uint8_t)op->status};
+	const struct pgp_session_key *sk = &op->out.session_key;
+
+	if (op->status == CRYPTO_OK) {
+		rep.cipher = sk->algo;
+		rep.session_key = (struct bytes){sk->key, sk->n};
+		cryptod.nunwrapped++;
+		rate_count(cryptod.rate, op->line, RATE_UNWRAPPED, clock_ms());
+	}
+	if (op->chan != NULL)
+		(void)chan_send(op->chan, M_unwrap_rep, op->id, &rep, -1);
 }
 
 static void
@@ -128,19 +174,19 @@ on_unwrap(struct chan *c, struct ipc_msg *m)
 	const struct unwrap_req *r = m->body;
 	struct request q = {.w = chan_arg(c), .job = r->job, .key = r->key, .op = OP_UNWRAP};
 	struct unwrap_rep rep = {0};
-	struct pgp_session_key sk = {0};
+	struct op op = {.chan = c, .id = m->id, .work = do_unwrap, .done = unwrapped};
 
 	judge(&q, chan_peer(c));
-	if (q.status == CRYPTO_OK && pgp_skey_unwrap(q.loaded->skey, r->esk.p, r->esk.n, &sk) == -1)
-		q.status = CRYPTO_FAILED;
-	rep.status = (uint8_t)q.status;
-	if (q.status == CRYPTO_OK) {
-		rep.cipher = sk.algo;
-		rep.session_key = (struct bytes){sk.key, sk.n};
+	if (q.status != CRYPTO_OK) {
+		rep.status = (uint8_t)q.status;
+		(void)chan_send(c, M_unwrap_rep, m->id, &rep, -1);
+		refused(&q);
+		return;
 	}
-	(void)chan_send(c, M_unwrap_rep, m->id, &rep, -1);
-	explicit_bzero(&sk, sizeof sk);
-	conclude(&q);
+	op.line = q.consumer;
+	op.key = q.loaded;
+	op.in = r->esk;
+	op_run(&op);
 }
 
 static const struct chan_handler worker_handlers[] = {

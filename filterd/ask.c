@@ -120,6 +120,25 @@ ask_opening(struct ask *a, const struct key_id *ids, size_t n, struct kept *k, s
 	return 0;
 }
 
+int
+ask_phrase(struct ask *a, const char **phrase, struct err *e)
+{
+	struct phrase_req q = {0};
+	const struct phrase_rep *p;
+	struct kept k;
+
+	*phrase = a->phrase;
+	if (a->has_phrase)
+		return 0;
+	if (ask_policyd(a, M_phrase_req, &q, M_phrase_rep, &k, e) == -1)
+		return -1;
+	p = k.body;
+	a->has_phrase = !p->defer;
+	(void)strlcpy(a->phrase, p->phrase, sizeof a->phrase);
+	kept_free(&k);
+	return a->has_phrase ? 0 : err_set(e, EAGAIN, "the database cannot be read now");
+}
+
 /* errno for what cryptod said. Anything but a missing key may be better later. */
 static int
 status_errno(unsigned status)
@@ -151,6 +170,22 @@ renew_grant(struct ask *a)
 	kept_free(&k);
 	if (rc == -1)
 		errno = EAGAIN;
+	return rc;
+}
+
+/* As many hidden recipients may stand before one of the consumer's keys. */
+static int
+renew_opening(struct ask *a)
+{
+	static const uint8_t hidden[8]; /* names every key: those that were granted before, too */
+	const struct key_id id = {{hidden, sizeof hidden}};
+	struct kept k;
+	int rc;
+
+	if (ask_opening(a, &id, 1, &k, NULL) == -1)
+		return -1;
+	rc = ((const struct opening_rep *)k.body)->result == OPENING_GRANTED ? 0 : -1;
+	kept_free(&k);
 	return rc;
 }
 
@@ -197,7 +232,12 @@ ask_unwrap(void *ctx, const uint8_t *fpr, size_t fprlen, const uint8_t *esk, siz
 	struct ipc_msg m;
 	int rc = -1, why;
 
+	if (a->dead || (a->used == GRANT_MAX && renew_opening(a) == -1)) {
+		errno = EAGAIN;
+		return -1;
+	}
 	q.job = (struct bytes){a->job, JOB_ID};
+	a->used++;
 	if (ipc_call(a->cryptod, M_unwrap_req, &q, -1, M_unwrap_rep, &m, ASK_TIMEOUT) == -1) {
 		a->dead = 1;
 		errno = EAGAIN;

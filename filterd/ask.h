@@ -27,6 +27,8 @@ struct ask {
 		struct buf octets;
 	} signers[ASK_SIGNERS_MAX];
 	unsigned nsigners;
+	int has_phrase; /* once per session */
+	char phrase[PHRASE_LEN + 1];
 };
 
 void ask_init(struct ask *a, struct ipc *policyd, struct ipc *cryptod);
@@ -53,6 +55,9 @@ int ask_plan(struct ask *a, const char *sender, const char *from, int sign,
 
 /* Keys that may open a message which names these key ids; k's body is a struct opening_rep. */
 int ask_opening(struct ask *a, const struct key_id *ids, size_t n, struct kept *k, struct err *e);
+
+/* The phrase of the session's consumer, "" for nobody's session: 0, or -1 with e. */
+int ask_phrase(struct ask *a, const char **phrase, struct err *e);
 
 /* Secret operations under the grant, and certificates by what signatures name. */
 struct pgp_secret ask_secret(struct ask *a);

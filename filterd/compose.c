@@ -200,7 +200,7 @@ put_signed(const struct compose *c, const struct octets *entity, const struct bu
 int
 compose_signed(const struct compose *c, const struct sink *out, struct err *e)
 {
-	uint8_t hash = PGP_HASH_SHA256;
+	uint8_t hash = pgp_signing_hash(PGP_HASH_SHA256, c->signer, 1);
 	struct octets entity;
 	struct spool spool;
 	struct sink to;

@@ -26,6 +26,7 @@ struct inlining {
 	const struct sink *out;
 	unsigned blocks; /* seen so far */
 	unsigned opened, failed, foreign;
+	unsigned no_integrity; /* of those that failed */
 	int outside; /* text of the message that no block covers */
 	int as_stored; /* signed text that is shown as it came */
 };
@@ -48,6 +49,7 @@ open_block(struct inlining *x, const struct octets *block, const struct sink *ou
 		rc = reading_defer(x->r, "the message cannot be read now");
 	else if (rc == READ_DONE && res->status != PGP_OK) {
 		x->failed++;
+		x->no_integrity += res->status == PGP_NO_INTEGRITY;
 		rc = READ_NOT_OURS; /* the block stays */
 	} else if (rc == READ_DONE) {
 		if (res->encrypted)
@@ -267,24 +269,24 @@ put_pieces(struct reading *r, struct piece *pieces, size_t n, const struct sink 
 	struct octets o;
 	size_t k;
 
-	if (reading_put_header(r, n == 0 || pieces[0].part != 0, out) == -1)
+	if (reading_begin(r, n == 0 || pieces[0].part != 0, out) == -1)
 		return -1;
 	for (k = 0; k < n; k++) {
 		p = &r->ix.parts[pieces[k].part];
 		if (spool_octets(&pieces[k].text, &o) == -1)
 			return -1;
-		if (pieces[k].part == 0) {
-			if (sink_puts(out, "MIME-Version: 1.0\r\n") == -1)
-				return -1;
-		} else if (sink_copy(out, &r->in, at, p->head_off - at) == -1 ||
-			   mail_header_copy(&r->in, p->head_off, p->head_len, keep_part_header,
-			       NULL, false, out) == -1)
+		if (pieces[k].part != 0 &&
+		    (sink_copy(out, &r->in, at, p->head_off - at) == -1 ||
+			mail_header_copy(&r->in, p->head_off, p->head_len, keep_part_header, NULL,
+			    false, out) == -1))
 			return -1;
 		if (put_text(p, &o, out) == -1)
 			return -1;
 		at = p->body_off + p->body_len;
 	}
-	return sink_copy(out, &r->in, at, m->body_off + m->body_len - at);
+	if (sink_copy(out, &r->in, at, m->body_off + m->body_len - at) == -1)
+		return -1;
+	return reading_end(r, out);
 }
 
 /* The verdict over all blocks: it must not promise more than they cover. */
@@ -301,7 +303,8 @@ settle_verdict(struct inlining *x, int more_parts)
 	if (x->opened > 0)
 		v->decrypted = whole && x->failed == 0 ? MAIL_DEC_YES : MAIL_DEC_PART;
 	else if (x->failed > 0)
-		v->decrypted = MAIL_DEC_FAILED;
+		v->decrypted =
+		    x->no_integrity == x->failed ? MAIL_DEC_NO_INTEGRITY : MAIL_DEC_FAILED;
 	if (v->signature == MAIL_SIG_GOOD && !whole)
 		v->signature = MAIL_SIG_PART;
 }

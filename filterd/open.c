@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "filterd/reading.h"
+#include "filterd/sticky.h"
 #include "mail/address.h"
 #include "mail/write.h"
 #include "openpgp/detached.h"
@@ -72,8 +73,8 @@ write_annotated(struct reading *r)
 	const struct mail_part *m = &r->ix.parts[0];
 	struct sink out = spool_sink(&r->virtual);
 
-	if (reading_put_header(r, 1, &out) == -1 ||
-	    sink_copy(&out, &r->in, m->body_off, m->body_len) == -1)
+	if (reading_begin(r, 1, &out) == -1 ||
+	    sink_copy(&out, &r->in, m->body_off, m->body_len) == -1 || reading_end(r, &out) == -1)
 		return reading_defer(r, strerror(errno));
 	r->changed = 1;
 	return READ_DONE;
@@ -143,8 +144,9 @@ read_encrypted(struct reading *r, uint32_t ciphertext)
 	if (rc == READ_DONE && res->status == PGP_IO)
 		rc = reading_defer(r, "the message cannot be read now");
 	else if (rc == READ_DONE && res->status != PGP_OK) {
-		/* Damaged for good: the reader gets what is stored, and is told. */
-		r->verdict.decrypted = MAIL_DEC_FAILED;
+		/* Not to be opened, ever: the reader gets what is stored, and is told. */
+		r->verdict.decrypted = res->status == PGP_NO_INTEGRITY ? MAIL_DEC_NO_INTEGRITY
+								       : MAIL_DEC_FAILED;
 		rc = write_annotated(r);
 	} else if (rc == READ_DONE)
 		rc = write_opened(r, &plain, res);
@@ -224,13 +226,28 @@ reading_load(struct reading *r, const struct open_req *q, int fd)
 		return -1;
 	if (mail_from_single(&r->header, r->from, sizeof r->from, &e) == -1)
 		r->from[0] = '\0';
+	if (sticky_digest(r) == -1)
+		return -1;
+	sticky_take(r, q->sticky);
 	return 0;
+}
+
+/* A banner is the reader's, and nobody's has no phrase that would tell it from a forged one. */
+static enum read_result
+load_phrase(struct reading *r)
+{
+	struct err e;
+
+	if (ask_phrase(&r->w->ask, &r->phrase, &e) == -1)
+		return reading_defer(r, e.text);
+	return READ_DONE;
 }
 
 static int
 answer(struct reading *r, enum read_result rc, uint64_t id)
 {
 	struct open_rep p = {.text = r->why};
+	uint8_t sticky[STICKY_LEN];
 	char facts[500], who[LOG_FIELD_MAX];
 	struct blob b;
 	int fd = -1;
@@ -245,6 +262,8 @@ answer(struct reading *r, enum read_result rc, uint64_t id)
 		p.message.v = &b;
 		p.message.n = 1;
 	}
+	if (rc != READ_DEFER)
+		p.sticky = (struct bytes){sticky, sticky_make(r, sticky)};
 	(void)snprintf(facts, sizeof facts, "decrypted=%s%s, signature=%s, signer=%s, key=%s",
 	    mail_decrypted_name(r->verdict.decrypted), r->foreign ? " (not to our keys)" : "",
 	    mail_signature_name(r->verdict.signature),
@@ -263,11 +282,12 @@ open_message(struct worker *w, const struct open_req *q, uint64_t id, int fd)
 	memset(&r, 0, sizeof r);
 	r.w = w;
 	r.now = clock_unix();
+	r.phrase = "";
 	spool_init(&r.stored, 0, -1);
 	spool_init(&r.virtual, WORKER_MESSAGE_MAX, w->spooldir);
 	if (reading_load(&r, q, fd) == -1)
 		rc = reading_defer(&r, "the message did not arrive whole inside the gateway");
-	else
+	else if (!q->banner || (rc = load_phrase(&r)) == READ_DONE)
 		rc = read_message(&r);
 	sent = answer(&r, rc, id);
 	free(r.subject);

@@ -96,8 +96,6 @@ put_entity(
 {
 	int rc;
 
-	if (sink_puts(out, "MIME-Version: 1.0\r\n") == -1)
-		return -1;
 	if (!is_entity(o, &ix->parts[0]))
 		return put_text_body(o, out);
 	if (needs_encoding(ix) && (rc = put_encoded(r, o, ix, out)) != 0)
@@ -209,7 +207,8 @@ write_opened(struct reading *r, struct spool *plain, const struct pgp_result *re
 		rc = verify_part(r, &o, &ix, 0);
 	if (rc == READ_DONE) {
 		take_subject(r, &o, &ix.parts[is_signed ? ix.parts[0].child : 0]);
-		if (reading_put_header(r, 0, &out) == -1 || put_entity(r, &o, &ix, &out) == -1)
+		if (reading_begin(r, 0, &out) == -1 || put_entity(r, &o, &ix, &out) == -1 ||
+		    reading_end(r, &out) == -1)
 			rc = reading_defer(r, strerror(errno));
 	}
 	r->changed = rc == READ_DONE;

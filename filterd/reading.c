@@ -5,6 +5,7 @@
 
 #include "base/enc.h"
 #include "base/log.h"
+#include "filterd/banner.h"
 #include "mail/write.h"
 #include "openpgp/decrypt.h"
 
@@ -222,29 +223,75 @@ keep_envelope(struct bytes name, void *ctx)
 	return mail_keep_envelope(name, NULL);
 }
 
+/* What is shown, which never gets better by itself, and how long the signer's field is. */
+static int
+settle(struct reading *r, struct mail_verdict *v)
+{
+	ssize_t len;
+
+	if (r->stuck)
+		r->verdict.signature =
+		    mail_signature_worse(r->verdict.signature, r->stuck_signature);
+	*v = r->verdict;
+	v->signer = r->signer[0] != '\0' ? r->signer : NULL;
+	v->fingerprint = r->fingerprint[0] != '\0' ? r->fingerprint : NULL;
+	if (r->stuck) {
+		v->signer_len = &r->signer_len;
+		return 0;
+	}
+	if ((len = mail_signer_len(v)) == -1)
+		return -1;
+	r->signer_len = (uint16_t)len;
+	return 0;
+}
+
+/* The stored header without look-alikes of ours: all but what describes the body, then that. */
+static int
+put_fields(struct reading *r, const struct octets *stripped, int content,
+    const struct mail_verdict *v, const struct sink *out)
+{
+	if (mail_header_copy(stripped, 0, stripped->size, keep_envelope, r, false, out) == -1)
+		return -1;
+	if (r->subject != NULL && mail_put_field(out, "Subject", r->subject) == -1)
+		return -1;
+	if (sink_puts(out, "MIME-Version: 1.0\r\n") == -1)
+		return -1;
+	if (r->phrase[0] != '\0' && banner_begin(r, v, out) == -1)
+		return -1;
+	if (!content)
+		return 0;
+	if (mail_header_copy(
+		stripped, 0, stripped->size, mail_keep_content, NULL, false, out) == -1)
+		return -1;
+	return sink_puts(out, "\r\n");
+}
+
 int
-reading_put_header(struct reading *r, int content, const struct sink *out)
+reading_begin(struct reading *r, int content, const struct sink *out)
 {
 	const struct mail_part *m = &r->ix.parts[0];
-	struct mail_verdict v = r->verdict;
+	struct mail_verdict v;
 	struct octets stripped;
 	struct spool s;
 	struct sink to;
 	int rc = -1;
 
-	v.signer = r->signer[0] != '\0' ? r->signer : NULL;
-	v.fingerprint = r->fingerprint[0] != '\0' ? r->fingerprint : NULL;
-	if (mail_put_verdict(out, &v) == -1)
+	if (settle(r, &v) == -1 || mail_put_verdict(out, &v) == -1)
 		return -1;
-	if (content)
+	/* Without a banner an annotated message keeps its header as it is. */
+	if (content && r->phrase[0] == '\0')
 		return mail_strip_ours(&r->in, m->head_off, m->head_len, out);
 	spool_init(&s, WORKER_MESSAGE_MAX, r->w->spooldir);
 	to = spool_sink(&s);
 	if (mail_strip_ours(&r->in, m->head_off, m->head_len, &to) == 0 &&
 	    spool_octets(&s, &stripped) == 0)
-		rc = mail_header_copy(&stripped, 0, stripped.size, keep_envelope, r, false, out);
-	if (rc == 0 && r->subject != NULL)
-		rc = mail_put_field(out, "Subject", r->subject);
+		rc = put_fields(r, &stripped, content, &v, out);
 	spool_free(&s);
 	return rc;
+}
+
+int
+reading_end(const struct reading *r, const struct sink *out)
+{
+	return r->phrase[0] != '\0' ? banner_end(r, out) : 0;
 }

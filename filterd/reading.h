@@ -25,6 +25,11 @@ struct reading {
 	char *subject; /* UTF-8, of a protected header, or NULL: takes the place of the outer one */
 	char signer[MAIL_ADDR_MAX + 1];
 	char fingerprint[2 * 32 + 1];
+	uint8_t digest[32]; /* SHA-256 of the stored message */
+	const char *phrase; /* a banner is wanted: the reader's phrase; else "" */
+	int stuck; /* the message was opened before: these were shown then */
+	enum mail_signature stuck_signature;
+	uint16_t signer_len; /* octets of the signer's field, then or now */
 	char why[400]; /* READ_DEFER */
 };
 
@@ -55,8 +60,16 @@ enum read_result reading_decrypt(
 /* Enter signatures into the verdict: the worst tells, so that a bad one is never hidden. */
 void reading_signatures(struct reading *r, const struct pgp_result *res);
 
-/* Write the verdict and the stored header; content: with the fields that describe the body. */
-int reading_put_header(struct reading *r, int content, const struct sink *out);
+/*
+ * Begin the virtual message: verdict, the stored header, the banner when one is wanted.
+ *
+ * content	1: then the stored fields that describe the body, and an empty line; the body follows
+ *		0: the caller goes on with such fields of its own
+ *
+ * reading_end closes what was begun.  0, or -1 with errno.
+ */
+int reading_begin(struct reading *r, int content, const struct sink *out);
+int reading_end(const struct reading *r, const struct sink *out);
 
 /* The ways in: whole PGP/MIME messages, signed messages, armour in text. */
 enum read_result read_encrypted(struct reading *r, uint32_t ciphertext);

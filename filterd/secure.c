@@ -12,6 +12,7 @@
 #include "base/enc.h"
 #include "base/log.h"
 #include "filterd/compose.h"
+#include "filterd/mask.h"
 #include "filterd/text.h"
 #include "filterd/worker.h"
 #include "mail/address.h"
@@ -48,9 +49,11 @@ struct job {
 	const struct secure_req *q;
 	uint64_t id, now;
 	struct spool spool;
+	struct spool masked; /* the same without the sender's phrase, when is_masked */
+	int is_masked;
 	struct octets in;
 	struct mail_index ix;
-	struct mail_header header;
+	struct mail_header header; /* of spool */
 	char from[MAIL_ADDR_MAX + 1];
 	char subject[SUBJECT_MAX], sensitivity[SUBJECT_MAX];
 	struct rcpt *rcpts;
@@ -390,6 +393,23 @@ choose_modes(struct job *j)
 	return 0;
 }
 
+/* A quoted banner must not tell the phrase. */
+static int
+mask_quotes(struct job *j)
+{
+	const char *phrase;
+	struct err e;
+
+	if (j->first->consumer[0] == '\0' || j->secured)
+		return 0;
+	if (ask_phrase(&j->w->ask, &phrase, &e) == -1)
+		return defer(j, "4.3.0", "the gateway cannot look up the sender now");
+	j->is_masked = mask_phrase(&j->in, &j->ix, phrase, &j->masked);
+	if (j->is_masked == -1 || (j->is_masked && spool_octets(&j->masked, &j->in) == -1))
+		return defer(j, "4.3.0", "the gateway cannot read the message now");
+	return 0;
+}
+
 static int
 send_copy(struct job *j, struct secure_out *o, struct spool *s)
 {
@@ -405,6 +425,14 @@ send_copy(struct job *j, struct secure_out *o, struct spool *s)
 	if (ipc_send(&j->w->proxy, M_secure_out, j->id, o, fd, SEND_TIMEOUT) == -1)
 		return defer(j, "4.3.0", "the gateway cannot pass the message on now");
 	return 0;
+}
+
+/* A copy as it came, but for the phrase. */
+static int
+send_unchanged(struct job *j, struct secure_out *o)
+{
+	o->unchanged = !j->is_masked;
+	return send_copy(j, o, j->is_masked ? &j->masked : NULL);
 }
 
 static int
@@ -491,9 +519,8 @@ make_copy(struct job *j, enum mode mode, const struct pgp_recipient *to, unsigne
 	rc = mode == MODE_ENCRYPT ? compose_encrypted(&c, &out, &e) : compose_signed(&c, &out, &e);
 	if (rc == -1 && mode == MODE_SIGN && e.code == EOPNOTSUPP) {
 		spool_free(&s);
-		o.unchanged = 1;
 		o.facts = "encrypted=no, signed=no (a part cannot be encoded for a signature)";
-		return send_copy(j, &o, NULL);
+		return send_unchanged(j, &o);
 	}
 	if (rc == -1)
 		rc = compose_failed(j, &e);
@@ -540,11 +567,11 @@ next_copy(struct job *j, size_t first, struct pgp_recipient *to, struct rcpt_ind
 		who[n++].i = (uint16_t)i;
 	}
 	if (mode == MODE_UNCHANGED) {
-		struct secure_out o = {.rcpts = {who, n}, .unchanged = 1};
+		struct secure_out o = {.rcpts = {who, n}};
 
 		unchanged_facts(j, who, n, facts);
 		o.facts = facts;
-		return send_copy(j, &o, NULL);
+		return send_unchanged(j, &o);
 	}
 	return make_copy(j, mode, to, nto, who, n);
 }
@@ -574,6 +601,7 @@ job_init(struct job *j, struct worker *w, const struct secure_req *q, uint64_t i
 
 	memset(j, 0, sizeof *j);
 	spool_init(&j->spool, 0, -1);
+	spool_init(&j->masked, WORKER_MESSAGE_MAX, w->spooldir);
 	j->w = w;
 	j->q = q;
 	j->id = id;
@@ -599,6 +627,7 @@ job_free(struct job *j)
 	mail_header_free(&j->header);
 	mail_index_free(&j->ix);
 	spool_free(&j->spool);
+	spool_free(&j->masked);
 	while (j->nnamed > 0)
 		free(j->named[--j->nnamed]);
 	free(j->named);
@@ -620,7 +649,7 @@ secure_message(struct worker *w, const struct secure_req *q, uint64_t id, int fd
 	} else if (read_message(&j, fd) == 0) {
 		look_at_structure(&j);
 		if (evaluate_policy(&j) == 0 && make_plan(&j) == 0 && list_named(&j) == 0 &&
-		    choose_modes(&j) == 0)
+		    choose_modes(&j) == 0 && mask_quotes(&j) == 0)
 			(void)make_copies(&j);
 	}
 	if (j.rep.result != SECURE_REFUSE)

@@ -75,8 +75,8 @@ make_rsa(struct keys *k)
 static int
 make_keys(struct keys *k, uint64_t now, struct err *e)
 {
-	if ((k->sign = pgp_skey_generate(PGP_GEN_ED25519, now, e)) == NULL ||
-	    (k->decrypt = pgp_skey_generate(PGP_GEN_CV25519, now, e)) == NULL)
+	if ((k->sign = pgp_skey_generate(PGP_GEN_ED25519, 0, now, e)) == NULL ||
+	    (k->decrypt = pgp_skey_generate(PGP_GEN_CV25519, 0, now, e)) == NULL)
 		return -1;
 	pgp_skey_public(k->sign, &k->pub[0]);
 	pgp_skey_public(k->decrypt, &k->pub[1]);

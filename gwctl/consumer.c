@@ -510,6 +510,8 @@ verb_consumer_del(struct gwctl *t, int argc, char *argv[])
 	F(STR, tenant, 0, 64)                                                                      \
 	F(STR, kind, 0, 16)                                                                        \
 	F(STR, name, 0, 255)                                                                       \
+	F(U8, gateway_password, 0, 1) /* there is one */                                           \
+	F(STR, phrase, 0, PHRASE_LEN)                                                              \
 	L(address, addresses, 0, CONSUMER_ADDRS_MAX)                                               \
 	L(login, logins, 0, CONSUMER_LOGINS_MAX)
 REC_DECLARE(shown_consumer, REC_SHOWN_CONSUMER)
@@ -527,6 +529,8 @@ for_json(const struct consumer *c)
 	struct shown_consumer s = {
 	    .id = c->id, .tenant = c->tenant, .kind = kind_name(c), .name = c->name};
 
+	s.gateway_password = c->factor.n > 0;
+	s.phrase = c->phrase;
 	s.addresses.v = c->addresses.v;
 	s.addresses.n = c->addresses.n;
 	s.logins.v = c->logins.v;
@@ -548,6 +552,9 @@ print_consumer(const struct consumer *c)
 	for (i = 0; i < c->logins.n; i++)
 		(void)printf("%-10s %s:%s\n", i == 0 ? "logins" : "", shown(c->logins.v[i].peer),
 		    shown(c->logins.v[i].name));
+	if (c->kind == CONSUMER_INTERNAL)
+		(void)printf("%-10s %s\n%-10s %s\n", "password", c->factor.n > 0 ? "set" : "-",
+		    "phrase", shown(c->phrase[0] != '\0' ? c->phrase : NULL));
 }
 
 int

@@ -37,6 +37,8 @@ int verb_domain_list(struct gwctl *t, int argc, char *argv[]);
 int verb_consumer_add(struct gwctl *t, int argc, char *argv[]);
 int verb_consumer_set(struct gwctl *t, int argc, char *argv[]);
 int verb_consumer_del(struct gwctl *t, int argc, char *argv[]);
+int verb_consumer_password(struct gwctl *t, int argc, char *argv[]);
+int verb_consumer_phrase(struct gwctl *t, int argc, char *argv[]);
 int verb_consumer_show(struct gwctl *t, int argc, char *argv[]);
 int verb_consumer_list(struct gwctl *t, int argc, char *argv[]);
 int verb_key_import(struct gwctl *t, int argc, char *argv[]);

@@ -9,22 +9,20 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "keyctl/keyctl.h"
+#include "keyctl/export.h"
 #include "openpgp/armor.h"
 #include "openpgp/seckey.h"
 
 #define EXPORT_MAX (8 * 1024 * 1024) /* octets of everything that is written */
-
-struct export_options {
-	int secret, yes;
-	const char *passphrase_file, *output, *what;
-};
 
 static int
 parse_options(int argc, char *argv[], struct export_options *o)
 {
 	static const struct option longs[] = {
 	    {"secret", no_argument, NULL, 's'},
+	    {"tls", no_argument, NULL, 't'},
+	    {"gnupg-home", required_argument, NULL, 'g'},
+	    {"all", no_argument, NULL, 'a'},
 	    {"yes", no_argument, NULL, 'y'},
 	    {"passphrase-file", required_argument, NULL, 'p'},
 	    {"output", required_argument, NULL, 'o'},
@@ -38,6 +36,16 @@ parse_options(int argc, char *argv[], struct export_options *o)
 		case 's':
 			o->secret = 1;
 			break;
+		case 't':
+			o->secret = o->tls = 1; /* its public half is in the certificate */
+			break;
+		case 'g':
+			o->home = optarg;
+			o->secret = 1;
+			break;
+		case 'a':
+			o->all = 1;
+			break;
 		case 'y':
 			o->yes = 1;
 			break;
@@ -50,9 +58,10 @@ parse_options(int argc, char *argv[], struct export_options *o)
 		default:
 			return complain_usage(argv[0]);
 		}
-	if (optind + 1 != argc)
+	if (optind + !o->all != argc || (o->tls && (o->all || o->home != NULL)) ||
+	    (o->home != NULL && o->output != NULL))
 		return complain_usage(argv[0]);
-	o->what = argv[optind];
+	o->what = o->all ? NULL : argv[optind];
 	return 0;
 }
 
@@ -77,8 +86,8 @@ fetch_keys(struct keyctl *t, const struct cert *c, struct pgp_skey *keys[CERT_KE
 	return 0;
 }
 
-static int
-write_secret(struct keyctl *t, const struct stored_cert *sc, const char *pass, struct buf *out)
+int
+export_secret(struct keyctl *t, const struct stored_cert *sc, const char *pass, struct buf *out)
 {
 	struct pgp_skey *keys[CERT_KEYS_MAX];
 	struct err e = {0};
@@ -93,24 +102,31 @@ write_secret(struct keyctl *t, const struct stored_cert *sc, const char *pass, s
 	return rc;
 }
 
+/* What is written to a file. */
+struct writing {
+	struct keyctl *t;
+	const struct export_options *o;
+	const char *pass;
+	struct buf out;
+};
+
 static int
-add_cert(struct keyctl *t, const struct export_options *o, const struct stored_cert *sc,
-    const char *pass, struct buf *out)
+add_cert(void *arg, const struct stored_cert *sc)
 {
+	struct writing *w = arg;
 	struct buf raw;
-	struct sink to = sink_buf(out);
+	struct sink to = sink_buf(&w->out);
+	enum pgp_armor_type type = w->o->secret ? PGP_ARMOR_SECRET_KEY : PGP_ARMOR_PUBLIC_KEY;
 	struct pgp_armor *a = NULL;
 	int rc = 0;
 
 	buf_init(&raw, EXPORT_MAX);
-	if (!o->secret && buf_put(&raw, sc->raw.p, sc->raw.n) == -1)
+	if (!w->o->secret && buf_put(&raw, sc->raw.p, sc->raw.n) == -1)
 		rc = complain(EX_OSERR, "out of memory");
-	if (o->secret)
-		rc = write_secret(t, sc, pass, &raw);
+	if (w->o->secret)
+		rc = export_secret(w->t, sc, w->pass, &raw);
 	if (rc == 0 &&
-	    ((a = malloc(sizeof *a)) == NULL ||
-		pgp_armor_open(a, o->secret ? PGP_ARMOR_SECRET_KEY : PGP_ARMOR_PUBLIC_KEY, &to) ==
-		    -1 ||
+	    ((a = malloc(sizeof *a)) == NULL || pgp_armor_open(a, type, &to) == -1 ||
 		pgp_armor_write(a, buf_ptr(&raw), buf_len(&raw)) == -1 || pgp_armor_close(a) == -1))
 		rc = complain(EX_OSERR, "armour: %s", strerror(errno));
 	if (a != NULL)
@@ -120,10 +136,10 @@ add_cert(struct keyctl *t, const struct export_options *o, const struct stored_c
 	return rc;
 }
 
-/* All certificates of a consumer. */
+/* All certificates of a consumer; of everybody, when it is "". */
 static int
-add_consumer(struct keyctl *t, const struct export_options *o, const char *consumer,
-    const char *pass, struct buf *out)
+each_of(struct keyctl *t, const char *consumer, int secret,
+    int (*each)(void *arg, const struct stored_cert *sc), void *arg)
 {
 	struct cert_list req = {.consumer = consumer};
 	const struct cert_page *page;
@@ -141,9 +157,9 @@ add_consumer(struct keyctl *t, const struct export_options *o, const char *consu
 		page = m.body;
 		n = page->certs.n;
 		for (size_t i = 0; rc == 0 && i < n; i++) {
-			if (o->secret && !page->certs.v[i].secret)
+			if (secret && !page->certs.v[i].secret)
 				continue;
-			rc = add_cert(t, o, &page->certs.v[i], pass, out);
+			rc = each(arg, &page->certs.v[i]);
 			found++;
 		}
 		if (n > 0) {
@@ -154,29 +170,34 @@ add_consumer(struct keyctl *t, const struct export_options *o, const char *consu
 		}
 		ipc_done(&t->policy, &m);
 	} while (rc == 0 && n > 0);
-	if (rc == 0 && found == 0)
+	if (rc == 0 && found == 0 && consumer[0] == '\0')
+		rc = complain(EX_NOINPUT, "there are no keys%s", secret ? " here" : "");
+	else if (rc == 0 && found == 0)
 		rc = complain(EX_NOINPUT, "consumer '%s' has no key%s", log_str(consumer),
-		    o->secret ? " here" : "");
+		    secret ? " here" : "");
 	return rc;
 }
 
-static int
-collect(struct keyctl *t, const struct export_options *o, const char *pass, struct buf *out)
+int
+export_each(struct keyctl *t, const struct export_options *o,
+    int (*each)(void *arg, const struct stored_cert *sc), void *arg)
 {
 	char consumer[CONSUMER_ID];
 	uint8_t fpr[KEY_FPR];
 	struct held_cert h;
 	int rc;
 
+	if (o->all)
+		return each_of(t, "", o->secret, each, arg);
 	if (strchr(o->what, '@') != NULL) {
 		rc = find_consumer(t, NULL, o->what, 0, consumer);
-		return rc != 0 ? rc : add_consumer(t, o, consumer, pass, out);
+		return rc != 0 ? rc : each_of(t, consumer, o->secret, each, arg);
 	}
 	if (parse_fpr(o->what, fpr) == -1)
 		return complain(EX_USAGE, "%s: neither an address nor a fingerprint of 40 digits",
 		    log_str(o->what));
 	if ((rc = find_cert(t, (struct bytes){fpr, sizeof fpr}, NULL, &h)) == 0)
-		rc = h.rec != NULL ? add_cert(t, o, h.rec, pass, out)
+		rc = h.rec != NULL ? each(arg, h.rec)
 				   : complain(EX_NOINPUT, "there is no certificate with this key");
 	held_free(&h);
 	return rc;
@@ -225,20 +246,23 @@ verb_export(struct keyctl *t, int argc, char *argv[])
 {
 	struct export_options o;
 	char pass[PASS_MAX] = "";
+	struct writing w = {.t = t, .o = &o, .pass = pass};
 	struct err e = {0};
-	struct buf out;
 	int rc;
 
 	if ((rc = parse_options(argc, argv, &o)) != 0 || (rc = confirm(&o)) != 0 ||
-	    (rc = connect_policy(t)) != 0 || (o.secret && (rc = connect_keys(t)) != 0))
+	    (!o.tls && (rc = connect_policy(t)) != 0) || (o.secret && (rc = connect_keys(t)) != 0))
 		return rc;
 	if (o.secret && ask_passphrase(o.passphrase_file, "Passphrase for the exported keys", 1,
 			    pass, &e) == -1)
 		return complain_err(&e);
-	buf_init(&out, EXPORT_MAX);
-	if ((rc = collect(t, &o, pass, &out)) == 0)
-		rc = write_out(&o, &out);
+	buf_init(&w.out, EXPORT_MAX);
+	if (o.home != NULL)
+		rc = export_home(t, &o, pass);
+	else if ((rc = o.tls ? export_tls(t, o.what, pass, &w.out)
+			     : export_each(t, &o, add_cert, &w)) == 0)
+		rc = write_out(&o, &w.out);
 	explicit_bzero(pass, sizeof pass);
-	buf_wipe_free(&out);
+	buf_wipe_free(&w.out);
 	return rc;
 }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sysexits.h>
 
 #include "base/clock.h"
@@ -15,10 +16,43 @@
 #define UID_TEXT_MAX 1024
 #define NKEYS 3
 
+/* kind of the keys that certify and sign, and of the one that decrypts */
+static const struct algo {
+	const char *name;
+	enum key_kind sign, decrypt;
+} algos[] = {
+    {"ed25519", KIND_ED25519, KIND_CV25519},
+    {"rsa3072", KIND_RSA3072, KIND_RSA3072},
+    {"nistp256", KIND_P256, KIND_P256},
+    {"nistp384", KIND_P384, KIND_P384},
+    {"nistp521", KIND_P521, KIND_P521},
+    {"brainpoolP256r1", KIND_BP256, KIND_BP256},
+    {"brainpoolP384r1", KIND_BP384, KIND_BP384},
+    {"brainpoolP512r1", KIND_BP512, KIND_BP512},
+};
+#define NALGOS (sizeof algos / sizeof algos[0])
+
 struct generate_options {
-	const char *address, *name, *consumer, *algo;
+	const char *address, *name, *consumer;
+	const struct algo *algo;
 	uint64_t expires; /* seconds of life, 0: for ever */
 };
+
+static int
+find_algo(const char *name, const struct algo **out)
+{
+	char all[200] = "";
+
+	for (size_t i = 0; i < NALGOS; i++) {
+		if (strcasecmp(algos[i].name, name) == 0) {
+			*out = &algos[i];
+			return 0;
+		}
+		(void)strlcat(all, i > 0 ? ", " : "", sizeof all);
+		(void)strlcat(all, algos[i].name, sizeof all);
+	}
+	return complain(EX_USAGE, "--algo %s: one of %s", log_str(name), all);
+}
 
 static int
 parse_options(int argc, char *argv[], struct generate_options *o)
@@ -31,11 +65,10 @@ parse_options(int argc, char *argv[], struct generate_options *o)
 	    {"expires", required_argument, NULL, 'e'},
 	    {NULL, 0, NULL, 0},
 	};
-	const char *span = EXPIRES_DEFAULT;
+	const char *span = EXPIRES_DEFAULT, *algo = algos[0].name;
 	int c;
 
 	memset(o, 0, sizeof *o);
-	o->algo = "ed25519";
 	o->name = "";
 	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
 		if (c == '?')
@@ -43,7 +76,7 @@ parse_options(int argc, char *argv[], struct generate_options *o)
 		*(c == 'a'     ? &o->address
 		    : c == 'n' ? &o->name
 		    : c == 'o' ? &o->consumer
-		    : c == 'g' ? &o->algo
+		    : c == 'g' ? &algo
 			       : &span) = optarg;
 	}
 	if (optind != argc || o->address == NULL)
@@ -51,9 +84,7 @@ parse_options(int argc, char *argv[], struct generate_options *o)
 	if (parse_span(span, &o->expires) == -1)
 		return complain(
 		    EX_USAGE, "--expires %s: a number with d, w, m or y, or never", span);
-	if (strcmp(o->algo, "ed25519") != 0 && strcmp(o->algo, "rsa3072") != 0)
-		return complain(EX_USAGE, "--algo %s: ed25519 or rsa3072", o->algo);
-	return 0;
+	return find_algo(algo, &o->algo);
 }
 
 /* "Name <address>"; the name may not break out of it. */
@@ -124,14 +155,15 @@ static int
 make_keys(struct keyctl *t, const struct generate_options *o, uint64_t now, struct made made[NKEYS])
 {
 	static const enum key_use uses[NKEYS] = {USE_CERTIFY, USE_SIGN, USE_DECRYPT};
-	int rsa = strcmp(o->algo, "rsa3072") == 0, rc = 0;
+	int rc = 0;
 
-	for (int i = 0; rc == 0 && i < NKEYS; i++)
-		rc = make_key(t,
-		    rsa                      ? KIND_RSA3072
-		    : uses[i] == USE_DECRYPT ? KIND_CV25519
-					     : KIND_ED25519,
-		    uses[i], now, o->address, &made[i]);
+	for (int i = 0; rc == 0 && i < NKEYS; i++) {
+		if (o->algo->sign == KIND_RSA3072) /* takes seconds */
+			progress("generate", "keys", (size_t)i, NKEYS);
+		rc = make_key(t, uses[i] == USE_DECRYPT ? o->algo->decrypt : o->algo->sign, uses[i],
+		    now, o->address, &made[i]);
+	}
+	progress_clear();
 	return rc;
 }
 

@@ -10,31 +10,20 @@
 
 #include "base/clock.h"
 #include "base/enc.h"
-#include "keyctl/imported.h"
-#include "keyctl/keyctl.h"
+#include "keyctl/import.h"
 
 #define TRIES 3 /* of a passphrase on the terminal */
 #define IMPORT_ANSWER_MAX (4 * 1024 * 1024) /* octets of one encoded struct imported */
 
-struct import_options {
-	const char *consumer, *passphrase_file;
-};
-
-/* One key as the jail read it: rec points into mem. */
-struct answer {
-	struct imported *rec;
-	struct buf mem;
-};
-
-static void
-answer_free(struct answer *a)
+void
+import_answer_free(struct import_answer *a)
 {
 	free(a->rec);
 	a->rec = NULL;
 	buf_wipe_free(&a->mem);
 }
 
-static int
+int
 read_file(const char *name, struct buf *out)
 {
 	ssize_t n = -1;
@@ -48,18 +37,18 @@ read_file(const char *name, struct buf *out)
 		buf_added(out, (size_t)n);
 	close(fd);
 	if (to == NULL)
-		return complain(EX_DATAERR, "%s: larger than %d MiB", name, IMPORT_FILE_MAX >> 20);
+		return complain(EX_DATAERR, "%s: larger than %zu MiB", name, out->max >> 20);
 	if (n == -1)
 		return complain(EX_IOERR, "%s: %s", name, strerror(errno));
 	return 0;
 }
 
-static int
-read_jailed(const char *name, const struct import_ask *ask, struct answer *a)
+int
+import_read_jailed(const char *name, const struct import_ask *ask, struct import_answer *a)
 {
 	struct err e = {0};
 
-	answer_free(a);
+	import_answer_free(a);
 	buf_init(&a->mem, IMPORT_ANSWER_MAX);
 	if (jail_run(import_read, ask, name, &a->mem, &e) == -1)
 		return complain_err(&e);
@@ -69,14 +58,15 @@ read_jailed(const char *name, const struct import_ask *ask, struct answer *a)
 
 /* Read one key, asking for its passphrase when it has one. */
 static int
-read_key(const char *name, const struct import_options *o, struct import_ask *ask, struct answer *a)
+read_key(const char *name, const struct import_options *o, struct import_ask *ask,
+    struct import_answer *a)
 {
 	char pass[PASS_MAX], what[300];
 	struct err e = {0};
 	int rc, tries = 0;
 
 	ask->pass = NULL;
-	rc = read_jailed(name, ask, a);
+	rc = import_read_jailed(name, ask, a);
 	while (rc == 0 && (a->rec->code == EACCES || (a->rec->code == EKEYREJECTED && tries > 0)) &&
 	       tries < (o->passphrase_file != NULL ? 1 : TRIES)) {
 		if (tries++ > 0)
@@ -86,7 +76,7 @@ read_key(const char *name, const struct import_options *o, struct import_ask *as
 		if (ask_passphrase(o->passphrase_file, what, 0, pass, &e) == -1)
 			return complain_err(&e);
 		ask->pass = pass;
-		rc = read_jailed(name, ask, a);
+		rc = import_read_jailed(name, ask, a);
 		explicit_bzero(pass, sizeof pass);
 		ask->pass = NULL;
 	}
@@ -97,80 +87,98 @@ static int
 owner(struct keyctl *t, const struct import_options *o, const struct imported *im,
     char consumer[CONSUMER_ID])
 {
-	char uid[SHOWN_MAX];
+	char uid[SHOWN_MAX], other[CONSUMER_ID];
 	int rc;
 
 	if (o->consumer != NULL)
 		return find_consumer(t, o->consumer, NULL, 0, consumer);
-	for (size_t i = 0; i < im->addrs.n; i++)
-		if ((rc = find_consumer(t, NULL, im->addrs.v[i].addr, 1, consumer)) != EX_NOINPUT)
+	consumer[0] = '\0';
+	for (size_t i = 0; i < im->addrs.n; i++) {
+		rc = find_consumer(t, NULL, im->addrs.v[i].addr, 1, other);
+		if (rc == EX_NOINPUT)
+			continue;
+		if (rc != 0)
 			return rc;
+		if (consumer[0] != '\0' && strcmp(consumer, other) != 0)
+			return complain(EX_DATAERR,
+			    "addresses of %s belong to the consumers %s and %s: name one with "
+			    "--consumer",
+			    shown(im->uid, uid), consumer, other);
+		(void)strlcpy(consumer, other, CONSUMER_ID);
+	}
+	if (consumer[0] != '\0')
+		return 0;
 	return complain(EX_NOINPUT,
 	    "no consumer owns an address of %s: name one with --consumer, or first gwctl consumer "
 	    "add ID --internal --address ADDRESS",
 	    im->uid[0] != '\0' ? shown(im->uid, uid) : "this key");
 }
 
-static int
-put_key(struct keyctl *t, const struct imported_key *k, unsigned use, const char *label, int *fresh)
-{
-	struct key_import_req req = {
-	    .use = (uint8_t)use,
-	    .algo = k->algo,
-	    .created = k->created,
-	    .label = label,
-	    .params = k->params,
-	    .secret = k->secret,
-	};
-	const struct key_rep *rep;
-	struct err e = {0};
-	struct ipc_msg m;
-	int rc = 0;
-
-	if (control_call(&t->keys, M_key_import_req, &req, M_key_rep, &m, SLOW_CALL, &e) == -1)
-		return complain_err(&e);
-	rep = m.body;
-	if (rep->status != CRYPTO_OK)
-		rc = complain_status(rep->status, rep->text);
-	else
-		*fresh = rep->fresh;
-	ipc_done(&t->keys, &m);
-	return rc;
-}
-
 /* One line for each private key of a certificate. */
 static int
-put_keys(struct keyctl *t, const struct imported *im, const char *label)
+put_keys(struct keyctl *t, const struct imported *im, const char *label,
+    const struct import_count *count, int *fresh)
 {
 	uint8_t uses[CERT_KEYS_MAX];
 	char fpr[2 * KEY_FPR + 1];
-	int rc = 0, fresh = 0;
+	struct put_result put;
+	int rc = 0;
 
 	import_uses(im, uses);
 	for (size_t i = 0; rc == 0 && i < im->keys.n; i++) {
 		const struct imported_key *k = &im->keys.v[i];
+		struct key_import_req req = {
+		    .use = uses[i],
+		    .algo = k->algo,
+		    .created = k->created,
+		    .label = label,
+		    .params = k->params,
+		    .secret = k->secret,
+		};
 
 		(void)hex_encode(fpr, k->fpr.p, KEY_FPR);
 		if (uses[i] == 0) {
-			(void)printf("  %s\tleft out: neither signs nor decrypts\n", fpr);
+			if (!count->quiet)
+				(void)printf("  %s\tleft out: neither signs nor decrypts\n", fpr);
 			continue;
 		}
-		if ((rc = put_key(t, k, uses[i], label, &fresh)) == 0)
-			(void)printf("  %s\t%s%s\n", fpr, key_use_name(uses[i]),
-			    fresh ? "" : "\t(was there)");
-		if (rc == 0 && k->primary && uses[i] != USE_DECRYPT && (k->flags & KEY_ENCRYPT))
+		if ((rc = put_key(t, &req, &put)) != 0)
+			break;
+		*fresh |= put.fresh;
+		if (count->quiet)
+			continue;
+		(void)printf(
+		    "  %s\t%s%s\n", fpr, key_use_name(put.use), put.fresh ? "" : "\t(was there)");
+		if (k->primary && uses[i] != USE_DECRYPT && (k->flags & KEY_ENCRYPT))
 			(void)printf("  %s\tnote: one key has one use, it will not decrypt\n", fpr);
 	}
 	return rc;
 }
 
-static int
-import_one(
-    struct keyctl *t, const struct import_options *o, const char *name, const struct imported *im)
+/* What the key has that is not taken over. */
+static void
+tell_missing(const char *uid, const struct imported *im, const struct import_count *count)
+{
+	const char *begin = count->quiet ? uid : " ", *sep = count->quiet ? ":" : "";
+
+	if (im->missing + im->unsupported > 0)
+		progress_clear();
+	if (im->missing > 0)
+		(void)printf(
+		    "%s%s %u without private half (on a card, or left out): not imported\n", begin,
+		    sep, im->missing);
+	if (im->unsupported > 0)
+		(void)printf("%s%s %u of an algorithm that is not supported: not imported\n", begin,
+		    sep, im->unsupported);
+}
+
+int
+import_one(struct keyctl *t, const struct import_options *o, const char *name,
+    const struct imported *im, struct import_count *count)
 {
 	char consumer[CONSUMER_ID], uid[SHOWN_MAX];
 	const char *label = im->addrs.n > 0 ? im->addrs.v[0].addr : "";
-	int rc;
+	int rc, fresh = 0;
 
 	if (im->code != 0)
 		return complain(
@@ -178,23 +186,23 @@ import_one(
 		    "%s: %s", name, shown(im->text, uid));
 	if ((rc = owner(t, o, im, consumer)) != 0)
 		return rc;
-	(void)printf("%s\tconsumer %s\n", shown(im->uid, uid), consumer);
-	if (im->missing > 0)
-		(void)printf("  %u without private half (on a card, or left out): not imported\n",
-		    im->missing);
-	if (im->unsupported > 0)
-		(void)printf(
-		    "  %u of an algorithm that is not supported: not imported\n", im->unsupported);
-	if ((rc = put_keys(t, im, label)) != 0)
+	(void)shown(im->uid, uid);
+	if (!count->quiet)
+		(void)printf("%s\tconsumer %s\n", uid, consumer);
+	tell_missing(uid, im, count);
+	if ((rc = put_keys(t, im, label, count, &fresh)) != 0 ||
+	    (rc = store_cert(t, consumer, im->raw.p, im->raw.n)) != 0)
 		return rc;
-	return store_cert(t, consumer, im->raw.p, im->raw.n);
+	*(fresh ? &count->fresh : &count->there) += 1;
+	return 0;
 }
 
 static int
 import_file(struct keyctl *t, const struct import_options *o, const char *name)
 {
-	struct answer a = {.rec = NULL};
+	struct import_answer a = {.rec = NULL};
 	struct import_ask ask = {.now = clock_unix()};
+	struct import_count count = {0};
 	unsigned total = 1, bad = 0;
 	struct buf file;
 	int rc, worst = 0;
@@ -206,13 +214,14 @@ import_file(struct keyctl *t, const struct import_options *o, const char *name)
 	ask.p = buf_ptr(&file);
 	ask.n = buf_len(&file);
 	for (; ask.index < total; ask.index++) {
-		if (total > 1 && isatty(STDERR_FILENO))
-			(void)fprintf(stderr, "\rkey %u of %u ", ask.index + 1, total);
+		if (total > 1)
+			progress("import", "keys", ask.index, total);
 		rc = read_key(name, o, &ask, &a);
 		if (rc == 0 && a.rec->total > total)
 			total = a.rec->total;
+		progress_clear();
 		if (rc == 0)
-			rc = import_one(t, o, name, a.rec);
+			rc = import_one(t, o, name, a.rec, &count);
 		if (rc == 0)
 			continue;
 		worst = rc;
@@ -224,7 +233,7 @@ import_file(struct keyctl *t, const struct import_options *o, const char *name)
 	if (total > 1 && bad > 0)
 		(void)complain(0, "%s: %u of %u keys were not imported", name, bad, total);
 out:
-	answer_free(&a);
+	import_answer_free(&a);
 	buf_wipe_free(&file);
 	return worst;
 }
@@ -235,9 +244,12 @@ verb_import(struct keyctl *t, int argc, char *argv[])
 	static const struct option longs[] = {
 	    {"consumer", required_argument, NULL, 'o'},
 	    {"passphrase-file", required_argument, NULL, 'p'},
+	    {"gnupg-home", required_argument, NULL, 'g'},
+	    {"tls", no_argument, NULL, 't'},
+	    {"certificate", required_argument, NULL, 'c'},
 	    {NULL, 0, NULL, 0},
 	};
-	struct import_options o = {NULL, NULL};
+	struct import_options o = {NULL};
 	int c, rc, worst = 0;
 
 	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
@@ -245,15 +257,25 @@ verb_import(struct keyctl *t, int argc, char *argv[])
 			o.consumer = optarg;
 		else if (c == 'p')
 			o.passphrase_file = optarg;
+		else if (c == 'g')
+			o.home = optarg;
+		else if (c == 't')
+			o.tls = 1;
+		else if (c == 'c')
+			o.certificate = optarg;
 		else
 			return complain_usage(argv[0]);
 	}
-	if (optind == argc)
+	if ((optind == argc) != (o.home != NULL) ||
+	    (o.tls && (o.consumer != NULL || o.home != NULL)) ||
+	    (!o.tls && o.certificate != NULL) || (o.certificate != NULL && optind + 1 != argc))
 		return complain_usage(argv[0]);
-	if ((rc = connect_keys(t)) != 0 || (rc = connect_policy(t)) != 0)
+	if ((rc = connect_keys(t)) != 0 || (!o.tls && (rc = connect_policy(t)) != 0))
 		return rc;
+	if (o.home != NULL)
+		return import_home(t, &o);
 	for (int i = optind; i < argc; i++)
-		if ((rc = import_file(t, &o, argv[i])) != 0)
+		if ((rc = (o.tls ? import_tls : import_file)(t, &o, argv[i])) != 0)
 			worst = rc;
 	return worst;
 }

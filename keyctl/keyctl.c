@@ -18,7 +18,7 @@
 static const struct verb {
 	const char *name;
 	int (*run)(struct keyctl *t, int argc, char *argv[]);
-	const char *usage, *what;
+	const char *usage, *what; /* usage: a line for each way to use it */
 } verbs[] = {
     {"init", verb_init, "[--passphrase-file FILE | --key-file FILE] [--cost PASSES,KIB]",
 	"make an empty key store, sealed under a passphrase or a key file"},
@@ -27,14 +27,20 @@ static const struct verb {
     {"lock", verb_lock, "", "wipe every key and the sealing key from memory"},
     {"status", verb_status, "[--json]", "tell whether the key store is open"},
     {"generate", verb_generate,
-	"--address ADDRESS [--name NAME] [--consumer ID] [--algo ed25519|rsa3072] "
+	"--address ADDRESS [--name NAME] [--consumer ID] "
+	"[--algo ed25519|rsa3072|nistp256|nistp384|nistp521|brainpoolP256r1|...] "
 	"[--expires SPAN]",
 	"make the keys and the certificate of an address"},
-    {"import", verb_import, "[--consumer ID] [--passphrase-file FILE] FILE...",
-	"take over OpenPGP secret keys"},
+    {"import", verb_import,
+	"[--consumer ID] [--passphrase-file FILE] FILE...\n"
+	"--gnupg-home FOLDER [--consumer ID] [--passphrase-file FILE]\n"
+	"--tls [--certificate CHAIN] [--passphrase-file FILE] FILE...",
+	"take over OpenPGP secret keys, or a key of TLS"},
     {"export", verb_export,
-	"[--secret] [--yes] [--passphrase-file FILE] [--output FILE] FINGERPRINT|ADDRESS",
-	"write a certificate, or with --secret its private keys"},
+	"[--secret] [--yes] [--passphrase-file FILE] [--output FILE] --all|FINGERPRINT|ADDRESS\n"
+	"--gnupg-home FOLDER [--yes] [--passphrase-file FILE] --all|FINGERPRINT|ADDRESS\n"
+	"--tls [--yes] [--passphrase-file FILE] [--output FILE] HANDLE",
+	"write certificates, with --secret their private keys; or a key of TLS"},
     {"list", verb_list, "[--json]", "list the private keys"},
     {"revoke", verb_revoke,
 	"--reason superseded|compromised|retired [--text TEXT] [--yes] FINGERPRINT",
@@ -48,6 +54,7 @@ complain(int code, const char *fmt, ...)
 {
 	va_list ap;
 
+	progress_clear();
 	(void)fprintf(stderr, "%s: ", getprogname());
 	va_start(ap, fmt);
 	(void)vfprintf(stderr, fmt, ap);
@@ -135,13 +142,27 @@ usage(FILE *f)
 	    f, "\n%s VERB --help tells the options of a verb; see keyctl(1).\n", getprogname());
 }
 
+static void
+verb_usage(FILE *f, const struct verb *v)
+{
+	const char *line = v->usage, *begin = "usage:";
+	size_t n;
+
+	for (;; line += n + 1, begin = "      ") {
+		n = strcspn(line, "\n");
+		(void)fprintf(
+		    f, "%s %s [-c FILE] %s %.*s\n", begin, getprogname(), v->name, (int)n, line);
+		if (line[n] == '\0')
+			return;
+	}
+}
+
 int
 complain_usage(const char *verb)
 {
 	for (size_t i = 0; i < NVERBS; i++)
 		if (strcmp(verbs[i].name, verb) == 0)
-			(void)fprintf(stderr, "usage: %s [-c FILE] %s %s\n", getprogname(), verb,
-			    verbs[i].usage);
+			verb_usage(stderr, &verbs[i]);
 	return EX_USAGE;
 }
 
@@ -202,8 +223,8 @@ run_verb(struct keyctl *t, int argc, char *argv[])
 		if (strcmp(verbs[i].name, argv[0]) != 0)
 			continue;
 		if (argc > 1 && strcmp(argv[1], "--help") == 0) {
-			(void)printf("usage: %s [-c FILE] %s %s\n%s\n", getprogname(),
-			    verbs[i].name, verbs[i].usage, verbs[i].what);
+			verb_usage(stdout, &verbs[i]);
+			(void)printf("%s\n", verbs[i].what);
 			return EX_OK;
 		}
 		optind = 0; /* the verb's own options; 0 makes GNU getopt begin anew */

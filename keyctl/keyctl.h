@@ -59,10 +59,28 @@ int on_terminal(void); /* may questions be asked? */
  * Returns 0, or -1 with e. out holds PASS_MAX octets; wipe it.
  */
 int ask_passphrase(const char *file, const char *what, int fresh, char *out, struct err *e);
+/*
+ * "import: 120/1000 keys" on one line of stderr, if that is a terminal; progress_clear takes it
+ * away, complain and questions do so themselves.
+ */
+void progress(const char *verb, const char *what, size_t done, size_t all);
+void progress_clear(void);
 /* "Type yes": 1, 0; -1 without a terminal. */
 int ask_yes(const char *question);
 
+/* The octets of a file, at most out's maximum. 0 or the exit code. */
+int read_file(const char *name, struct buf *out);
+
 /* remote.c: asking cryptod and policyd. */
+
+/* Give cryptod a key. 0 and out: what it has now; or the exit code. */
+struct put_result {
+	int fresh; /* 0: it was there */
+	unsigned use;
+	uint8_t fpr[KEY_FPR];
+};
+int put_key(struct keyctl *t, const struct key_import_req *req, struct put_result *out);
+
 struct pgp_secret remote_secret(struct keyctl *t); /* signs by key_certify_req */
 
 /* The consumer with this id, or (id NULL) this address; its id in out. 0 or the exit code. */
@@ -98,6 +116,9 @@ int parse_span(const char *s, uint64_t *seconds); /* "2y", "18m", "4w", "90d", "
 /* Text from a key or database as it may stand on a terminal; cut when long. Returns out. */
 #define SHOWN_MAX 256
 const char *shown(const char *s, char out[SHOWN_MAX]);
+/* "rsa3072", "ed25519", "nistp256"...: as --algo of generate has them. */
+#define ALGO_TEXT_MAX 32
+const char *algo_text(const struct key_info *k, char out[ALGO_TEXT_MAX]);
 const char *date_text(uint64_t t, char out[16]); /* "2026-01-31"; "-" for 0 */
 
 #endif

@@ -127,6 +127,8 @@ state_of(const struct list *l, const struct known *n, const struct key_info *k)
 		return "revoked";
 	if (k->disabled)
 		return "disabled";
+	if (k->use == USE_TLS)
+		return "valid"; /* its certificate is in a file */
 	if (n == NULL)
 		return l->no_policy ? "-" : "no certificate";
 	return n->state == PGP_KEY_EXPIRED ? "expired" : "valid";
@@ -136,8 +138,7 @@ static int
 add_line(void *arg, const struct key_info *k)
 {
 	struct list *l = arg;
-	struct cert_key ck = {.version = 4, .algo = k->algo, .fpr = k->fpr, .params = k->params};
-	char fpr[2 * KEY_FPR + 1], algo[32];
+	char fpr[2 * KEY_FPR + 1], algo[ALGO_TEXT_MAX];
 	struct known find, *n;
 	struct listed *line;
 	void *v;
@@ -153,14 +154,9 @@ add_line(void *arg, const struct key_info *k)
 	n = RB_FIND(known_tree, &l->known, &find);
 	line = &l->out.keys.v[l->out.keys.n];
 	memset(line, 0, sizeof *line);
-	(void)snprintf(algo, sizeof algo, "%s%u",
-	    k->algo == PGP_PK_RSA    ? "rsa"
-	    : k->algo == PGP_PK_ECDH ? "cv"
-				     : "ed",
-	    k->algo == PGP_PK_RSA ? pgp_key_bits(&ck) : 25519U);
 	line->fpr = strdup(hex_encode(fpr, k->fpr.p, KEY_FPR));
 	line->use = key_use_name(k->use);
-	line->algo = strdup(algo);
+	line->algo = strdup(algo_text(k, algo));
 	line->created = k->created;
 	line->expires = n != NULL ? n->expires : 0;
 	line->state = state_of(l, n, k);
@@ -176,12 +172,12 @@ print_table(const struct list *l)
 {
 	char created[16], expires[16], who[SHOWN_MAX], label[SHOWN_MAX];
 
-	(void)printf("%-40s  %-7s  %-8s  %-10s  %-10s  %-14s  %-16s  %s\n", "FINGERPRINT", "USE",
+	(void)printf("%-40s  %-7s  %-15s  %-10s  %-10s  %-14s  %-16s  %s\n", "FINGERPRINT", "USE",
 	    "ALGO", "CREATED", "EXPIRES", "STATE", "CONSUMER", "LABEL");
 	for (size_t i = 0; i < l->out.keys.n; i++) {
 		const struct listed *k = &l->out.keys.v[i];
 
-		(void)printf("%-40s  %-7s  %-8s  %-10s  %-10s  %-14s  %-16s  %s\n", k->fpr, k->use,
+		(void)printf("%-40s  %-7s  %-15s  %-10s  %-10s  %-14s  %-16s  %s\n", k->fpr, k->use,
 		    k->algo, date_text(k->created, created), date_text(k->expires, expires),
 		    k->state, k->consumer != NULL ? shown(k->consumer, who) : "-",
 		    shown(k->label, label));

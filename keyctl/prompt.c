@@ -19,6 +19,25 @@ on_terminal(void)
 	return 1;
 }
 
+static int progress_shown;
+
+void
+progress(const char *verb, const char *what, size_t done, size_t all)
+{
+	if (!isatty(STDERR_FILENO))
+		return;
+	(void)fprintf(stderr, "\r%s: %zu/%zu %s", verb, done, all, what);
+	progress_shown = 1;
+}
+
+void
+progress_clear(void)
+{
+	if (progress_shown)
+		(void)fprintf(stderr, "\r%60s\r", "");
+	progress_shown = 0;
+}
+
 static int
 from_file(const char *file, char *out, struct err *e)
 {
@@ -51,6 +70,7 @@ ask_passphrase(const char *file, const char *what, int fresh, char *out, struct 
 
 	if (file != NULL)
 		return from_file(file, out, e);
+	progress_clear();
 	if (!on_terminal())
 		return err_set(e, EINVAL, "%s: no terminal to ask on; use --passphrase-file", what);
 	(void)snprintf(prompt, sizeof prompt, "%s: ", what);

@@ -91,6 +91,28 @@ fetch_key(struct keyctl *t, struct bytes fpr, enum key_use *use, int *code)
 }
 
 int
+put_key(struct keyctl *t, const struct key_import_req *req, struct put_result *out)
+{
+	const struct key_rep *rep;
+	struct err e = {0};
+	struct ipc_msg m;
+	int rc = 0;
+
+	if (control_call(&t->keys, M_key_import_req, req, M_key_rep, &m, SLOW_CALL, &e) == -1)
+		return complain_err(&e);
+	rep = m.body;
+	if (rep->status != CRYPTO_OK || rep->key.n != 1)
+		rc = complain_status(rep->status, rep->text);
+	else {
+		out->fresh = rep->fresh;
+		out->use = rep->key.v[0].use;
+		memcpy(out->fpr, rep->key.v[0].fpr.p, KEY_FPR);
+	}
+	ipc_done(&t->keys, &m);
+	return rc;
+}
+
+int
 each_key(struct keyctl *t, int (*each)(void *arg, const struct key_info *k), void *arg)
 {
 	struct key_list_req req = {.limit = KEYS_PAGE};

@@ -87,3 +87,34 @@ shown(const char *s, char out[SHOWN_MAX])
 	out[n] = '\0';
 	return out;
 }
+
+const char *
+algo_text(const struct key_info *k, char out[ALGO_TEXT_MAX])
+{
+	static const struct {
+		const char *name;
+		uint8_t len, oid[10];
+	} t[] = {
+	    {"ed25519", 9, {0x2b, 0x06, 0x01, 0x04, 0x01, 0xda, 0x47, 0x0f, 0x01}},
+	    {"cv25519", 10, {0x2b, 0x06, 0x01, 0x04, 0x01, 0x97, 0x55, 0x01, 0x05, 0x01}},
+	    {"nistp256", 8, {0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07}},
+	    {"nistp384", 5, {0x2b, 0x81, 0x04, 0x00, 0x22}},
+	    {"nistp521", 5, {0x2b, 0x81, 0x04, 0x00, 0x23}},
+	    {"brainpoolP256r1", 9, {0x2b, 0x24, 0x03, 0x03, 0x02, 0x08, 0x01, 0x01, 0x07}},
+	    {"brainpoolP384r1", 9, {0x2b, 0x24, 0x03, 0x03, 0x02, 0x08, 0x01, 0x01, 0x0b}},
+	    {"brainpoolP512r1", 9, {0x2b, 0x24, 0x03, 0x03, 0x02, 0x08, 0x01, 0x01, 0x0d}},
+	};
+	const struct cert_key ck = {
+	    .version = 4, .algo = k->algo, .fpr = k->fpr, .params = k->params};
+
+	if (k->algo == PGP_PK_RSA) {
+		(void)snprintf(out, ALGO_TEXT_MAX, "rsa%u", pgp_key_bits(&ck));
+		return out;
+	}
+	(void)snprintf(out, ALGO_TEXT_MAX, "algorithm %u", k->algo);
+	for (size_t i = 0; i < sizeof t / sizeof t[0]; i++)
+		if (k->params.n > t[i].len && k->params.p[0] == t[i].len &&
+		    memcmp(k->params.p + 1, t[i].oid, t[i].len) == 0)
+			(void)strlcpy(out, t[i].name, ALGO_TEXT_MAX);
+	return out;
+}

@@ -76,13 +76,19 @@ child_add_all(struct err *e)
 static void __attribute__((noreturn)) become(const struct child *c, int fd)
 {
 	char path[1024], name[32], paths[] = "PATH=/usr/bin:/bin", lang[] = "LC_ALL=C.UTF-8";
-	char *const env[] = {paths, lang, NULL};
+	char creds[1024] = "CREDENTIALS_DIRECTORY=";
+	char *env[] = {paths, lang, NULL, NULL};
+	const char *folder = getenv("CREDENTIALS_DIRECTORY");
 	char *argv[] = {name, NULL};
 	sigset_t none;
 	int null;
 
 	(void)snprintf(name, sizeof name, "%s", proc_name(c->svc->role));
 	(void)snprintf(path, sizeof path, "%s/%s", M.conf->node.libexec_dir, name);
+	/* Where systemd has put the ignition secret: it is read there, not here. */
+	if (c->svc->role == P_CRYPTOD && folder != NULL &&
+	    strlcat(creds, folder, sizeof creds) < sizeof creds)
+		env[2] = creds;
 	(void)setsid();
 	if ((null = open("/dev/null", O_RDWR)) != -1)
 		(void)dup2(null, STDIN_FILENO);

@@ -19,7 +19,7 @@ static const struct service table[] = {
     {P_DNSD, STAGE_BACK, "_gwdns", {EMPTY, END}, 1},
     {P_FILTERD, STAGE_BACK, "_gwfilter", {{IN_SPOOL, "filterd"}, END}, 0},
     {P_SMTPD, STAGE_FRONT, "_gwsmtp", {{IN_STATE, "smtpd"}, {IN_SPOOL, "smtpd"}, END}, 0},
-    {P_POP3D, STAGE_FRONT, "_gwpop3", {{IN_SPOOL, "pop3d"}, END}, 0},
+    {P_POP3D, STAGE_FRONT, "_gwpop3", {{IN_STATE, "pop3d"}, {IN_SPOOL, "pop3d"}, END}, 0},
 };
 
 #define N(a) (sizeof(a) / sizeof(a)[0])

@@ -76,6 +76,28 @@ admin_consumer_put(struct chan *c, struct ipc_msg *m)
 }
 
 void
+admin_consumer_factor(struct chan *c, struct ipc_msg *m)
+{
+	const struct consumer_factor *q = m->body;
+	struct err e;
+	int rc = db_consumer_factor(q->id, q->factor, &e);
+
+	if (rc == 0)
+		log_info("gateway password of consumer %s %s", log_str(q->id),
+		    q->factor.n > 0 ? "set" : "removed");
+	reply_result(c, m, rc, &e);
+}
+
+void
+admin_consumer_phrase(struct chan *c, struct ipc_msg *m)
+{
+	const struct consumer_phrase *q = m->body;
+	struct err e;
+
+	reply_result(c, m, db_consumer_phrase(q->id, q->phrase, &e), &e);
+}
+
+void
 admin_consumer_del(struct chan *c, struct ipc_msg *m)
 {
 	const struct consumer_del *q = m->body;
@@ -226,6 +248,21 @@ admin_domain_list(struct chan *c, struct ipc_msg *m)
 	send_page(c, m, M_domain_page, sizeof(struct domain), h, n, &e);
 }
 
+/* The hash of a gateway password stays here: tools learn whether there is one. */
+static void
+hide_factors(struct held *h, int n)
+{
+	static const uint8_t there = 1;
+	int i;
+
+	for (i = 0; i < n; i++) {
+		struct consumer *c = h[i].rec;
+
+		if (c->factor.n > 0)
+			c->factor = (struct bytes){&there, 1};
+	}
+}
+
 void
 admin_consumer_list(struct chan *c, struct ipc_msg *m)
 {
@@ -234,6 +271,7 @@ admin_consumer_list(struct chan *c, struct ipc_msg *m)
 	struct err e;
 	int n = db_consumers(q->after, h, ADMIN_PAGE_MAX, &e);
 
+	hide_factors(h, n);
 	send_page(c, m, M_consumer_page, sizeof(struct consumer), h, n, &e);
 }
 
@@ -246,6 +284,7 @@ admin_consumer_get(struct chan *c, struct ipc_msg *m)
 	int n = q->id[0] != '\0' ? db_consumer(q->id, &h, &e)
 				 : db_consumer_addr("default", q->addr, &h, &e);
 
+	hide_factors(&h, n);
 	send_page(c, m, M_consumer_page, sizeof(struct consumer), &h, n, &e);
 }
 

@@ -48,10 +48,16 @@ int db_certs_by_id(const uint8_t *id, size_t n, struct held *h, size_t max, stru
 /*
  * Changes, each one transaction.  0, or -1 with e; errno ENOENT (no such record), EEXIST (text
  * says whose), EINVAL (text says which field), ENOSPC, else EIO.
+ *
+ * db_consumer_put	everything but factor and phrase; who has no phrase yet gets one
+ * db_consumer_factor	the stored form of a gateway password (model/factor.h), or empty
+ * db_consumer_phrase	PHRASE_LEN lower-case letters
  */
 int db_domain_put(const struct domain *d, struct err *e);
 int db_domain_del(const char *name, struct err *e);
 int db_consumer_put(const struct consumer *c, int create, struct err *e);
+int db_consumer_factor(const char *id, struct bytes factor, struct err *e);
+int db_consumer_phrase(const char *id, const char *phrase, struct err *e);
 int db_consumer_del(const char *id, struct err *e);
 int db_cert_put(const struct stored_cert *c, struct err *e);
 int db_cert_del(const uint8_t *fpr, size_t n, struct err *e);

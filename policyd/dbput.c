@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "mail/address.h"
+#include "model/factor.h"
 #include "openpgp/pk.h"
 #include "policyd/dbint.h"
 
@@ -230,14 +231,19 @@ check_consumer(const struct consumer *c, struct err *e)
 static int
 consumer_change(struct store_txn *t, const struct consumer *c, int create, struct err *e)
 {
+	char phrase[PHRASE_LEN + 1];
+	struct consumer n = *c;
 	struct dbkey k;
-	struct held old;
+	struct held old = {NULL, {0}};
 	int rc;
 
 	dbkey_start(&k);
 	dbkey_str(&k, c->id, 0);
 	if ((rc = db_get(t, T_CONSUMERS, &k, &rec_consumer, &old, e)) == -1)
 		return -1;
+	n.factor.n = 0;
+	phrase_make(phrase);
+	n.phrase = phrase;
 	if (rc == 1) {
 		const struct consumer *was = old.rec;
 
@@ -247,14 +253,72 @@ consumer_change(struct store_txn *t, const struct consumer *c, int create, struc
 			rc = err_set(e, EINVAL, "a consumer cannot move to another tenant");
 		else
 			rc = unindex(t, was, e);
-		held_free(&old);
-		if (rc == -1)
-			return -1;
+		n.factor = was->factor;
+		if (was->phrase[0] != '\0')
+			n.phrase = was->phrase;
 	} else if (!create)
-		return err_set(e, ENOENT, "there is no consumer '%s'", log_str(c->id));
-	if (index_all(t, c, e) == -1)
+		rc = err_set(e, ENOENT, "there is no consumer '%s'", log_str(c->id));
+	if (rc != -1 && index_all(t, c, e) == -1)
+		rc = -1;
+	if (rc != -1)
+		rc = put_rec(t, T_CONSUMERS, &k, &rec_consumer, &n, e);
+	held_free(&old);
+	return rc;
+}
+
+/* Replace what consumer_put leaves alone: factor or phrase, whichever is not NULL. */
+static int
+consumer_replace(struct store_txn *t, const char *id, const struct bytes *factor,
+    const char *phrase, struct err *e)
+{
+	struct consumer n;
+	struct dbkey k;
+	struct held old;
+	int rc;
+
+	dbkey_start(&k);
+	dbkey_str(&k, id, 0);
+	if ((rc = db_get(t, T_CONSUMERS, &k, &rec_consumer, &old, e)) == 0)
+		return err_set(e, ENOENT, "there is no consumer '%s'", log_str(id));
+	if (rc == -1)
 		return -1;
-	return put_rec(t, T_CONSUMERS, &k, &rec_consumer, c, e);
+	n = *(const struct consumer *)old.rec;
+	if (factor != NULL)
+		n.factor = *factor;
+	if (phrase != NULL)
+		n.phrase = phrase;
+	if (n.kind != CONSUMER_INTERNAL)
+		rc = err_set(e, EINVAL, "consumer '%s' is external: it does not log in here",
+		    log_str(id));
+	else
+		rc = put_rec(t, T_CONSUMERS, &k, &rec_consumer, &n, e);
+	held_free(&old);
+	return rc;
+}
+
+int
+db_consumer_factor(const char *id, struct bytes factor, struct err *e)
+{
+	struct store_txn *t;
+
+	if (factor.n != 0 && factor.n != FACTOR_HASH_LEN)
+		return err_set(e, EINVAL, "this is not the stored form of a gateway password");
+	if ((t = store_write(db_store, e)) == NULL)
+		return -1;
+	return end_write(t, consumer_replace(t, id, &factor, NULL, e), e);
+}
+
+int
+db_consumer_phrase(const char *id, const char *phrase, struct err *e)
+{
+	struct store_txn *t;
+
+	if (strspn(phrase, "abcdefghijklmnopqrstuvwxyz") != PHRASE_LEN ||
+	    phrase[PHRASE_LEN] != '\0')
+		return err_set(e, EINVAL, "a phrase has %d lower-case letters", PHRASE_LEN);
+	if ((t = store_write(db_store, e)) == NULL)
+		return -1;
+	return end_write(t, consumer_replace(t, id, NULL, phrase, e), e);
 }
 
 int

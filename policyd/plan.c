@@ -533,9 +533,45 @@ on_signer(struct chan *c, struct ipc_msg *m)
 		held_free(&owners[x]);
 }
 
+/* Does some connector of this tenant show banners? Else nobody has any use for a phrase. */
+static int
+shows_banners(const char *tenant)
+{
+	const struct conf *conf = proc_env()->conf;
+	size_t i;
+
+	for (i = 0; i < conf->nconnectors; i++)
+		if (conf->connectors[i].banner && strcmp(conf->connectors[i].tenant, tenant) == 0)
+			return 1;
+	return 0;
+}
+
+static void
+on_phrase(struct chan *c, struct ipc_msg *m)
+{
+	struct bound *b = chan_arg(c);
+	struct session *s = session_find(b->session);
+	struct phrase_rep p = {.phrase = ""};
+	struct held h;
+	struct err e;
+	int rc = s == NULL ? -1 : 0;
+
+	if (rc == 0 && s->consumer[0] != '\0' && shows_banners(s->tenant))
+		rc = db_consumer(s->consumer, &h, &e);
+	if (rc == -1)
+		p.defer = 1;
+	if (rc == 1)
+		p.phrase = ((const struct consumer *)h.rec)->phrase;
+	if (chan_send(c, M_phrase_rep, m->id, &p, -1) == -1)
+		log_warn("cannot answer a worker: %s", strerror(errno));
+	if (rc == 1)
+		held_free(&h);
+}
+
 const struct chan_handler worker_messages[] = {
     {M_plan_req, on_plan},
     {M_opening_req, on_opening},
     {M_signer_req, on_signer},
+    {M_phrase_req, on_phrase},
     {0, NULL},
 };

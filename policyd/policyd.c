@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "policyd/factor.h"
 #include "policyd/identity.h"
 
 static const struct conf_peer *
@@ -21,7 +22,6 @@ find_peer(const char *name)
 	return NULL;
 }
 
-/* -1: it cannot be said now, which is not the same as nobody's. */
 /* A connector that a reload has just taken away takes nobody's. */
 static int
 takes_outside(const char *connector)
@@ -31,6 +31,7 @@ takes_outside(const char *connector)
 	return k != NULL && k->outside_senders;
 }
 
+/* -1: it cannot be said now, which is not the same as nobody's. */
 static int
 map_login(struct session *s, const struct session_open_req *q)
 {
@@ -60,9 +61,16 @@ on_session_open(struct chan *c, struct ipc_msg *m)
 {
 	const struct session_open_req *q = m->body;
 	struct session_open_rep p = {.consumer = ""};
-	struct session *s = session_new(chan_peer(c), chan_instance(c));
+	struct session *s;
 
-	if (s == NULL) {
+	if (!factor_shown(c, q)) {
+		/* No answer, as below: nothing may be opened, and ciphertext must not go out. */
+		log_warn("session refused: connector=%s, client=%s, login=%s: the second factor was "
+			 "not shown",
+		    log_str(q->connector), q->client, log_str(q->authcid));
+		return;
+	}
+	if ((s = session_new(chan_peer(c), chan_instance(c))) == NULL) {
 		/* No answer: the proxy's request times out and it tells its client to try later. */
 		log_err("no room for a session: %s", strerror(errno));
 		return;
@@ -125,12 +133,15 @@ on_worker_bind(struct chan *c, struct ipc_msg *m)
 static const struct chan_handler handlers[] = {
     {M_session_open_req, on_session_open},
     {M_session_close, on_session_close},
+    {M_factor_req, on_factor},
     {M_worker_bind, on_worker_bind},
     {M_domain_put, admin_domain_put},
     {M_domain_del, admin_domain_del},
     {M_domain_list, admin_domain_list},
     {M_consumer_put, admin_consumer_put},
     {M_consumer_del, admin_consumer_del},
+    {M_consumer_factor, admin_consumer_factor},
+    {M_consumer_phrase, admin_consumer_phrase},
     {M_consumer_get, admin_consumer_get},
     {M_consumer_list, admin_consumer_list},
     {M_cert_put, admin_cert_put},
@@ -154,8 +165,10 @@ policyd_plumbed(enum proc_id peer, unsigned instance, struct chan *c)
 {
 	/* A channel that replaces another one is that of a new process just as well. */
 	(void)c;
-	if ((PM(peer) & PM_PROXIES) != 0)
+	if ((PM(peer) & PM_PROXIES) != 0) {
 		session_forget(peer, instance);
+		factor_forget(peer, instance);
+	}
 }
 
 static void

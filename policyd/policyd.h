@@ -26,6 +26,8 @@ void admin_domain_del(struct chan *c, struct ipc_msg *m);
 void admin_domain_list(struct chan *c, struct ipc_msg *m);
 void admin_consumer_put(struct chan *c, struct ipc_msg *m);
 void admin_consumer_del(struct chan *c, struct ipc_msg *m);
+void admin_consumer_factor(struct chan *c, struct ipc_msg *m);
+void admin_consumer_phrase(struct chan *c, struct ipc_msg *m);
 void admin_consumer_get(struct chan *c, struct ipc_msg *m);
 void admin_consumer_list(struct chan *c, struct ipc_msg *m);
 void admin_cert_put(struct chan *c, struct ipc_msg *m);

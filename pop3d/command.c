@@ -26,8 +26,8 @@ pass_and_go_on(struct session *s, const struct pop3_reply *r)
 }
 
 /* A status line, and with +OK lines up to a dot. */
-static void
-pass_lines(struct session *s, const struct pop3_reply *r)
+void
+command_pass_lines(struct session *s, const struct pop3_reply *r)
 {
 	session_pass_status(s, r);
 	if (r->status != POP3_OK) {
@@ -41,18 +41,38 @@ pass_lines(struct session *s, const struct pop3_reply *r)
 static void
 cmd_capa(struct session *s, const struct args *a)
 {
+	char text[512] = "+OK capabilities\r\n";
+	unsigned mechs = s->state == ST_AUTH ? login_mechs(s) : s->can.mechs;
+	int m;
+
 	(void)a;
-	if (conn_printf(s->client,
-		"+OK capabilities\r\n"
-		"%s%s%s%s%s"
-		"PIPELINING\r\n"
-		"IMPLEMENTATION Postern\r\n"
-		".\r\n",
-		s->can.user ? "USER\r\n" : "", s->can.sasl_plain ? "SASL PLAIN\r\n" : "",
-		s->can.uidl ? "UIDL\r\n" : "", "TOP\r\n",
-		s->can.auth_codes ? "RESP-CODES\r\nAUTH-RESP-CODE\r\n" : "RESP-CODES\r\n") == -1)
-		session_end(s, NULL);
-	session_done(s, NULL);
+	if (stls_offered(s))
+		(void)strlcat(text, "STLS\r\n", sizeof text);
+	if (s->can.user && !stls_missing(s))
+		(void)strlcat(text, "USER\r\n", sizeof text);
+	if (mechs != 0) {
+		(void)strlcat(text, "SASL", sizeof text);
+		for (m = 0; m < SASL_MECHS; m++)
+			if ((mechs & 1u << m) != 0) {
+				(void)strlcat(text, " ", sizeof text);
+				(void)strlcat(text, sasl_mech_name(m), sizeof text);
+			}
+		(void)strlcat(text, "\r\n", sizeof text);
+	}
+	if (s->can.uidl)
+		(void)strlcat(text, "UIDL\r\n", sizeof text);
+	(void)strlcat(text, "TOP\r\nRESP-CODES\r\n", sizeof text);
+	if (s->can.auth_codes)
+		(void)strlcat(text, "AUTH-RESP-CODE\r\n", sizeof text);
+	(void)strlcat(text, "PIPELINING\r\nIMPLEMENTATION Postern\r\n.", sizeof text);
+	session_done(s, text);
+}
+
+static void
+cmd_stls(struct session *s, const struct args *a)
+{
+	(void)a;
+	stls_command(s);
 }
 
 static void
@@ -77,16 +97,23 @@ static void
 cmd_stat(struct session *s, const struct args *a)
 {
 	(void)a;
-	session_ask(s, pass_and_go_on, "STAT");
+	if (s->route->sizes == CONF_SIZES_EXACT)
+		sizes_stat(s);
+	else
+		session_ask(s, pass_and_go_on, "STAT");
 }
 
 static void
 cmd_list(struct session *s, const struct args *a)
 {
-	if (a->n == 1)
+	if (a->n == 1 && a->v[0] == 0)
+		session_done(s, "-ERR no such message");
+	else if (s->route->sizes == CONF_SIZES_EXACT)
+		sizes_list(s, a->n == 1 ? a->v[0] : 0);
+	else if (a->n == 1)
 		session_ask(s, pass_and_go_on, "LIST %llu", (unsigned long long)a->v[0]);
 	else
-		session_ask(s, pass_lines, "LIST");
+		session_ask(s, command_pass_lines, "LIST");
 }
 
 static void
@@ -95,7 +122,7 @@ cmd_uidl(struct session *s, const struct args *a)
 	if (a->n == 1)
 		session_ask(s, pass_and_go_on, "UIDL %llu", (unsigned long long)a->v[0]);
 	else
-		session_ask(s, pass_lines, "UIDL");
+		session_ask(s, command_pass_lines, "UIDL");
 }
 
 static void
@@ -111,12 +138,22 @@ cmd_top(struct session *s, const struct args *a)
 }
 
 static void
+on_dele(struct session *s, const struct pop3_reply *r)
+{
+	struct slot *x;
+
+	if (r->status == POP3_OK && s->drop != NULL &&
+	    (x = maildrop_slot(s->drop, s->number)) != NULL)
+		x->flags |= SLOT_DELETED;
+	pass_and_go_on(s, r);
+}
+
+static void
 cmd_dele(struct session *s, const struct args *a)
 {
-	/* What was marked must not be served from the cache. */
-	if (s->cached == a->v[0])
-		s->cached = 0;
-	session_ask(s, pass_and_go_on, "DELE %llu", (unsigned long long)a->v[0]);
+	fetch_forget(s, a->v[0]);
+	s->number = a->v[0];
+	session_ask(s, on_dele, "DELE %llu", (unsigned long long)a->v[0]);
 }
 
 static void
@@ -127,10 +164,29 @@ cmd_noop(struct session *s, const struct args *a)
 }
 
 static void
+on_rset(struct session *s, const struct pop3_reply *r)
+{
+	if (r->status == POP3_OK && s->drop != NULL) {
+		maildrop_undelete(s->drop);
+		/* What was deleted before the sizes were asked for is there again. */
+		s->drop->sized = false;
+	}
+	pass_and_go_on(s, r);
+}
+
+static void
 cmd_rset(struct session *s, const struct args *a)
 {
 	(void)a;
-	session_ask(s, pass_and_go_on, "RSET");
+	session_ask(s, on_rset, "RSET");
+}
+
+static void
+on_quit(struct session *s, const struct pop3_reply *r)
+{
+	if (r->status == POP3_OK && s->drop != NULL)
+		maildrop_expunged(s->drop);
+	pass_and_go_on(s, r);
 }
 
 /* The peer removes what was marked now; only its answer tells whether it did (RFC 1939, 6). */
@@ -139,11 +195,12 @@ cmd_quit(struct session *s, const struct args *a)
 {
 	(void)a;
 	s->quitting = true;
-	session_ask(s, pass_and_go_on, "QUIT");
+	session_ask(s, on_quit, "QUIT");
 }
 
 static const struct command commands[] = {
     {"CAPA", IN_AUTH | IN_TRANSACTION, 0, 0, cmd_capa},
+    {"STLS", IN_AUTH | IN_TRANSACTION, 0, 0, cmd_stls},
     {"USER", IN_AUTH, 0, 0, cmd_user},
     {"PASS", IN_AUTH, 0, 0, cmd_pass},
     {"AUTH", IN_AUTH, 0, 0, cmd_auth},
@@ -157,15 +214,6 @@ static const struct command commands[] = {
     {"RSET", IN_TRANSACTION, 0, 0, cmd_rset},
     {"QUIT", IN_AUTH | IN_TRANSACTION, 0, 0, cmd_quit},
 };
-
-static void
-wrong(struct session *s, const char *text)
-{
-	if (++s->errors > s->route.limits.errors)
-		session_end(s, "-ERR too many errors");
-	else
-		session_done(s, text);
-}
 
 static const struct command *
 find(const char *word, size_t n)
@@ -186,22 +234,22 @@ command_line(struct session *s, char *line, size_t n)
 	size_t word;
 
 	(void)n;
-	if (s->sasl_expected) {
-		login_sasl_response(s, line);
+	if (login_expects(s)) {
+		login_response(s, line);
 		return;
 	}
 	word = parse_command(&a, line);
 	if ((c = find(line, word)) == NULL) {
-		wrong(s, "-ERR unknown command");
+		session_wrong(s, "-ERR unknown command");
 		return;
 	}
 	if ((c->states & (1u << s->state)) == 0) {
-		wrong(s, s->state == ST_AUTH ? "-ERR log in first" : "-ERR not now");
+		session_wrong(s, s->state == ST_AUTH ? "-ERR log in first" : "-ERR not now");
 		return;
 	}
 	if (c->fn != cmd_user && c->fn != cmd_pass && c->fn != cmd_auth &&
 	    (parse_numbers(&a) == -1 || a.n < c->least || a.n > c->most)) {
-		wrong(s, "-ERR wrong arguments");
+		session_wrong(s, "-ERR wrong arguments");
 		return;
 	}
 	c->fn(s, &a);

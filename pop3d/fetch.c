@@ -1,27 +1,44 @@
 /*
  * Messages: fetched whole from the peer, looked at once, opened by a worker if need be, sent.
- * TOP is of the message as RETR shows it, so it fetches it too; the last one is remembered.
+ * TOP is of the message as RETR shows it, so it fetches it too, unless the message is known to pass
+ * as it is; the one that TOP fetched is kept, for RETR mostly comes next.
  */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/log.h"
 #include "pop3d/pop3d.h"
 #include "pop3d/session.h"
 
 #define CHUNK (32 * 1024) /* octets of a message stuffed and queued at a time */
+#define AHEAD_LINE 32 /* octets of a line that may be "RETR n" */
+
+static void on_message(struct session *s, const struct pop3_reply *r);
 
 void
 fetch_free(struct session *s)
 {
-	spool_free(&s->stored);
-	spool_free(&s->opened);
-	s->shown = NULL;
-	s->cached = 0;
+	struct fetch *f = s->fetch;
+
+	if (f == NULL)
+		return;
+	s->fetch = NULL;
+	spool_free(&f->stored);
+	spool_free(&f->opened);
+	free(f);
 }
 
-/* Behind the header and s->top_lines lines, for TOP (RFC 1939, 7). */
+void
+fetch_forget(struct session *s, uint64_t number)
+{
+	if (s->fetch != NULL && s->fetch->number == number)
+		fetch_free(s);
+}
+
+/* Behind the header and that many lines, for TOP (RFC 1939, 7). */
 static int
 top_end(const struct octets *o, uint64_t lines, uint64_t *end)
 {
@@ -65,49 +82,66 @@ octets_announced(const struct octets *o)
 	return memcmp(tail, "\r\n", 2) == 0 ? o->size : o->size + 2;
 }
 
+/* All of it is on its way. */
+static void
+sent(struct session *s)
+{
+	struct fetch *f = s->fetch;
+
+	f->sending.size = f->send_end = 0;
+	s->retrieved++;
+	totals.messages++;
+	/* A client that fetches the same again is rare, and idle sessions are many. */
+	if (f->what == FETCH_RETR || !f->whole)
+		fetch_free(s);
+	session_done(s, NULL);
+}
+
 void
 fetch_pump(struct session *s)
 {
+	struct fetch *f = s->fetch;
 	uint8_t chunk[CHUNK];
 	size_t step;
 
-	if (s->sending.size == 0 && s->send_end == 0)
+	if (f == NULL || (f->sending.size == 0 && f->send_end == 0))
 		return;
-	while (s->sent < s->send_end) {
+	while (f->sent < f->send_end) {
 		/* Stuffing at most doubles; the end mark needs a few octets more. */
 		if (conn_room(s->client) < 2 * CHUNK + 16)
 			return; /* drained calls again */
-		step = s->send_end - s->sent < CHUNK ? (size_t)(s->send_end - s->sent) : CHUNK;
-		if (octets_read(&s->sending, chunk, step, s->sent) == -1 ||
-		    dots_encode(&s->encoder, chunk, step) == -1) {
+		step = f->send_end - f->sent < CHUNK ? (size_t)(f->send_end - f->sent) : CHUNK;
+		if (octets_read(&f->sending, chunk, step, f->sent) == -1 ||
+		    dots_encode(&f->encoder, chunk, step) == -1) {
 			log_err("%s: cannot read a message back: %s", s->id, strerror(errno));
 			session_end(s, NULL); /* in the middle of it: nothing can be said */
 			return;
 		}
-		s->sent += step;
+		f->sent += step;
 	}
-	if (dots_encode_end(&s->encoder) == -1) {
+	if (dots_encode_end(&f->encoder) == -1)
 		session_end(s, NULL);
-		return;
-	}
-	s->send_end = 0;
-	s->sending.size = 0;
-	s->retrieved++;
-	totals.messages++;
-	session_done(s, NULL);
+	else
+		sent(s);
 }
 
 static void
 temporary(struct session *s, const char *why)
 {
+	struct fetch *f = s->fetch;
 	char text[512], clean[400];
+	bool size = f->what == FETCH_SIZE;
 
 	totals.deferred++;
-	s->cached = 0;
 	/* A worker's words: it may be in somebody else's hands. */
 	(void)log_clean(clean, sizeof clean, why, strlen(why));
 	log_warn(
-	    "%s: message %llu: status=deferred (%s)", s->id, (unsigned long long)s->number, clean);
+	    "%s: message %llu: status=deferred (%s)", s->id, (unsigned long long)f->number, clean);
+	fetch_free(s);
+	if (size) {
+		sizes_learnt(s, clean);
+		return;
+	}
 	(void)snprintf(text, sizeof text, "-ERR [SYS/TEMP] %s", clean);
 	session_done(s, text);
 }
@@ -116,47 +150,107 @@ temporary(struct session *s, const char *why)
 static void
 send_shown(struct session *s)
 {
+	struct fetch *f = s->fetch;
 	char text[64];
 
-	if (spool_octets(s->shown, &s->sending) == -1) {
+	if (spool_octets(f->shown, &f->sending) == -1) {
 		temporary(s, "the message cannot be read back");
 		return;
 	}
-	s->cached = s->number;
-	s->sent = 0;
-	s->send_end = s->sending.size;
-	if (s->top && top_end(&s->sending, s->top_lines, &s->send_end) == -1) {
+	f->cached = f->whole;
+	f->sent = 0;
+	f->send_end = f->sending.size;
+	if (f->what == FETCH_TOP && top_end(&f->sending, f->lines, &f->send_end) == -1) {
 		temporary(s, "the message cannot be read back");
 		return;
 	}
 	(void)snprintf(text, sizeof text, "+OK %llu octets",
-	    (unsigned long long)octets_announced(&s->sending));
-	session_reply(s, s->top ? "+OK top of message follows" : text);
+	    (unsigned long long)octets_announced(&f->sending));
+	session_reply(s, f->what == FETCH_TOP ? "+OK top of message follows" : text);
 	if (s->ended)
 		return;
-	s->to_client = conn_sink(s->client);
-	dots_encode_init(&s->encoder, &s->to_client);
-	dots_encode_any_lf(&s->encoder);
-	if (s->send_end == 0) {
-		/* An empty message: only the end mark. */
-		if (dots_encode_end(&s->encoder) == -1)
-			session_end(s, NULL);
-		else
-			session_done(s, NULL);
+	f->to_client = conn_sink(s->client);
+	dots_encode_init(&f->encoder, &f->to_client);
+	dots_encode_any_lf(&f->encoder);
+	if (f->send_end > 0)
+		fetch_pump(s);
+	else if (dots_encode_end(&f->encoder) == -1) /* an empty message: only the end mark */
+		session_end(s, NULL);
+	else
+		sent(s);
+}
+
+/*
+ * The client has sent the next RETR already: so may we, and the message is on its way while this
+ * one is opened and sent.  That line is the very next that is looked at; what it asks for stays in
+ * the peer's connection until then.
+ */
+static void
+look_ahead(struct session *s)
+{
+	char line[AHEAD_LINE + 1];
+	const uint8_t *p, *lf;
+	struct args a;
+	size_t n;
+
+	if (!s->can.pipelining || s->quitting || s->fetch->what != FETCH_RETR ||
+	    s->client_lines.skipped > 0)
+		return;
+	p = conn_in(s->client, &n);
+	if (n > AHEAD_LINE)
+		n = AHEAD_LINE;
+	if ((lf = memchr(p, '\n', n)) == NULL || lf == p || lf[-1] != '\r')
+		return;
+	n = (size_t)(lf - p) - 1;
+	memcpy(line, p, n);
+	line[n] = '\0';
+	if (strlen(line) != n || parse_command(&a, line) != 4 ||
+	    strncasecmp(line, "RETR", 4) != 0 || parse_numbers(&a) == -1 || a.n != 1 || a.v[0] == 0)
+		return;
+	s->ahead = a.v[0];
+	session_send(s, "RETR %llu", (unsigned long long)s->ahead);
+}
+
+/* What the user is shown is known, and whether it may be remembered. */
+static void
+conclude(struct session *s, bool plain, bool keep, const struct bytes *sticky)
+{
+	struct fetch *f = s->fetch;
+	struct slot *x = s->drop != NULL ? maildrop_add(s->drop, f->number) : NULL;
+	struct octets o;
+	uint64_t size;
+
+	if (spool_octets(f->shown, &o) == -1) {
+		temporary(s, "the message cannot be read back");
 		return;
 	}
-	fetch_pump(s);
+	size = octets_announced(&o);
+	if (x != NULL) {
+		if (s->drop->sized && x->size != size)
+			log_warn("%s: message %llu: %llu octets were announced, now it has %llu",
+			    s->id, (unsigned long long)f->number, (unsigned long long)x->size,
+			    (unsigned long long)size);
+		maildrop_learn(s->drop, x, size, plain, keep, sticky->p, sticky->n);
+	}
+	if (f->what == FETCH_SIZE) {
+		fetch_free(s);
+		sizes_learnt(s, x == NULL ? "out of memory" : NULL);
+	} else
+		send_shown(s);
 }
 
 static int
 worker_ready(struct chan *c, uint64_t id, void *arg)
 {
 	struct session *s = arg;
-	struct open_req q;
+	struct open_req q = {.banner = (uint8_t)s->route->banner};
 	struct blob b;
 	int fd;
 
-	if (spool_send(&s->stored, &b, &fd) == -1) {
+	if (s->drop != NULL)
+		q.sticky.p =
+		    maildrop_sticky(s->drop, maildrop_slot(s->drop, s->fetch->number), &q.sticky.n);
+	if (spool_send(&s->fetch->stored, &b, &fd) == -1) {
 		temporary(s, "the message cannot be passed on");
 		return -1;
 	}
@@ -173,32 +267,33 @@ static int
 worker_message(struct ipc_msg *m, void *arg)
 {
 	struct session *s = arg;
+	struct fetch *f = s->fetch;
 	const struct open_rep *p = m->body;
 	const char *why = "the gateway cannot open the message now";
 	char facts[600];
 
-	s->shown = &s->stored;
+	f->shown = &f->stored;
 	if (p->result == OPEN_VIRTUAL) {
-		spool_free(&s->opened);
+		spool_free(&f->opened);
 		if (p->message.n != 1 ||
-		    spool_receive(&s->opened, p->message.v, m->fd, POP3_MESSAGE_MAX) == -1)
-			s->shown = NULL;
+		    spool_receive(&f->opened, p->message.v, m->fd, POP3_MESSAGE_MAX) == -1)
+			f->shown = NULL;
 		else {
 			m->fd = -1;
-			s->shown = &s->opened;
+			f->shown = &f->opened;
 		}
 	} else if (p->result == OPEN_DEFER) {
-		s->shown = NULL;
+		f->shown = NULL;
 		why = p->text;
 	}
-	if (s->shown == NULL) {
+	if (f->shown == NULL) {
 		temporary(s, why);
 		return 1;
 	}
 	totals.opened++;
-	log_info("%s: message %llu: crypto=%s", s->id, (unsigned long long)s->number,
+	log_info("%s: message %llu: crypto=%s", s->id, (unsigned long long)f->number,
 	    log_clean(facts, sizeof facts, p->facts, strlen(p->facts)));
-	send_shown(s);
+	conclude(s, false, p->sticky.n > 0, &p->sticky);
 	return 1;
 }
 
@@ -214,88 +309,201 @@ static const struct proxy_worker_ops worker_ops = {
     .failed = worker_failed,
 };
 
+static void
+ask_worker(struct session *s)
+{
+	if (s->worker == NULL)
+		s->worker = proxy_worker_new(s->route, s->authzid, s->authcid, 0, s->client_text);
+	look_ahead(s);
+	if (s->ended)
+		return;
+	if (s->worker == NULL || proxy_worker_ask(s->worker, &worker_ops, s) == -1)
+		temporary(s, "the gateway is busy");
+}
+
+static void
+on_uidl(struct session *s, const struct pop3_reply *r)
+{
+	char number[24];
+	int n = snprintf(number, sizeof number, "%llu ", (unsigned long long)s->fetch->number);
+
+	/* Without it the message is opened as if it never had been. */
+	if (r->status == POP3_OK && strncmp(r->text, number, (size_t)n) == 0)
+		(void)maildrop_uidl_line(s->drop, r->text, NULL);
+	ask_worker(s);
+}
+
+/* A worker is needed, and what it found before if this message was opened before. */
+static void
+open_message(struct session *s)
+{
+	struct fetch *f = s->fetch;
+	struct slot *x = NULL;
+
+	if (s->drop == NULL)
+		s->drop = maildrop_new(s->route, s->authzid, s->authcid);
+	if (s->drop != NULL) {
+		maildrop_load(s->drop, pop3d_statedir());
+		x = maildrop_add(s->drop, f->number);
+	}
+	if (x != NULL && (x->flags & SLOT_UID) == 0 && s->can.uidl && f->what != FETCH_SIZE)
+		session_ask(s, on_uidl, "UIDL %llu", (unsigned long long)f->number);
+	else
+		ask_worker(s);
+}
+
+static void
+ask_peer(struct session *s)
+{
+	session_ask(s, on_message, "RETR %llu", (unsigned long long)s->fetch->number);
+}
+
 /* The whole message is here. */
 void
 fetch_received(struct session *s)
 {
+	static const struct bytes nothing;
+	struct fetch *f = s->fetch;
 	struct octets o;
+	bool worker;
 
-	if (s->fetch_error != 0 || spool_octets(&s->stored, &o) == -1) {
-		log_err("%s: message %llu: %s", s->id, (unsigned long long)s->number,
-		    strerror(s->fetch_error ? s->fetch_error : errno));
-		temporary(s, s->fetch_error == ENOSPC ? "the gateway is out of room"
-						      : "the message cannot be kept");
+	if (f->error != 0 || spool_octets(&f->stored, &o) == -1) {
+		log_err("%s: message %llu: %s", s->id, (unsigned long long)f->number,
+		    strerror(f->error ? f->error : errno));
+		temporary(s, f->error == ENOSPC ? "the gateway is out of room"
+						: "the message cannot be kept");
 		return;
 	}
-	if ((mail_scan_end(&s->scan) & MAIL_SCAN_WORKER) == 0) {
-		s->shown = &s->stored;
+	worker = (mail_scan_end(&f->scan) & MAIL_SCAN_WORKER) != 0;
+	f->shown = &f->stored;
+	if (!f->whole && worker) {
+		/* Not what it was when it was looked at: all of it, then. */
+		f->whole = true;
+		ask_peer(s);
+	} else if (!f->whole)
 		send_shown(s);
-	} else if (proxy_worker_ask(s->worker, &worker_ops, s) == -1)
-		temporary(s, "the gateway is busy");
+	else if (worker && f->what == FETCH_SIZE && sizes_stopped(s)) {
+		fetch_free(s);
+		sizes_learnt(s, "");
+	} else if (worker)
+		open_message(s);
+	else {
+		look_ahead(s);
+		if (!s->ended)
+			conclude(s, true, true, &nothing);
+	}
 }
 
 /* The sink of the peer's data: into the spool, past the scan. */
 static int
 store(void *ctx, const void *p, size_t n)
 {
-	struct session *s = ctx;
+	struct fetch *f = ctx;
 
-	mail_scan_feed(&s->scan, p, n);
-	return spool_write(&s->stored, p, n);
+	mail_scan_feed(&f->scan, p, n);
+	return spool_write(&f->stored, p, n);
 }
 
 struct sink
 fetch_sink(struct session *s)
 {
-	return (struct sink){store, s};
+	return (struct sink){store, s->fetch};
 }
 
 static void
-on_retr(struct session *s, const struct pop3_reply *r)
+on_message(struct session *s, const struct pop3_reply *r)
 {
+	struct fetch *f = s->fetch;
+
+	if (r->status != POP3_OK && f->what == FETCH_SIZE) {
+		temporary(s, "the mail server does not give it");
+		return;
+	}
 	if (r->status != POP3_OK) {
+		fetch_free(s);
 		session_pass_status(s, r);
 		session_done(s, NULL);
 		return;
 	}
-	spool_free(&s->stored);
-	spool_free(&s->opened);
-	spool_init(&s->stored, POP3_MESSAGE_MAX, pop3d_spooldir());
-	mail_scan_init(&s->scan);
-	s->fetch_error = 0;
+	spool_free(&f->stored);
+	spool_free(&f->opened);
+	spool_init(&f->stored, POP3_MESSAGE_MAX, pop3d_spooldir());
+	mail_scan_init(&f->scan);
+	f->error = 0;
 	dots_decode_init(&s->dots, false);
 	s->mode = PEER_FETCH;
 }
 
-static void
-ask_peer(struct session *s)
+static int
+begin(struct session *s, enum fetch_for what, uint64_t number)
 {
-	s->cached = 0;
-	session_ask(s, on_retr, "RETR %llu", (unsigned long long)s->number);
+	struct fetch *f;
+
+	fetch_free(s);
+	if ((f = calloc(1, sizeof *f)) == NULL)
+		return -1;
+	spool_init(&f->stored, 0, -1);
+	spool_init(&f->opened, 0, -1);
+	f->what = what;
+	f->number = number;
+	f->whole = true;
+	s->fetch = f;
+	return 0;
 }
 
-static void
-fetch(struct session *s, uint64_t number)
+static bool
+is_cached(const struct session *s, uint64_t number)
 {
-	s->number = number;
-	/* 0 stands for "none" in here; as a number it is the peer's to refuse. */
-	if (number != 0 && s->cached == number && s->shown != NULL)
-		send_shown(s);
-	else
-		ask_peer(s);
+	/* A number of 0 is the peer's to refuse. */
+	return number != 0 && s->fetch != NULL && s->fetch->cached && s->fetch->number == number;
 }
 
 void
 fetch_retr(struct session *s, uint64_t number)
 {
-	s->top = false;
-	fetch(s, number);
+	bool asked = s->ahead != 0;
+
+	s->ahead = 0;
+	if (!asked && is_cached(s, number)) {
+		s->fetch->what = FETCH_RETR;
+		send_shown(s);
+	} else if (begin(s, FETCH_RETR, number) == -1)
+		session_end(s, "-ERR [SYS/TEMP] out of memory");
+	else if (asked)
+		session_expect(s, on_message);
+	else
+		ask_peer(s);
 }
 
 void
 fetch_top(struct session *s, uint64_t number, uint64_t lines)
 {
-	s->top = true;
-	s->top_lines = lines;
-	fetch(s, number);
+	struct slot *x = s->drop != NULL ? maildrop_slot(s->drop, number) : NULL;
+
+	if (is_cached(s, number)) {
+		s->fetch->what = FETCH_TOP;
+		s->fetch->lines = lines;
+		send_shown(s);
+		return;
+	}
+	if (begin(s, FETCH_TOP, number) == -1) {
+		session_end(s, "-ERR [SYS/TEMP] out of memory");
+		return;
+	}
+	s->fetch->lines = lines;
+	s->fetch->whole = x == NULL || (x->flags & SLOT_PLAIN) == 0;
+	if (s->fetch->whole)
+		ask_peer(s);
+	else
+		session_ask(s, on_message, "TOP %llu %llu", (unsigned long long)number,
+		    (unsigned long long)lines);
+}
+
+int
+fetch_size(struct session *s, uint64_t number)
+{
+	if (begin(s, FETCH_SIZE, number) == -1)
+		return -1;
+	session_expect(s, on_message);
+	return 0;
 }

@@ -4,6 +4,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "proxy/sasl.h"
+
 size_t
 parse_command(struct args *a, const char *line)
 {
@@ -37,17 +39,20 @@ parse_numbers(struct args *a)
 	return 0;
 }
 
-static bool
-has_word(const char *line, const char *word)
+/* The mechanisms among the words of a line. */
+static unsigned
+mechanisms(const char *p)
 {
-	size_t n = strlen(word);
+	unsigned found = 0;
+	size_t n;
+	int m;
 
-	for (; *line != '\0'; line += strcspn(line, " ")) {
-		line += strspn(line, " ");
-		if (strncasecmp(line, word, n) == 0 && (line[n] == ' ' || line[n] == '\0'))
-			return true;
+	for (p += strspn(p, " "); *p != '\0'; p += n, p += strspn(p, " ")) {
+		n = strcspn(p, " ");
+		if ((m = sasl_mech_find(p, n)) != -1)
+			found |= 1u << m;
 	}
-	return false;
+	return found;
 }
 
 void
@@ -58,9 +63,11 @@ parse_capability(struct capabilities *c, const char *line)
 	if (n == 4 && strncasecmp(line, "USER", n) == 0)
 		c->user = true;
 	else if (n == 4 && strncasecmp(line, "SASL", n) == 0)
-		c->sasl_plain = has_word(line + n, "PLAIN");
+		c->mechs = mechanisms(line + n);
 	else if (n == 4 && strncasecmp(line, "UIDL", n) == 0)
 		c->uidl = true;
 	else if (n == 14 && strncasecmp(line, "AUTH-RESP-CODE", n) == 0)
 		c->auth_codes = true;
+	else if (n == 10 && strncasecmp(line, "PIPELINING", n) == 0)
+		c->pipelining = true;
 }

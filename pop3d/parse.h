@@ -36,9 +36,10 @@ int parse_numbers(struct args *a);
 /* What the peer can do, of what makes a difference to us. */
 struct capabilities {
 	bool user; /* USER and PASS, RFC 2449, 6.2 */
-	bool sasl_plain; /* AUTH PLAIN, RFC 5034 */
+	unsigned mechs; /* of AUTH (RFC 5034), those that are relayed: 1 << enum sasl_mech */
 	bool uidl; /* RFC 2449, 6.9 */
 	bool auth_codes; /* [AUTH] and [SYS/...] of a failed login, RFC 3206 */
+	bool pipelining; /* RFC 2449, 6.6 */
 };
 
 /*

@@ -16,7 +16,7 @@ give_up(struct session *s, const char *why)
 	char text[LOG_FIELD_MAX];
 
 	/* What the peer gave has been escaped where the text was made. */
-	log_warn("%s: peer %s (%s:%u): %s", s->id, s->route.peer, s->route.host, s->route.port,
+	log_warn("%s: peer %s (%s:%u): %s", s->id, s->route->peer, s->route->host, s->route->port,
 	    log_clean(text, sizeof text, why, strlen(why)));
 	session_end(s, "-ERR [SYS/TEMP] the mail server cannot be reached");
 }
@@ -29,8 +29,20 @@ greet(struct session *s)
 
 	s->state = ST_AUTH;
 	s->mode = PEER_IDLE;
-	(void)snprintf(text, sizeof text, "+OK %s POP3 ready", s->route.hostname);
+	(void)snprintf(text, sizeof text, "+OK %s POP3 ready", s->route->hostname);
 	session_done(s, text);
+}
+
+static int
+capa_line(struct session *s, const char *line)
+{
+	if (line == NULL)
+		greet(s);
+	else if (++s->capa_lines > CAPA_LINES_MAX)
+		return -1;
+	else
+		parse_capability(&s->can, line);
+	return 0;
 }
 
 static void
@@ -43,7 +55,7 @@ on_capa(struct session *s, const struct pop3_reply *r)
 		return;
 	}
 	s->capa_lines = 0;
-	s->mode = PEER_CAPA;
+	session_lines(s, capa_line);
 }
 
 static void
@@ -52,24 +64,15 @@ ask_capa(struct session *s)
 	session_ask(s, on_capa, "CAPA");
 }
 
-/* From now on the peer has its time for an answer. */
-static void
-expect_something(struct session *s)
-{
-	struct timeval tv = {(time_t)s->route.limits.peer_timeout, 0};
-
-	(void)event_add(s->reply_timer, &tv);
-}
-
 static void
 begin_tls(struct session *s)
 {
 	struct err e;
 
 	s->mode = PEER_IDLE;
-	expect_something(s);
+	session_wait(s);
 	/* Clear text behind the answer to STLS is an injection: refused in there. */
-	if (upstream_start_tls(&s->route, s->peer, &e) == -1)
+	if (upstream_start_tls(s->route, s->peer, &e) == -1)
 		give_up(s, e.text);
 }
 
@@ -87,7 +90,7 @@ on_greeting(struct session *s, const struct pop3_reply *r)
 {
 	if (r->status != POP3_OK)
 		give_up(s, "it greets with -ERR");
-	else if (s->route.tls == CONF_TLS_STARTTLS)
+	else if (s->route->tls == CONF_TLS_STARTTLS)
 		session_ask(s, on_stls, "STLS");
 	else
 		ask_capa(s);
@@ -96,26 +99,32 @@ on_greeting(struct session *s, const struct pop3_reply *r)
 static void
 expect_greeting(struct session *s)
 {
-	s->mode = PEER_REPLY;
-	s->on_reply = on_greeting;
-	expect_something(s);
+	session_expect(s, on_greeting);
 }
 
-/* A line of the peer as a line: status, or capability. */
+/* A line of a listing; a dot in front of another is stuffed (RFC 1939, 3). */
+static void
+take_listed(struct session *s, const char *line)
+{
+	bool last = strcmp(line, ".") == 0;
+
+	if (last) {
+		(void)event_del(s->reply_timer);
+		s->mode = PEER_IDLE;
+	}
+	if (s->on_line(s, last ? NULL : line + (line[0] == '.')) == -1)
+		give_up(s, "its listing makes no sense");
+}
+
+/* A line of the peer as a line: status, or of a listing. */
 static void
 take_line(struct session *s)
 {
 	struct line_reader *l = &s->peer_lines;
 	struct pop3_reply r;
 
-	if (s->mode == PEER_CAPA) {
-		if (strcmp(l->text, ".") == 0) {
-			(void)event_del(s->reply_timer);
-			greet(s);
-		} else if (++s->capa_lines > CAPA_LINES_MAX)
-			give_up(s, "its CAPA has no end");
-		else
-			parse_capability(&s->can, l->text);
+	if (s->mode == PEER_LINES) {
+		take_listed(s, l->text);
 		return;
 	}
 	if (pop3_reply_parse(&r, l->text, l->len) == -1) {
@@ -126,8 +135,8 @@ take_line(struct session *s)
 	s->mode = PEER_IDLE;
 	s->on_reply(s, &r);
 	/* Lines follow: a peer that stops before the first must not hold the session for ever. */
-	if (!s->ended && (s->mode == PEER_CAPA || s->mode == PEER_PASS || s->mode == PEER_FETCH))
-		expect_something(s);
+	if (!s->ended && (s->mode == PEER_LINES || s->mode == PEER_PASS || s->mode == PEER_FETCH))
+		session_wait(s);
 }
 
 /* Octets of a multi-line answer; 1 when its end was among them. */
@@ -148,33 +157,76 @@ take_data(struct session *s, const uint8_t *p, size_t n, size_t *used)
 		}
 		return end;
 	}
-	if (s->fetch_error == 0) {
+	if (s->fetch->error == 0) {
 		out = fetch_sink(s);
 		end = dots_decode(&s->dots, p, n, used, &out);
 		if (end != -1)
 			return end;
-		s->fetch_error = errno;
+		s->fetch->error = errno;
 		return dots_ended(&s->dots);
 	}
 	return dots_decode(&s->dots, p, n, used, NULL);
+}
+
+/* A multi-line answer has ended. */
+static void
+data_ended(struct session *s)
+{
+	bool passed = s->mode == PEER_PASS;
+
+	(void)event_del(s->reply_timer);
+	s->mode = PEER_IDLE;
+	if (passed)
+		session_done(s, NULL);
+	else
+		fetch_received(s);
+}
+
+/* Octets of a multi-line answer are there. Returns 0 when no more may be taken now. */
+static int
+take_answer(struct session *s, struct conn *c)
+{
+	const uint8_t *p;
+	size_t n, used = 0;
+	int end;
+
+	p = conn_in(c, &n);
+	if (n == 0)
+		return 0;
+	session_wait(s);
+	end = take_data(s, p, n, &used);
+	if (s->ended)
+		return 0;
+	conn_consume(c, used);
+	if (end == 1)
+		data_ended(s);
+	else if (s->mode == PEER_PASS && conn_room(s->client) == 0) {
+		/* A client that does not read: the peer waits, and so does its clock. */
+		(void)event_del(s->reply_timer);
+		conn_pause(c);
+		return 0;
+	}
+	return 1;
 }
 
 static void
 peer_readable(struct conn *c, void *arg)
 {
 	struct session *s = arg;
-	const uint8_t *p;
-	size_t n, used;
-	int end;
+	size_t n;
 
-	while (!s->ended) {
-		if (s->mode == PEER_IDLE) {
+	while (!s->ended && s->peer == c) {
+		switch (s->mode) {
+		case PEER_IDLE:
 			(void)conn_in(c, &n);
-			if (n > 0)
+			/* What was asked for ahead waits for its turn. */
+			if (n > 0 && s->ahead != 0)
+				conn_pause(c);
+			else if (n > 0)
 				give_up(s, "it talks out of turn");
 			return;
-		}
-		if (s->mode == PEER_REPLY || s->mode == PEER_CAPA) {
+		case PEER_REPLY:
+		case PEER_LINES:
 			switch (line_read(&s->peer_lines, c)) {
 			case LINE_MORE:
 				return;
@@ -186,30 +238,11 @@ peer_readable(struct conn *c, void *arg)
 				give_up(s, "its line is too long");
 				return;
 			}
-		}
-		p = conn_in(c, &n);
-		if (n == 0)
-			return;
-		expect_something(s);
-		used = 0;
-		end = take_data(s, p, n, &used);
-		if (s->ended)
-			return;
-		conn_consume(c, used);
-		if (end == 1) {
-			(void)event_del(s->reply_timer);
-			if (s->mode == PEER_PASS) {
-				s->mode = PEER_IDLE;
-				session_done(s, NULL);
-			} else {
-				s->mode = PEER_IDLE;
-				fetch_received(s);
-			}
-		} else if (s->mode == PEER_PASS && conn_room(s->client) == 0) {
-			/* A client that does not read: the peer waits, and so does its clock. */
-			(void)event_del(s->reply_timer);
-			conn_pause(c);
-			return;
+			break;
+		case PEER_PASS:
+		case PEER_FETCH:
+			if (!take_answer(s, c))
+				return;
 		}
 	}
 }
@@ -220,7 +253,7 @@ peer_secured(struct conn *c, void *arg)
 	struct session *s = arg;
 
 	(void)c;
-	if (s->route.tls == CONF_TLS_IMPLICIT)
+	if (s->route->tls == CONF_TLS_IMPLICIT)
 		expect_greeting(s);
 	else
 		ask_capa(s);
@@ -239,7 +272,7 @@ peer_closed(struct conn *c, enum conn_end why, const char *text, void *arg)
 	if (s->state == ST_CONNECT)
 		give_up(s, text);
 	else {
-		log_warn("%s: peer %s: %s", s->id, s->route.peer,
+		log_warn("%s: peer %s: %s", s->id, s->route->peer,
 		    log_clean(line, sizeof line, text, strlen(text)));
 		session_end(s, "-ERR [SYS/TEMP] the mail server has closed the connection");
 	}
@@ -267,7 +300,7 @@ on_connected(int fd, const char *text, void *arg)
 		give_up(s, strerror(errno));
 		return;
 	}
-	if (s->route.tls == CONF_TLS_IMPLICIT)
+	if (s->route->tls == CONF_TLS_IMPLICIT)
 		begin_tls(s);
 	else
 		expect_greeting(s);
@@ -276,6 +309,6 @@ on_connected(int fd, const char *text, void *arg)
 void
 peer_begin(struct session *s)
 {
-	if ((s->up = upstream_connect(&s->route, on_connected, s)) == NULL)
+	if ((s->up = upstream_connect(s->route, on_connected, s)) == NULL)
 		give_up(s, strerror(errno));
 }

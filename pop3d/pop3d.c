@@ -6,16 +6,23 @@
 #include <stdio.h>
 
 #include "pop3d/session.h"
+#include "proxy/tls_server.h"
 
 #define DRAIN_LOOK 200 /* milliseconds between looks at what is still open */
 
-static int spooldir = -1;
+static int spooldir = -1, statedir = -1;
 static struct event *drain_timer;
 
 int
 pop3d_spooldir(void)
 {
 	return spooldir;
+}
+
+int
+pop3d_statedir(void)
+{
+	return statedir;
 }
 
 static const struct proxy_service service = {
@@ -31,16 +38,31 @@ pop3d_open(const struct proc_env *env, struct err *e)
 	(void)snprintf(path, sizeof path, "%s/pop3d", env->conf->node.spool_dir);
 	if ((spooldir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) == -1)
 		return err_sys(e, "%s", path);
-	if (sandbox_allow(path, 1, e) == -1)
+	/* The folder of the maildrops is the jail. */
+	if (sandbox_allow(path, 1, e) == -1 || sandbox_allow(".", 1, e) == -1)
 		return -1;
-	return upstream_open(env->conf, e);
+	if (upstream_open(env->conf, e) == -1)
+		return -1;
+	return tls_server_open(env->conf, e);
 }
 
 static int
 pop3d_start(const struct proc_env *env, struct err *e)
 {
 	(void)env;
-	return upstream_start(e);
+	if (upstream_start(e) == -1)
+		return -1;
+	return tls_server_start(e);
+}
+
+static int
+pop3d_serve(const struct proc_env *env, struct err *e)
+{
+	if ((statedir = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)) == -1)
+		return err_sys(e, "memory of maildrops");
+	if (env->instance == 0)
+		memory_sweep(statedir);
+	return 0;
 }
 
 static int
@@ -52,7 +74,7 @@ pop3d_listener(const struct conf_connector *k, const char *address, int fd, stru
 static int
 pop3d_reload(const struct proc_env *env, struct err *e)
 {
-	if (upstream_reload(env->conf, e) == -1)
+	if (upstream_reload(env->conf, e) == -1 || tls_server_reload(env->conf, e) == -1)
 		return -1;
 	return proxy_limits(&env->conf->limits, e);
 }
@@ -101,12 +123,13 @@ pop3d_status(void)
 	proc_fact("messages", "%llu", (unsigned long long)totals.messages);
 	proc_fact("messages.opened", "%llu", (unsigned long long)totals.opened);
 	proc_fact("messages.deferred", "%llu", (unsigned long long)totals.deferred);
+	tls_server_status();
 }
 
 static const struct chan_handler handlers[] = {{0, NULL}};
 
 static const struct sandbox sandbox = {
-    .calls = SB_NET | SB_MEMFD | SB_TMPFILE,
+    .calls = SB_NET | SB_MEMFD | SB_TMPFILE | SB_FILES,
 };
 
 const struct proc pop3d = {
@@ -115,6 +138,7 @@ const struct proc pop3d = {
     .handlers = handlers,
     .open = pop3d_open,
     .start = pop3d_start,
+    .serve = pop3d_serve,
     .listener = pop3d_listener,
     .unlisten = proxy_unlisten,
     .reload = pop3d_reload,

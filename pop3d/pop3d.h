@@ -8,4 +8,7 @@ extern const struct proc pop3d;
 /* Descriptor of the folder for large messages. */
 int pop3d_spooldir(void);
 
+/* The same of the folder for what is remembered of maildrops. */
+int pop3d_statedir(void);
+
 #endif

@@ -12,11 +12,18 @@
 
 #include "base/log.h"
 #include "net/cidr.h"
+#include "pop3d/pop3d.h"
 
 #define CLIENT_OUT_MAX (192 * 1024) /* octets queued for a client: a chunk of message, stuffed */
 #define CLIENT_OUT_LOW (64 * 1024)
 
 struct totals totals;
+
+/*
+ * A line is looked at and done with before the loop goes on, so that all sessions share the room
+ * for it: a token may be long, and idle sessions are many.
+ */
+static char client_line[POP3_LINE_MAX + 1], peer_line[POP3_REPLY_LINE_MAX + 1];
 
 struct entry {
 	LIST_ENTRY(entry) next;
@@ -45,10 +52,9 @@ on_reap(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	line_free(&s->client_lines);
-	line_free(&s->peer_lines);
 	event_free(s->reaper);
 	event_free(s->reply_timer);
+	proxy_route_drop(s->route);
 	LIST_REMOVE(entry_of(s), next);
 	explicit_bzero(s, sizeof *s);
 	free(entry_of(s));
@@ -77,11 +83,16 @@ session_end(struct session *s, const char *text)
 	proxy_worker_free(s->worker);
 	s->worker = NULL;
 	fetch_free(s);
-	if (s->sasl != NULL) {
-		explicit_bzero(s->sasl, strlen(s->sasl));
-		free(s->sasl);
-		s->sasl = NULL;
-	}
+	sizes_free(s);
+	login_free(s);
+	if (s->drop != NULL)
+		maildrop_save(s->drop, pop3d_statedir());
+	maildrop_free(s->drop);
+	s->drop = NULL;
+	free(s->user);
+	free(s->authzid);
+	free(s->authcid);
+	s->user = s->authzid = s->authcid = NULL;
 	log_info("%s: disconnect from unknown%s, commands=%u, messages=%llu", s->id, s->client_text,
 	    s->commands, (unsigned long long)s->retrieved);
 	proxy_left(&s->from);
@@ -113,13 +124,21 @@ session_done(struct session *s, const char *reply)
 }
 
 void
-session_pass_status(struct session *s, const struct pop3_reply *r)
+session_status_text(char *out, size_t outsz, const struct pop3_reply *r)
 {
 	static const char *const words[] = {"+OK", "-ERR", "+"};
 
-	if (!s->ended && conn_printf(s->client, "%s%s%.*s\r\n", words[r->status],
-			     r->len > 0 ? " " : "", (int)r->len, r->text) == -1)
-		session_end(s, NULL);
+	(void)snprintf(out, outsz, "%s%s%.*s", words[r->status],
+	    r->len > 0 || r->status == POP3_CONTINUE ? " " : "", (int)r->len, r->text);
+}
+
+void
+session_pass_status(struct session *s, const struct pop3_reply *r)
+{
+	char text[POP3_REPLY_LINE_MAX + 8];
+
+	session_status_text(text, sizeof text, r);
+	session_reply(s, text);
 }
 
 static void
@@ -129,44 +148,93 @@ on_reply_timeout(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	log_warn("%s: %s does not answer", s->id, s->route.host);
+	log_warn("%s: %s does not answer", s->id, s->route->host);
 	session_end(s, "-ERR [SYS/TEMP] the mail server does not answer");
+}
+
+void
+session_wait(struct session *s)
+{
+	struct timeval tv = {(time_t)s->route->limits.peer_timeout, 0};
+
+	(void)event_add(s->reply_timer, &tv);
+}
+
+static void
+send_peer(struct session *s, const char *fmt, va_list ap)
+{
+	char line[POP3_LINE_MAX + 16];
+	int n;
+
+	if (s->ended)
+		return;
+	/* Made of a line of the client, which is no longer than POP3_LINE_MAX. */
+	n = vsnprintf(line, sizeof line - 2, fmt, ap);
+	if (n < 0 || (size_t)n >= sizeof line - 2) {
+		session_end(s, "-ERR line too long");
+		return;
+	}
+	memcpy(line + n, "\r\n", 2);
+	if (conn_write(s->peer, line, (size_t)n + 2) == -1)
+		session_end(s, "-ERR [SYS/TEMP] the mail server is gone");
+	explicit_bzero(line, (size_t)n + 2);
+}
+
+void
+session_send(struct session *s, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	send_peer(s, fmt, ap);
+	va_end(ap);
+}
+
+void
+session_expect(struct session *s, reply_fn fn)
+{
+	if (s->ended)
+		return;
+	s->mode = PEER_REPLY;
+	s->on_reply = fn;
+	session_wait(s);
+	conn_resume(s->peer);
 }
 
 void
 session_ask(struct session *s, reply_fn fn, const char *fmt, ...)
 {
-	struct timeval tv = {(time_t)s->route.limits.peer_timeout, 0};
-	char line[POP3_LINE_MAX + 16];
 	va_list ap;
-	int n;
 
-	if (s->ended)
-		return;
 	va_start(ap, fmt);
-	n = vsnprintf(line, sizeof line - 2, fmt, ap);
+	send_peer(s, fmt, ap);
 	va_end(ap);
-	if (n < 0 || (size_t)n >= sizeof line - 2) {
-		session_done(s, "-ERR line too long");
-		return;
-	}
-	memcpy(line + n, "\r\n", 2);
-	s->mode = PEER_REPLY;
-	s->on_reply = fn;
-	(void)event_add(s->reply_timer, &tv);
-	if (conn_write(s->peer, line, (size_t)n + 2) == -1)
-		session_end(s, "-ERR [SYS/TEMP] the mail server is gone");
-	explicit_bzero(line, sizeof line);
+	session_expect(s, fn);
 }
 
-/* A line that the client must not send; counted, so that garbage ends. */
+void
+session_lines(struct session *s, line_fn fn)
+{
+	s->mode = PEER_LINES;
+	s->on_line = fn;
+}
+
+void
+session_wrong(struct session *s, const char *text)
+{
+	if (++s->errors > s->route->limits.errors)
+		session_end(s, "-ERR too many errors");
+	else
+		session_done(s, text);
+}
+
+/* A line that the client must not send; a login that it was to go on with is over. */
 static void
 bad_line(struct session *s, const char *text)
 {
-	if (++s->errors > s->route.limits.errors)
-		session_end(s, "-ERR too many errors");
-	else
-		session_reply(s, text);
+	login_free(s);
+	s->busy = true;
+	session_wrong(s, text);
 }
 
 static void
@@ -192,7 +260,7 @@ client_readable(struct conn *c, void *arg)
 		 * a CR or NUL inside is not: it would be passed on to the peer. */
 		if ((l->flags & (LINE_BARE_CR | LINE_NUL)) != 0)
 			bad_line(s, "-ERR invalid character in line");
-		else if (++s->commands > s->route.limits.commands)
+		else if (++s->commands > s->route->limits.commands)
 			session_end(s, "-ERR too many commands");
 		else {
 			s->busy = true;
@@ -214,13 +282,12 @@ client_drained(struct conn *c, void *arg)
 		return;
 	if (s->mode == PEER_PASS) {
 		if (conn_paused(s->peer)) {
-			struct timeval tv = {(time_t)s->route.limits.peer_timeout, 0};
-
-			/* Its clock goes on as well. */
-			(void)event_add(s->reply_timer, &tv);
+			session_wait(s); /* its clock goes on as well */
 			conn_resume(s->peer);
 		}
-	} else
+	} else if (s->sizes != NULL)
+		sizes_pump(s);
+	else
 		fetch_pump(s);
 }
 
@@ -244,6 +311,7 @@ client_closed(struct conn *c, enum conn_end why, const char *text, void *arg)
 static const struct conn_handlers client_handlers = {
     .readable = client_readable,
     .drained = client_drained,
+    .secured = stls_secured,
     .closed = client_closed,
 };
 
@@ -255,16 +323,16 @@ session_init(struct session *s, int fd)
 	    .in_max = POP3_LINE_MAX + 2,
 	    .out_max = CLIENT_OUT_MAX,
 	    .out_low = CLIENT_OUT_LOW,
-	    .idle_ms = (uint32_t)(s->route.limits.pop3_idle_timeout * 1000),
-	    .total_ms = (uint32_t)(s->route.limits.session_timeout * 1000),
+	    .idle_ms = (uint32_t)(s->route->limits.pop3_idle_timeout * 1000),
+	    .total_ms = (uint32_t)(s->route->limits.session_timeout * 1000),
 	};
 
 	s->reaper = evtimer_new(base, on_reap, s);
 	s->reply_timer = evtimer_new(base, on_reply_timeout, s);
-	if (s->reaper == NULL || s->reply_timer == NULL ||
-	    line_init(&s->client_lines, POP3_LINE_MAX) == -1 ||
-	    line_init(&s->peer_lines, POP3_REPLY_LINE_MAX) == -1)
+	if (s->reaper == NULL || s->reply_timer == NULL)
 		return -1;
+	s->client_lines = (struct line_reader){.max = POP3_LINE_MAX, .text = client_line};
+	s->peer_lines = (struct line_reader){.max = POP3_REPLY_LINE_MAX, .text = peer_line};
 	s->client = conn_new(base, fd, &l, &client_handlers, s);
 	return s->client == NULL ? -1 : 0;
 }
@@ -283,20 +351,17 @@ session_accept(const struct conf_connector *k, int fd, const struct sockaddr_sto
 	}
 	s = &x->s;
 	s->from = *from;
-	proxy_route_set(&s->route, k, proc_env()->conf);
+	s->route = proxy_route_get(k, proc_env()->conf);
 	(void)cidr_text(s->client_text, sizeof s->client_text, (const struct sockaddr *)from);
 	arc4random_buf(r, sizeof r);
 	(void)snprintf(s->id, sizeof s->id, "%08X%02X", r[0], r[1] & 0xff);
-	spool_init(&s->stored, 0, -1);
-	spool_init(&s->opened, 0, -1);
-	if (session_init(s, fd) == -1) {
+	if (s->route == NULL || session_init(s, fd) == -1) {
 		log_err("cannot begin a session: %s", strerror(errno));
 		if (s->reaper != NULL)
 			event_free(s->reaper);
 		if (s->reply_timer != NULL)
 			event_free(s->reply_timer);
-		line_free(&s->client_lines);
-		line_free(&s->peer_lines);
+		proxy_route_drop(s->route);
 		free(x);
 		close(fd);
 		proxy_left(from);
@@ -306,10 +371,13 @@ session_accept(const struct conf_connector *k, int fd, const struct sockaddr_sto
 	nsessions++;
 	totals.sessions++;
 	log_info(
-	    "%s: connect from unknown%s, connector=%s", s->id, s->client_text, s->route.connector);
+	    "%s: connect from unknown%s, connector=%s", s->id, s->client_text, s->route->connector);
 	s->busy = true;
 	conn_pause(s->client);
-	peer_begin(s);
+	if (s->route->client_tls != CONF_TLS_IMPLICIT)
+		peer_begin(s);
+	else if (stls_implicit(s) == -1)
+		session_end(s, NULL);
 }
 
 void

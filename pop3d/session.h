@@ -9,16 +9,20 @@
 #include "net/dots.h"
 #include "net/line.h"
 #include "net/pop3_reply.h"
+#include "pop3d/maildrop.h"
 #include "pop3d/parse.h"
+#include "proxy/sasl.h"
 #include "proxy/upstream.h"
 #include "proxy/worker.h"
 
 /*
  * One POP3 session (RFC 1939): a client, the peer behind it, and what passes between them.
  * Commands are done one after the other; while one is under way the client is not read from.
+ *
+ * Idle sessions are many: what is needed only for a while is allocated for that while.
  */
-/* Octets of a client's line: 255 (RFC 2449, 4), more for a SASL response. */
-#define POP3_LINE_MAX 4096
+/* Octets of a client's line: 255 (RFC 2449, 4), more for a token behind AUTH. */
+#define POP3_LINE_MAX (SASL_RESPONSE_MAX + 32)
 #define POP3_MESSAGE_MAX ((uint64_t)2 << 30) /* octets of a stored message */
 #define POP3_LOGINS_MAX 5 /* failed logins, then the connection is closed */
 
@@ -29,15 +33,41 @@ enum peer_mode {
 	PEER_IDLE, /* nothing was asked: whatever comes is a fault */
 	PEER_REPLY, /* a status line, for s->on_reply */
 	PEER_PASS, /* the lines of an answer, straight to the client */
-	PEER_CAPA, /* the lines of CAPA */
+	PEER_LINES, /* the lines of an answer, for s->on_line */
 	PEER_FETCH /* a message, into the spool */
 };
 
 struct session;
 typedef void (*reply_fn)(struct session *s, const struct pop3_reply *r);
+/* A line of an answer, or NULL when the last one was there.  0, or -1: the peer is at fault. */
+typedef int (*line_fn)(struct session *s, const char *line);
+
+/* What a message is fetched for. */
+enum fetch_for { FETCH_RETR, FETCH_TOP, FETCH_SIZE };
+
+/* A message being fetched, opened, sent; behind TOP it stays, for RETR mostly comes next. */
+struct fetch {
+	enum fetch_for what;
+	bool whole; /* stored is the message; else what the peer's TOP gave */
+	bool cached; /* shown is all of message number */
+	uint64_t number; /* in the maildrop */
+	uint64_t lines; /* of TOP */
+	int error; /* errno of the spool; the rest is read and dropped */
+	struct spool stored; /* as the peer has it */
+	struct mail_scan scan;
+	struct spool opened; /* as the worker made it */
+	struct spool *shown; /* stored or opened */
+	struct octets sending;
+	uint64_t sent, send_end;
+	struct dots_encoder encoder;
+	struct sink to_client;
+};
+
+struct attempt;
+struct sizes;
 
 struct session {
-	struct proxy_route route;
+	const struct proxy_route *route;
 	struct sockaddr_storage from;
 	char client_text[64]; /* "[192.0.2.1]", for logs */
 	char id[16]; /* of the session, for logs */
@@ -56,6 +86,7 @@ struct session {
 	struct line_reader peer_lines;
 	enum peer_mode mode;
 	reply_fn on_reply;
+	line_fn on_line;
 	struct dots_decoder dots;
 	struct event *reply_timer; /* the peer's time for an answer */
 
@@ -63,27 +94,16 @@ struct session {
 	struct capabilities can;
 	unsigned capa_lines; /* of its answer to CAPA so far */
 
-	/* Login. */
-	char user[ADDR_MAX + 1];
-	char authzid[ADDR_MAX + 1], authcid[ADDR_MAX + 1];
-	char *sasl; /* the client's response, wiped once it was passed on */
-	bool sasl_expected; /* the client's next line is its SASL response */
-	struct proxy_worker *worker;
+	char *user; /* of USER, until PASS */
+	struct attempt *login; /* while one is under way */
+	char *authzid, *authcid; /* of the login that the peer accepted */
+	struct proxy_worker *worker; /* since the first message that needed one */
 
-	/* A message being fetched, opened, sent. */
-	uint64_t number; /* in the maildrop */
-	bool top; /* of TOP, with */
-	uint64_t top_lines;
-	int fetch_error; /* errno of the spool; the rest is read and dropped */
-	struct spool stored; /* as the peer has it */
-	struct mail_scan scan;
-	struct spool opened; /* as the worker made it */
-	uint64_t cached; /* number of the message that shown is for; 0: none */
-	struct spool *shown; /* stored or opened */
-	struct octets sending;
-	uint64_t sent, send_end;
-	struct dots_encoder encoder;
-	struct sink to_client;
+	uint64_t number; /* of the message that the command in hand is about */
+	uint64_t ahead; /* of the message that the peer was asked for already, too; 0: none */
+	struct fetch *fetch;
+	struct maildrop *drop;
+	struct sizes *sizes; /* while they are being learnt or listed */
 	uint64_t retrieved; /* messages */
 };
 
@@ -100,33 +120,72 @@ unsigned session_count(void);
 void session_done(struct session *s, const char *reply);
 void session_reply(struct session *s, const char *text);
 
+/* A mistake of the client's: as session_done, but too many end the session. */
+void session_wrong(struct session *s, const char *text);
+
 /* Send a command to the peer (without CRLF) and let fn see its status line. */
 void session_ask(struct session *s, reply_fn fn, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* The same in two: session_send only queues it, session_expect is for the reply that is next. */
+void session_send(struct session *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void session_expect(struct session *s, reply_fn fn);
+
+/* From now on the peer has its time for an answer. */
+void session_wait(struct session *s);
+
+/* In a reply_fn: lines follow, for fn. */
+void session_lines(struct session *s, line_fn fn);
+
 /* Pass a peer's status line on as it is. */
 void session_pass_status(struct session *s, const struct pop3_reply *r);
 
+/* What session_pass_status writes, without CRLF, into out. */
+void session_status_text(char *out, size_t outsz, const struct pop3_reply *r);
+
+/* stls.c: TLS towards the client. */
+bool stls_offered(const struct session *s);
+bool stls_missing(const struct session *s); /* no login before TLS */
+void stls_command(struct session *s);
+int stls_implicit(struct session *s); /* 0, or -1: end the session */
+void stls_secured(struct conn *c, void *arg);
+
 /* command.c: a whole line of the client, CR and LF removed. */
 void command_line(struct session *s, char *line, size_t n);
+void command_pass_lines(struct session *s, const struct pop3_reply *r);
 
 /* peer.c: from the connection to a peer that is ready for a login. */
 void peer_begin(struct session *s);
 extern const struct conn_handlers peer_handlers;
 
 /* login.c */
+unsigned login_mechs(const struct session *s); /* offered now: 1 << enum sasl_mech */
+bool login_expects(const struct session *s); /* the client's next line is a response */
 void login_user(struct session *s, const char *arg);
 void login_pass(struct session *s, const char *arg);
 void login_auth(struct session *s, const char *arg);
-void login_sasl_response(struct session *s, const char *line);
+void login_response(struct session *s, const char *line);
+void login_free(struct session *s); /* what is under way is forgotten, wiped */
 
 /* fetch.c */
 void fetch_retr(struct session *s, uint64_t number);
 void fetch_top(struct session *s, uint64_t number, uint64_t lines);
+/* RETR of number was sent to the peer, and is answered next: for its size. -1 with ENOMEM. */
+int fetch_size(struct session *s, uint64_t number);
 struct sink fetch_sink(struct session *s);
 void fetch_received(struct session *s);
 void fetch_pump(struct session *s); /* the client has room for more */
+void fetch_forget(struct session *s, uint64_t number); /* it was deleted */
 void fetch_free(struct session *s);
+
+/* sizes.c: STAT and LIST where sizes = exact. */
+void sizes_stat(struct session *s);
+void sizes_list(struct session *s, uint64_t number); /* 0: all */
+/* A message that fetch_size was for: why is NULL when its slot has its size now. */
+void sizes_learnt(struct session *s, const char *why);
+bool sizes_stopped(const struct session *s); /* they will not be known now */
+void sizes_pump(struct session *s); /* the client has room for more lines */
+void sizes_free(struct session *s);
 
 /* Totals for gwctl status. */
 struct totals {

@@ -4,20 +4,51 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/enc.h"
 #include "base/log.h"
+#include "proxy/factor.h"
 #include "smtpd/session.h"
 
 #define TRIES_MAX 5 /* failed logins of one session */
-#define LINE_MAX_AUTH (B64_LEN(2 * LOGIN_MAX + PASSWORD_MAX + 2) + 16)
+#define COMMAND_LINE 510 /* octets of a command without CRLF (RFC 5321, 4.5.3.1.4) */
 
-static void on_login_step(void *arg, unsigned tag, const struct smtp_reply *r);
+/*
+ * Where there is a second factor, nobody shall learn which of the two was wrong: one reply for
+ * both, and not before the slower of them, a mail server that delays it, is over.
+ */
+#define REFUSAL "5.7.8 Error: authentication failed"
+#define REFUSAL_MS 3000 /* milliseconds from the last response on */
+
+enum step {
+	TO_NAME, /* what the client says next: the response, or LOGIN's user name */
+	TO_PASSWORD, /* LOGIN's */
+	TO_END /* the empty answer to a peer that has told in a challenge why a token is bad */
+};
+
+struct auth {
+	enum sasl_mech mech;
+	enum step step;
+	struct credentials who;
+	char secret[FACTOR_SECRET_MAX + 1]; /* the gateway password */
+	char response[SASL_RESPONSE_MAX + 1]; /* for the peer */
+	uint64_t asked; /* clock_ms */
+	struct factor *factor;
+	struct event *later; /* a refusal waits */
+	struct answer answer; /* for the client, meanwhile */
+};
+
+static void on_reply(void *arg, unsigned tag, const struct smtp_reply *r);
 
 void
 auth_wipe(struct session *s)
 {
-	if (s->login != NULL)
-		explicit_bzero(s->login, sizeof *s->login);
+	if (s->login == NULL)
+		return;
+	factor_cancel(s->login->factor);
+	if (s->login->later != NULL)
+		event_free(s->login->later);
+	explicit_bzero(s->login, sizeof *s->login);
 	free(s->login);
 	s->login = NULL;
 }
@@ -30,210 +61,326 @@ form_error(struct session *s)
 	session_error(s, 501, "5.5.2 the response is not what %s wants, in base64", s->mechanism);
 }
 
+/* The client learns what came of it. */
+static void
+finish(struct session *s)
+{
+	struct answer a = s->login->answer;
+
+	s->waiting = 0;
+	s->state = ST_READY;
+	auth_wipe(s);
+	session_answer(s, &a);
+	if (s->logins_failed >= TRIES_MAX)
+		session_say(s, 421, "4.7.0 %s too many failed logins", s->route->hostname);
+	session_process(s);
+}
+
+static void
+on_later(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	finish(arg);
+}
+
+/* answer says how; why, for the log, has been escaped. */
+static void
+failed(struct session *s, const char *why)
+{
+	struct auth *l = s->login;
+	uint64_t due = l->asked + REFUSAL_MS, now = clock_ms();
+	struct timeval tv;
+
+	s->logins_failed++;
+	log_warn("unknown%s: SASL %s authentication failed: %s, sasl_username=%s", s->ip,
+	    s->mechanism, why, log_str(l->who.authcid));
+	if (s->route->second_factor == CONF_FACTOR_NONE || l->answer.code < 500) {
+		finish(s);
+		return;
+	}
+	answer_set(&l->answer, 535, REFUSAL);
+	tv = (struct timeval){0, 0};
+	if (due > now) {
+		tv.tv_sec = (time_t)((due - now) / 1000);
+		tv.tv_usec = (suseconds_t)((due - now) % 1000 * 1000);
+	}
+	s->waiting = 1;
+	if ((l->later = evtimer_new(proc_env()->base, on_later, s)) == NULL ||
+	    event_add(l->later, &tv) == -1)
+		session_say(s, 421, "4.3.0 out of memory");
+}
+
 /* The peer knows this user now; so do we. */
-static int
+static void
 accepted(struct session *s)
 {
-	struct proxy_worker *w =
-	    proxy_worker_new(&s->route, s->login->authzid, s->login->authcid, 0, s->client);
+	struct credentials *c = &s->login->who;
+	struct proxy_worker *w = proxy_worker_new(s->route, c->authzid, c->authcid, 0, s->client);
 
-	if (w == NULL)
-		return -1;
+	if (w == NULL) {
+		session_say(s, 421, "4.3.0 out of memory");
+		return;
+	}
 	proxy_worker_free(s->worker);
 	s->worker = w;
 	s->authed = 1;
-	(void)strlcpy(s->user, s->login->authcid, sizeof s->user);
-	return 0;
+	(void)strlcpy(s->user, c->authcid, sizeof s->user);
+	finish(s);
+}
+
+/* policyd's word on a login that the peer has accepted. */
+static void
+on_factor(enum factor_result result, const char *why, void *arg)
+{
+	struct session *s = arg;
+	struct auth *l = s->login;
+	char text[LOG_FIELD_MAX];
+
+	l->factor = NULL;
+	if (result == FACTOR_OK) {
+		accepted(s);
+		return;
+	}
+	/* The peer believes that somebody is logged in. */
+	session_renew_peer(s);
+	if (result == FACTOR_DENIED)
+		answer_set(&l->answer, 535, REFUSAL);
+	else
+		answer_set(&l->answer, 454, "4.7.0 Temporary authentication failure");
+	(void)snprintf(text, sizeof text, "second factor: %s", log_str(why));
+	failed(s, text);
 }
 
 /* The peer's last word on the login. */
 static void
 conclude(struct session *s, const struct smtp_reply *r)
 {
+	struct auth *l = s->login;
 	char line[LOG_FIELD_MAX];
-	struct answer a;
 
-	s->waiting = 0;
-	s->state = ST_READY;
-	answer_from_peer(&a, r);
+	answer_from_peer(&l->answer, r);
 	if (r->code == 235) {
-		if (accepted(s) == -1) {
+		l->factor = factor_ask(s->route, &l->who, s->c, l->secret, on_factor, s);
+		if (l->factor == NULL)
 			session_say(s, 421, "4.3.0 out of memory");
-			return;
-		}
-	} else {
-		if (r->code < 400)
-			answer_set(&a, 454, "4.7.0 the mail server did not finish the login");
-		s->logins_failed++;
-		log_warn("unknown%s: SASL %s authentication failed: %s, sasl_username=%s", s->ip,
-		    s->mechanism, log_str(answer_line(line, sizeof line, &a)),
-		    log_str(s->login != NULL ? s->login->authcid : ""));
+		return;
 	}
-	auth_wipe(s);
-	session_answer(s, &a);
-	if (s->logins_failed >= TRIES_MAX)
-		session_say(s, 421, "4.7.0 %s too many failed logins", s->route.hostname);
-	session_process(s);
+	if (r->code < 400)
+		answer_set(&l->answer, 454, "4.7.0 the mail server did not finish the login");
+	failed(s, log_str(answer_line(line, sizeof line, &l->answer)));
 }
 
 static void
-on_final(void *arg, unsigned tag, const struct smtp_reply *r)
+ask_peer(struct session *s, const char *line, unsigned tag)
 {
-	(void)tag;
-	conclude(arg, r);
+	s->waiting = 1;
+	if (peer_command(s->peer, line, on_reply, s, tag) == -1)
+		session_say(s, 421, "4.4.2 the mail server cannot be asked");
 }
+
+/* tag of a command: what the peer is expected to ask for next. */
+enum { ASKS_NAME, ASKS_PASSWORD, ASKS_NOTHING, IS_CANCELLED };
 
 /* Never leave the peer in the middle of an exchange. */
 static void
 cancel_at_peer(struct session *s)
 {
-	if (peer_command(s->peer, "*", on_final, s, 0) == -1)
-		session_say(s, 421, "4.4.2 the mail server cannot be asked");
+	ask_peer(s, "*", IS_CANCELLED);
+}
+
+/* Why a token is not good (RFC 7628, 3.2.2): the client has to answer before it is refused. */
+static void
+challenge(struct session *s, const struct smtp_reply *r)
+{
+	static const char b64[] =
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=";
+	const char *text = smtp_reply_text(r, NULL);
+
+	if (text == NULL || r->lines != 1 || strlen(text) > ANSWER_LINE_MAX ||
+	    text[strspn(text, b64)] != '\0')
+		text = "";
+	s->login->step = TO_END;
+	s->waiting = 0;
+	s->state = ST_AUTH;
+	session_say(s, 334, "%s", text);
+	session_process(s);
 }
 
 static void
-on_plain(void *arg, unsigned tag, const struct smtp_reply *r)
+on_reply(void *arg, unsigned tag, const struct smtp_reply *r)
+{
+	struct session *s = arg;
+	struct auth *l = s->login;
+	char line[B64_LEN(PASSWORD_MAX) + 1];
+	const char *what;
+
+	if (r->code != 334 || tag == IS_CANCELLED)
+		conclude(s, r);
+	else if (l->mech == SASL_LOGIN && tag < ASKS_NOTHING) {
+		what = tag == ASKS_NAME ? l->who.authcid : l->who.password;
+		(void)b64_encode(line, what, strlen(what));
+		ask_peer(s, line, tag + 1);
+		explicit_bzero(line, sizeof line);
+	} else if (tag == ASKS_NAME)
+		ask_peer(s, l->response, ASKS_NOTHING);
+	else if ((F_MECH(l->mech) & F_TOKENS) && l->step != TO_END)
+		challenge(s, r);
+	else
+		cancel_at_peer(s);
+}
+
+/* All is there that the client has to say. */
+static void
+submit(struct session *s)
+{
+	struct auth *l = s->login;
+	char line[COMMAND_LINE + 1];
+
+	l->asked = clock_ms();
+	if (factor_split(s->route, &l->who, l->secret) == -1) {
+		answer_set(&l->answer, 535, REFUSAL);
+		failed(s, "no gateway password");
+		return;
+	}
+	if (l->mech == SASL_PLAIN &&
+	    sasl_plain_make(l->response, sizeof l->response, &l->who) == -1) {
+		form_error(s);
+		return;
+	}
+	if (l->mech != SASL_LOGIN &&
+	    snprintf(line, sizeof line, "AUTH %s %s", s->mechanism, l->response) < (int)sizeof line)
+		ask_peer(s, line, ASKS_NOTHING);
+	else {
+		/* Too long for a command line: the peer is asked to ask for it (RFC 4954, 4). */
+		(void)snprintf(line, sizeof line, "AUTH %s", s->mechanism);
+		ask_peer(s, line, ASKS_NAME);
+	}
+	explicit_bzero(line, sizeof line);
+}
+
+static int
+parse(struct auth *l, const char *b64)
+{
+	switch (l->mech) {
+	case SASL_PLAIN:
+		return sasl_plain_parse(&l->who, b64);
+	case SASL_XOAUTH2:
+		return sasl_xoauth2_parse(&l->who, b64);
+	case SASL_OAUTHBEARER:
+		return sasl_oauthbearer_parse(&l->who, b64);
+	default:
+		break;
+	}
+	if (l->step == TO_NAME)
+		return sasl_login_parse(l->who.authcid, sizeof l->who.authcid, b64, 0);
+	return sasl_login_parse(l->who.password, sizeof l->who.password, b64, 1);
+}
+
+static void
+response(struct session *s, const char *b64)
+{
+	struct auth *l = s->login;
+
+	if (parse(l, b64) == -1)
+		form_error(s);
+	else if (l->mech == SASL_LOGIN && l->step == TO_NAME) {
+		l->step = TO_PASSWORD;
+		s->state = ST_AUTH;
+		session_say(s, 334, "UGFzc3dvcmQ6"); /* "Password:" */
+	} else {
+		(void)strlcpy(l->response, b64, sizeof l->response);
+		submit(s);
+	}
+}
+
+void
+auth_response(struct session *s, const char *line)
+{
+	if (s->login->step == TO_END) {
+		/* XOAUTH2 has an empty line here, OAUTHBEARER a single ^A (RFC 7628, 3.2.3). */
+		if (*line == '\0' || strcmp(line, "AQ==") == 0)
+			ask_peer(s, line, ASKS_NOTHING);
+		else
+			cancel_at_peer(s);
+	} else if (strcmp(line, "*") == 0) {
+		auth_wipe(s);
+		s->state = ST_READY;
+		session_error(s, 501, "5.7.0 login cancelled");
+	} else if (strlen(line) > SASL_RESPONSE_MAX) {
+		auth_wipe(s);
+		s->state = ST_READY;
+		session_error(s, 500, "5.5.6 the response is too long");
+	} else
+		response(s, line);
+}
+
+static void
+on_cancelled(void *arg, unsigned tag, const struct smtp_reply *r)
 {
 	struct session *s = arg;
 
 	(void)tag;
-	if (r->code == 334)
-		cancel_at_peer(s);
-	else
-		conclude(s, r);
-}
-
-static void
-ask_peer(struct session *s, const char *line, peer_reply_fn fn, unsigned tag)
-{
-	s->waiting = 1;
-	if (peer_command(s->peer, line, fn, s, tag) == -1)
-		session_say(s, 421, "4.4.2 the mail server cannot be asked");
-}
-
-/* tag: which of user name and password the peer asks for now. */
-static void
-on_login_step(void *arg, unsigned tag, const struct smtp_reply *r)
-{
-	struct session *s = arg;
-	char line[LINE_MAX_AUTH];
-	const char *what;
-
-	if (r->code != 334) {
-		conclude(s, r);
-		return;
-	}
-	if (tag == 2) {
-		cancel_at_peer(s);
-		return;
-	}
-	what = tag == 0 ? s->login->authcid : s->login->password;
-	(void)b64_encode(line, what, strlen(what));
-	ask_peer(s, line, on_login_step, tag + 1);
-	explicit_bzero(line, sizeof line);
-}
-
-static void
-plain(struct session *s, const char *b64)
-{
-	char line[LINE_MAX_AUTH];
-
-	if (sasl_plain_parse(s->login, b64) == -1) {
-		form_error(s);
-		return;
-	}
-	(void)snprintf(line, sizeof line, "AUTH PLAIN %s", b64);
-	ask_peer(s, line, on_plain, 0);
-	explicit_bzero(line, sizeof line);
-}
-
-static void
-login(struct session *s, const char *b64)
-{
-	struct credentials *l = s->login;
-
-	if (s->login_step == 0) {
-		if (login_from_base64(l->authcid, sizeof l->authcid, b64, 0) == -1) {
-			form_error(s);
-			return;
-		}
-		s->login_step = 1;
-		s->state = ST_AUTH;
-		session_say(s, 334, "UGFzc3dvcmQ6"); /* "Password:" */
-		return;
-	}
-	if (login_from_base64(l->password, sizeof l->password, b64, 1) == -1) {
-		form_error(s);
-		return;
-	}
-	ask_peer(s, "AUTH LOGIN", on_login_step, 0);
+	(void)r;
+	s->waiting = 0;
+	session_process(s);
 }
 
 void
-auth_response(struct session *s, char *line)
+auth_garbled(struct session *s)
 {
-	if (strcmp(line, "*") == 0) {
-		auth_wipe(s);
-		s->state = ST_READY;
-		session_error(s, 501, "5.7.0 login cancelled");
-	} else if (strcmp(s->mechanism, "PLAIN") == 0)
-		plain(s, line);
-	else
-		login(s, line);
+	int open = s->login->step == TO_END;
+
+	auth_wipe(s);
+	s->state = ST_READY;
+	if (!open)
+		return;
+	s->waiting = 1;
+	if (peer_command(s->peer, "*", on_cancelled, s, 0) == -1)
+		session_say(s, 421, "4.4.2 the mail server cannot be asked");
 }
 
-/* May this be asked now? 0, or -1 and the client was told. */
+/* May this mechanism be used now? It, or -1 and the client was told. */
 static int
-admissible(struct session *s, const char *name)
+admissible(struct session *s, const char *name, size_t n)
 {
-	static const struct {
-		const char *name;
-		unsigned bit;
-	} mechanisms[] = {{"PLAIN", F_PLAIN}, {"LOGIN", F_LOGIN}};
-	size_t i;
+	int m = sasl_mech_find(name, n);
 
-	if ((s->features & (F_PLAIN | F_LOGIN)) == 0)
+	if ((s->features & F_LOGINS) == 0)
 		session_error(s, 502, "5.5.1 logins are not offered");
 	else if (s->authed)
 		session_error(s, 503, "5.5.1 you are logged in already");
-	else {
-		for (i = 0; i < sizeof mechanisms / sizeof mechanisms[0]; i++)
-			if (strcasecmp(name, mechanisms[i].name) == 0 &&
-			    (s->features & mechanisms[i].bit) != 0) {
-				s->mechanism = mechanisms[i].name;
-				return 0;
-			}
+	else if (m == -1 || (s->features & F_MECH(m)) == 0)
 		session_error(s, 504, "5.5.4 mechanism not offered");
-	}
+	else
+		return m;
 	return -1;
 }
 
 int
 auth_command(struct session *s, const char *args)
 {
-	char name[24];
-	const char *initial;
 	size_t n = strcspn(args, " ");
+	const char *initial = args + n + (args[n] == ' ');
+	int m;
 
-	if (n == 0 || n >= sizeof name) {
+	if (n == 0) {
 		session_error(s, 501, "5.5.4 a mechanism is expected");
 		return 0;
 	}
-	memcpy(name, args, n);
-	name[n] = '\0';
-	initial = args + n + (args[n] == ' ');
-	if (admissible(s, name) == -1)
+	if ((m = admissible(s, args, n)) == -1)
 		return 0;
 	if ((s->login = calloc(1, sizeof *s->login)) == NULL) {
 		session_say(s, 454, "4.7.0 out of memory");
 		return 0;
 	}
-	s->login_step = 0;
+	s->login->mech = (enum sasl_mech)m;
+	s->mechanism = sasl_mech_name(s->login->mech);
 	if (initial[0] != '\0')
-		auth_response(s, (char *)(uintptr_t)initial);
+		auth_response(s, initial);
 	else {
 		s->state = ST_AUTH;
-		session_say(s, 334, "%s", s->mechanism[0] == 'P' ? "" : "VXNlcm5hbWU6");
+		session_say(s, 334, "%s", m == SASL_LOGIN ? "VXNlcm5hbWU6" : "");
 	}
 	line_wipe(&s->in);
 	return 0;

@@ -8,9 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/enc.h"
 #include "mail/utf8.h"
-#include "proxy/sasl.h"
+#include "proxy/route.h"
 
 #define N(a) (sizeof(a) / sizeof(a)[0])
 
@@ -59,7 +58,7 @@ features_of(const struct smtp_reply *ehlo, uint64_t *size)
 	    {"STARTTLS", F_STARTTLS},
 	};
 	const char *p;
-	unsigned have = 0;
+	unsigned have = 0, m;
 	size_t i;
 
 	*size = 0;
@@ -68,11 +67,26 @@ features_of(const struct smtp_reply *ehlo, uint64_t *size)
 			have |= known[i].bit;
 	if ((p = smtp_reply_keyword(ehlo, "SIZE")) != NULL && parse_size(p, size) == -1)
 		*size = 0;
-	if ((p = smtp_reply_keyword(ehlo, "AUTH")) != NULL) {
-		have |= has_word(p, "PLAIN") ? F_PLAIN : 0;
-		have |= has_word(p, "LOGIN") ? F_LOGIN : 0;
-	}
+	if ((p = smtp_reply_keyword(ehlo, "AUTH")) != NULL)
+		for (m = 0; m < SASL_MECHS; m++)
+			if (has_word(p, sasl_mech_name(m)))
+				have |= F_MECH(m);
 	return have;
+}
+
+unsigned
+features_offered(unsigned peer, const struct proxy_route *r, int is_tls)
+{
+	unsigned f = (peer & ~(unsigned)F_STARTTLS) | F_PIPELINING | F_SIZE;
+
+	if (r->client_tls == CONF_TLS_STARTTLS && !is_tls)
+		f |= F_STARTTLS;
+	if (r->tls_required && !is_tls)
+		f &= ~(unsigned)F_LOGINS;
+	/* A token has no room for a gateway password. */
+	if (r->second_factor == CONF_FACTOR_PASSWORD)
+		f &= ~(unsigned)F_TOKENS;
+	return f;
 }
 
 uint64_t
@@ -101,6 +115,9 @@ size_declared(uint64_t n, uint64_t peer)
 void
 ehlo_answer(struct answer *a, const char *hostname, unsigned features, uint64_t size, int may_login)
 {
+	char mechs[64] = "";
+	unsigned m;
+
 	answer_set(a, 250, "%s", hostname);
 	answer_add(a, "PIPELINING");
 	answer_add(a, "SIZE %" PRIu64, size);
@@ -112,9 +129,15 @@ ehlo_answer(struct answer *a, const char *hostname, unsigned features, uint64_t 
 		answer_add(a, "DSN");
 	if (features & F_ENHANCED)
 		answer_add(a, "ENHANCEDSTATUSCODES");
-	if (may_login && (features & (F_PLAIN | F_LOGIN)) != 0)
-		answer_add(a, "AUTH%s%s", features & F_PLAIN ? " PLAIN" : "",
-		    features & F_LOGIN ? " LOGIN" : "");
+	if (features & F_STARTTLS)
+		answer_add(a, "STARTTLS");
+	for (m = 0; m < SASL_MECHS; m++)
+		if (features & F_MECH(m)) {
+			(void)strlcat(mechs, " ", sizeof mechs);
+			(void)strlcat(mechs, sasl_mech_name(m), sizeof mechs);
+		}
+	if (may_login && mechs[0] != '\0')
+		answer_add(a, "AUTH%s", mechs);
 }
 
 /* RFC 3461, 4: printable ASCII but "+" and "=", and "+" with two upper-case digits. */
@@ -264,7 +287,7 @@ static const struct {
     {"SMTPUTF8", F_SMTPUTF8, mail_smtputf8},
     {"RET", F_DSN, mail_ret},
     {"ENVID", F_DSN, mail_envid},
-    {"AUTH", F_PLAIN | F_LOGIN, mail_auth},
+    {"AUTH", F_LOGINS, mail_auth},
 };
 
 static int
@@ -448,19 +471,4 @@ command_helo_valid(const char *s)
 		if ((s[i] > 0 && s[i] <= ' ') || s[i] == 0x7f || strchr("<>()\\\",;", s[i]) != NULL)
 			return 0;
 	return (s[0] == '[') == (s[n - 1] == ']');
-}
-
-int
-login_from_base64(char *out, size_t outsz, const char *b64, int secret)
-{
-	ssize_t n = b64_decode((uint8_t *)out, outsz - 1, b64, strlen(b64));
-
-	if (n > 0) {
-		out[n] = '\0';
-		if (strlen(out) == (size_t)n && (secret || sasl_name_valid(out)))
-			return 0;
-	}
-	explicit_bzero(out, outsz);
-	errno = EINVAL;
-	return -1;
 }

@@ -5,7 +5,10 @@
 #include <stdint.h>
 
 #include "mail/address.h"
+#include "proxy/sasl.h"
 #include "smtpd/reply.h"
+
+struct proxy_route;
 
 /*
  * SMTP's text, without a connection: what extensions are offered, and the arguments of commands.
@@ -17,10 +20,15 @@ enum feature {
 	F_SMTPUTF8 = 1 << 3, /* RFC 6531 */
 	F_DSN = 1 << 4, /* RFC 3461 */
 	F_ENHANCED = 1 << 5, /* RFC 2034 */
-	F_PLAIN = 1 << 6, /* AUTH PLAIN, RFC 4616 */
-	F_LOGIN = 1 << 7, /* AUTH LOGIN */
-	F_STARTTLS = 1 << 8 /* RFC 3207, towards the peer only */
+	F_PLAIN = 1 << 6, /* AUTH, RFC 4954: mechanisms in the order of enum sasl_mech */
+	F_LOGIN = 1 << 7,
+	F_XOAUTH2 = 1 << 8,
+	F_OAUTHBEARER = 1 << 9,
+	F_STARTTLS = 1 << 10 /* RFC 3207: of the peer, or what is offered to a client */
 };
+#define F_MECH(m) ((unsigned)F_PLAIN << (m)) /* enum sasl_mech */
+#define F_TOKENS (F_XOAUTH2 | F_OAUTHBEARER)
+#define F_LOGINS (F_PLAIN | F_LOGIN | F_TOKENS)
 
 /* What a peer's answer to EHLO offers of these; *size receives its SIZE, 0 when it gave none. */
 unsigned features_of(const struct smtp_reply *ehlo, uint64_t *size);
@@ -40,8 +48,14 @@ uint64_t size_offered(uint64_t ours, uint64_t peer);
 uint64_t size_declared(uint64_t n, uint64_t peer);
 
 /*
- * The answer to EHLO: PIPELINING always, of the rest what the peer has, and never what the
- * gateway could not keep (CHUNKING, BINARYMIME, STARTTLS, XCLIENT, ETRN).
+ * What is offered to a client of this route, in clear or under TLS, when the peer has these
+ * features: PIPELINING and SIZE always; logins not before TLS where it is required.
+ */
+unsigned features_offered(unsigned peer, const struct proxy_route *r, int is_tls);
+
+/*
+ * The answer to EHLO with these features: never what the gateway could not keep (CHUNKING,
+ * BINARYMIME, XCLIENT, ETRN).
  */
 void ehlo_answer(
     struct answer *a, const char *hostname, unsigned features, uint64_t size, int may_login);
@@ -96,8 +110,5 @@ void command_rcpt_params(char *out, size_t outsz, const struct rcpt_cmd *r, unsi
  * could do harm is refused: controls, white space, brackets that do not match, over 255 octets.
  */
 int command_helo_valid(const char *s);
-
-/* One response of LOGIN into a string of outsz octets; controls are refused unless secret. */
-int login_from_base64(char *out, size_t outsz, const char *b64, int secret);
 
 #endif

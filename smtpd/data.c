@@ -45,11 +45,11 @@ take_text(void *ctx, const void *p, size_t n)
 
 	if (s->in_header)
 		count_header(s, p, n);
-	if (s->header > s->route.limits.headers)
+	if (s->header > s->route->limits.headers)
 		refuse(s, 554, "5.6.0 the header of the message is too large");
 	else if (memchr(p, '\0', n) != NULL)
 		refuse(s, 554, "5.6.0 the message has a NUL character");
-	else if (s->spool.size + n > s->route.limits.message_size)
+	else if (s->spool.size + n > s->route->limits.message_size)
 		refuse(s, 552, "5.3.4 the message is too large");
 	else if (spool_write(&s->spool, p, n) == 0)
 		return 0;
@@ -91,7 +91,7 @@ data_command(struct session *s, const char *args)
 		return 0;
 	}
 	keep_accepted(s);
-	spool_init(&s->spool, s->route.limits.message_size, smtpd_spool);
+	spool_init(&s->spool, s->route->limits.message_size, smtpd_spool);
 	dots_decode_init(&s->dots, true);
 	s->refused.code = 0;
 	s->header = 0;
@@ -100,7 +100,7 @@ data_command(struct session *s, const char *args)
 	s->alive = clock_ms();
 	s->state = ST_DATA;
 	session_say(s, 354, "End data with <CR><LF>.<CR><LF>");
-	session_clock(s, s->route.limits.data_timeout);
+	session_clock(s, s->route->limits.data_timeout);
 	return 0;
 }
 
@@ -115,7 +115,7 @@ text_ends(struct session *s)
 	s->state = ST_WORK;
 	if (s->dots.flags & (DOTS_BARE_CR | DOTS_BARE_LF))
 		refuse(s, 550, "5.6.11 a line of the message does not end with CR LF");
-	else if (s->dots.longest + 2 > s->route.limits.text_line)
+	else if (s->dots.longest + 2 > s->route->limits.text_line)
 		refuse(s, 554, "5.6.0 a line of the message is too long");
 	if (s->refused.code == 0 && spool_octets(&s->spool, &s->octets) == -1)
 		refuse(s, 452, "4.3.0 the gateway cannot keep it now");
@@ -174,11 +174,11 @@ data_finish(struct session *s, const struct answer *a)
 		tally.refused++;
 	session_answer(s, &copy);
 	envelope_reset(s);
-	session_clock(s, s->route.limits.idle_timeout);
+	session_clock(s, s->route->limits.idle_timeout);
 	if (s->c == NULL)
 		session_end(s);
 	else if (s->leaving)
-		session_say(s, 421, "4.3.2 %s is going down", s->route.hostname);
+		session_say(s, 421, "4.3.2 %s is going down", s->route->hostname);
 	session_process(s);
 }
 
@@ -289,7 +289,7 @@ take_copy(struct session *s, struct ipc_msg *m)
 {
 	const struct secure_out *o = m->body;
 	struct copy *y = new_copy(&s->copies, s->nrcpts);
-	uint64_t most = s->route.limits.message_size * 4 + COPY_ROOM;
+	uint64_t most = s->route->limits.message_size * 4 + COPY_ROOM;
 
 	if (y == NULL)
 		return -1;
@@ -365,7 +365,7 @@ void
 secure_begin(struct session *s)
 {
 	if (s->worker == NULL)
-		s->worker = proxy_worker_new(&s->route, "", "", s->by_address, s->client);
+		s->worker = proxy_worker_new(s->route, "", "", s->by_address, s->client);
 	if (s->worker == NULL || proxy_worker_ask(s->worker, &worker_ops, s) == -1)
 		defer(s, strerror(errno));
 }

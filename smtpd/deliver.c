@@ -36,7 +36,7 @@ log_rcpt(struct session *s, const struct copy *y, const struct rcpt *r)
 	uint64_t now = clock_ms();
 	char dsn[12], line[LOG_FIELD_MAX], relay[HOST_MAX + CIDR_TEXT_MAX + 8];
 
-	(void)strlcpy(relay, s->peer != NULL ? peer_relay(s->peer) : s->route.host, sizeof relay);
+	(void)strlcpy(relay, s->peer != NULL ? peer_relay(s->peer) : s->route->host, sizeof relay);
 	log_info("%s: to=<%s>, relay=%s, delay=%.2f, delays=%.2f/%.2f/0/%.2f, dsn=%s, status=%s "
 		 "(%s)",
 	    s->qid, log_str(r->addr), relay, (double)(now - s->began) / 1000,
@@ -134,8 +134,8 @@ static int
 write_notice(struct session *s, struct notice_rcpt *rcpts, size_t n, struct copy *y, struct err *e)
 {
 	struct octets o;
-	struct notice_facts f = {.hostname = s->route.hostname,
-	    .peer = s->route.host,
+	struct notice_facts f = {.hostname = s->route->hostname,
+	    .peer = s->route->host,
 	    .sender = s->mail.path.addr,
 	    .envid = s->mail.envid,
 	    .qid = s->qid,
@@ -147,7 +147,7 @@ write_notice(struct session *s, struct notice_rcpt *rcpts, size_t n, struct copy
 	    .n = n,
 	    .copy = &o};
 	struct notice rec = {.created = f.now,
-	    .peer = s->route.peer,
+	    .peer = s->route->peer,
 	    .qid = s->qid,
 	    .to = s->mail.path.addr,
 	    .utf8 = (uint8_t)s->mail.smtputf8};
@@ -281,7 +281,7 @@ deliver_begin(struct session *s)
 	s->copies.at = 0;
 	if (s->copies.n > 1) {
 		s->open = 0;
-		if (peer_command(s->peer, "RSET", on_reset, s, 0) == 0)
+		if (peer_reset(s->peer, on_reset, s) == 0)
 			return;
 	} else if (copy_octets(s, y, &s->body) == 0 &&
 		   out_start(&s->out, s->peer, NULL, NULL, 0, &s->body, on_done, s) == 0)

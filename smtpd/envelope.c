@@ -53,7 +53,7 @@ envelope_reset(struct session *s)
 	envelope_free(s);
 	if (s->state == ST_MAIL || s->state == ST_DATA || s->state == ST_WORK)
 		s->state = ST_READY;
-	if (s->open && s->peer != NULL && peer_command(s->peer, "RSET", on_reset, s, 0) == 0)
+	if (s->open && s->peer != NULL && peer_reset(s->peer, on_reset, s) == 0)
 		s->waiting = 1;
 	s->open = 0;
 }
@@ -114,7 +114,11 @@ envelope_mail(struct session *s, const char *args)
 	uint64_t peer = peer_size(s->peer), most;
 
 	if (s->leaving) {
-		session_say(s, 421, "4.3.2 %s is going down", s->route.hostname);
+		session_say(s, 421, "4.3.2 %s is going down", s->route->hostname);
+		return 0;
+	}
+	if (s->route->second_factor != CONF_FACTOR_NONE && !s->authed && !s->by_address) {
+		session_error(s, 530, "5.7.0 Authentication required");
 		return 0;
 	}
 	if (command_mail(args, s->features, &m, &why) == -1) {
@@ -125,7 +129,7 @@ envelope_mail(struct session *s, const char *args)
 		session_error(s, 501, "5.1.7 the address is too long");
 		return 0;
 	}
-	most = size_offered(s->route.limits.message_size, peer);
+	most = size_offered(s->route->limits.message_size, peer);
 	envelope_free(s);
 	s->mail = m;
 	if (m.size > most) {
@@ -212,7 +216,7 @@ remember(struct session *s, const struct rcpt_cmd *c, const char *params)
 static int
 too_many(const struct session *s, const struct rcpt_cmd *c)
 {
-	return s->nrcpts >= s->route.limits.recipients || s->nrcpts >= RCPTS_MAX ||
+	return s->nrcpts >= s->route->limits.recipients || s->nrcpts >= RCPTS_MAX ||
 	       s->rcpt_octets + strlen(c->path.addr) + RCPT_OVERHEAD > ENVELOPE_MAX ||
 	       s->param_octets > PARAMS_MAX;
 }

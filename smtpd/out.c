@@ -38,7 +38,7 @@ on_reset(void *arg, unsigned tag, const struct smtp_reply *r)
 static void
 give_up(struct out *o)
 {
-	if (peer_command(o->peer, "RSET", on_reset, o, 0) == -1)
+	if (peer_reset(o->peer, on_reset, o) == -1)
 		finish(o);
 }
 

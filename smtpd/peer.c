@@ -27,6 +27,7 @@ struct expected {
 	peer_reply_fn fn;
 	void *arg;
 	unsigned tag;
+	int must; /* anything but success is the end */
 };
 
 struct peer {
@@ -199,7 +200,9 @@ on_answer(struct peer *p, const struct smtp_reply *r)
 	p->head = (p->head + 1) % PEER_PENDING_MAX;
 	p->n--;
 	set_clock(p, 1);
-	if (x.fn != NULL)
+	if (x.must && r->code / 100 != 2)
+		fail_text(p, "it does not take a transaction back");
+	else if (x.fn != NULL)
 		x.fn(x.arg, x.tag, r);
 }
 
@@ -320,7 +323,9 @@ on_closed(struct conn *c, enum conn_end why, const char *text, void *arg)
 
 	(void)c;
 	enter(p);
-	fail_text(p, why == CONN_IDLE ? "no reply in time" : text);
+	fail_text(p, why == CONN_IDLE      ? "no reply in time"
+		     : why == CONN_EXPIRED ? "it takes the text of a message too slowly"
+					   : text);
 	leave(p);
 }
 
@@ -434,7 +439,7 @@ expect(struct peer *p, peer_reply_fn fn, void *arg, unsigned tag)
 		return -1;
 	}
 	x = &p->q[(p->head + p->n++) % PEER_PENDING_MAX];
-	*x = (struct expected){fn, arg, tag};
+	*x = (struct expected){.fn = fn, .arg = arg, .tag = tag};
 	return 0;
 }
 
@@ -464,6 +469,15 @@ peer_command(struct peer *p, const char *line, peer_reply_fn fn, void *arg, unsi
 	return 0;
 }
 
+int
+peer_reset(struct peer *p, peer_reply_fn fn, void *arg)
+{
+	if (peer_command(p, "RSET", fn, arg, 0) == -1)
+		return -1;
+	p->q[(p->head + p->n - 1) % PEER_PENDING_MAX].must = 1;
+	return 0;
+}
+
 unsigned
 peer_pending(const struct peer *p)
 {
@@ -489,6 +503,7 @@ peer_stream(struct peer *p)
 {
 	p->streaming = 1;
 	conn_set_idle(p->c, (uint32_t)(p->r->limits.peer_timeout * 1000));
+	conn_set_total(p->c, (uint32_t)(p->r->limits.data_timeout * 1000));
 }
 
 int
@@ -499,6 +514,7 @@ peer_expect_end(struct peer *p, peer_reply_fn fn, void *arg)
 		return -1;
 	}
 	p->streaming = 0;
+	conn_set_total(p->c, 0);
 	set_clock(p, END_FACTOR);
 	return 0;
 }

@@ -56,6 +56,12 @@ typedef void (*peer_reply_fn)(void *arg, unsigned tag, const struct smtp_reply *
  */
 int peer_command(struct peer *p, const char *line, peer_reply_fn fn, void *arg, unsigned tag);
 
+/*
+ * Take the transaction back that is open there (RSET).  fn is called when that is done; a peer
+ * that refuses has failed: what it would do with the next transaction nobody knows.
+ */
+int peer_reset(struct peer *p, peer_reply_fn fn, void *arg);
+
 /* Commands whose replies are awaited, and may another be given now? */
 unsigned peer_pending(const struct peer *p);
 int peer_may_pipeline(const struct peer *p);
@@ -65,7 +71,7 @@ int peer_may_pipeline(const struct peer *p);
  * long as another (RFC 5321, 4.5.3.2.6).
  */
 struct conn *peer_conn(struct peer *p);
-void peer_stream(struct peer *p); /* from now on text is sent; it must take some in time */
+void peer_stream(struct peer *p); /* from now on text is sent: it must take all in data_timeout */
 int peer_expect_end(struct peer *p, peer_reply_fn fn, void *arg);
 
 #endif

@@ -17,13 +17,14 @@
  * A client's session, with the peer's connection that belongs to it.  Inside of smtpd only.
  *
  *	OPENING -> START -> READY <-> MAIL -> DATA -> WORK -> READY
- *			      AUTH (a response is awaited)
+ *	  TLS  --->	      AUTH (a response is awaited)
  *
  * No handler frees a session: session_end has it freed from the loop, so that no caller further up
  * still holds it.
  */
 enum state {
-	ST_OPENING, /* the peer is not ready: no greeting yet */
+	ST_OPENING, /* no greeting yet: TLS that comes first, or the peer, is not ready */
+	ST_TLS, /* STARTTLS was answered, its handshake is under way */
 	ST_START, /* before HELO or EHLO */
 	ST_READY,
 	ST_MAIL, /* a sender was given */
@@ -33,6 +34,7 @@ enum state {
 };
 
 #define QID_MAX 24
+#define REPLY_ROOM (8 * 1024) /* no further command while less of the output is free */
 
 /* What became of a recipient whom the peer has accepted, or not. */
 struct rcpt {
@@ -64,7 +66,7 @@ struct copies {
 
 struct session {
 	LIST_ENTRY(session) next;
-	struct proxy_route route;
+	const struct proxy_route *route;
 	struct sockaddr_storage from;
 	char ip[CIDR_TEXT_MAX]; /* "[192.0.2.1]" */
 	char client[CIDR_TEXT_MAX]; /* without brackets */
@@ -77,10 +79,12 @@ struct session {
 	enum line_status got; /* of the line in hand */
 	int held; /* it waits for replies to earlier ones */
 	int waiting; /* a reply of the peer is awaited and nothing else is done meanwhile */
+	int renewing; /* the same for another connection to the peer: what was said is forgotten */
 	int eof; /* the client says no more */
 	int ended; /* to be freed by the timer */
 	int leaving; /* drain: no new transaction */
 	unsigned commands, errors, logins_failed;
+	const char *where; /* for the log: the last command */
 	uint64_t until; /* clock_ms when the session is over at the latest */
 	struct event *timer;
 	char helo[256];
@@ -93,9 +97,8 @@ struct session {
 
 	/* the login */
 	int authed;
-	const char *mechanism; /* of the login under way or done: "PLAIN", "LOGIN" */
-	struct credentials *login; /* only while it is under way */
-	unsigned login_step;
+	const char *mechanism; /* of the login under way or done: "PLAIN"... */
+	struct auth *login; /* only while it is under way */
 	char user[LOGIN_MAX + 1];
 	struct proxy_worker *worker;
 
@@ -135,13 +138,22 @@ void session_answer(struct session *s, const struct answer *a);
 void session_say(struct session *s, unsigned code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* The same for a mistake of the client's: too many end the session. */
+/* The same for a mistake of the client's: the first are logged, too many end the session. */
 void session_mistake(struct session *s, const struct answer *a);
 void session_error(struct session *s, unsigned code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* The peer is lost: 421 and the end. */
 void session_lost(struct session *s);
+
+/* The client is gone without a word, or why: the end. */
+void session_left(struct session *s, const char *why);
+
+/* The client is known as far as TLS goes: connect to the peer, then greet. */
+void session_open_peer(struct session *s);
+
+/* What the peer was told is void, its login too: connect again; commands wait meanwhile. */
+void session_renew_peer(struct session *s);
 
 /* Go on with what the client has sent. */
 void session_process(struct session *s);
@@ -162,9 +174,18 @@ void envelope_free(struct session *s);
 int envelope_mail(struct session *s, const char *args);
 int envelope_rcpt(struct session *s, const char *args);
 int auth_command(struct session *s, const char *args);
-void auth_response(struct session *s, char *line);
+void auth_response(struct session *s, const char *line);
+void auth_garbled(struct session *s); /* the response was no line; the client was told */
 void auth_wipe(struct session *s);
 int data_command(struct session *s, const char *args);
+int starttls_command(struct session *s, const char *args);
+
+/* TLS from the first octet on. 0, or -1: it cannot begin, which is logged. */
+int starttls_implicit(struct session *s);
+
+/* The handshake is done, or failed. */
+void starttls_done(struct session *s);
+void starttls_failed(struct session *s, const char *why);
 
 /* Text of the message has arrived. Returns 0 when all that is there was taken. */
 int data_input(struct session *s);

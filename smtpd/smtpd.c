@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "proxy/tls_server.h"
 #include "proxy/upstream.h"
 #include "smtpd/bounce.h"
 #include "smtpd/session.h"
@@ -28,14 +29,14 @@ smtpd_open(const struct proc_env *env, struct err *e)
 		return err_sys(e, "%s", path);
 	if (sandbox_allow(path, 1, e) == -1 || sandbox_allow(".", 1, e) == -1)
 		return -1;
-	return upstream_open(env->conf, e);
+	return upstream_open(env->conf, e) == -1 ? -1 : tls_server_open(env->conf, e);
 }
 
 static int
 smtpd_start(const struct proc_env *env, struct err *e)
 {
 	(void)env;
-	return upstream_start(e);
+	return upstream_start(e) == -1 ? -1 : tls_server_start(e);
 }
 
 static int
@@ -58,7 +59,7 @@ smtpd_listener(const struct conf_connector *k, const char *address, int fd, stru
 static int
 smtpd_reload(const struct proc_env *env, struct err *e)
 {
-	if (upstream_reload(env->conf, e) == -1)
+	if (upstream_reload(env->conf, e) == -1 || tls_server_reload(env->conf, e) == -1)
 		return -1;
 	return proxy_limits(&env->conf->limits, e);
 }
@@ -111,6 +112,7 @@ smtpd_status(void)
 	proc_fact("messages deferred", "%llu", (unsigned long long)tally.deferred);
 	proc_fact("notices made", "%llu", (unsigned long long)tally.notices);
 	proc_fact("notices waiting", "%u", bounce_waiting());
+	tls_server_status();
 }
 
 static const struct sandbox sandbox = {

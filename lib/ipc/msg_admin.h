@@ -30,7 +30,10 @@ enum admin_status {
 #define REC_DOMAIN_LIST(F, L) F(STR, after, 0, 255)
 #define REC_DOMAIN_PAGE(F, L) L(domain, domains, 0, ADMIN_PAGE_MAX)
 
-/* create: 1 refuses an existing id, 0 refuses a new one. The whole record is replaced. */
+/*
+ * create: 1 refuses an existing id, 0 refuses a new one.  The whole record is replaced but for
+ * factor and phrase, which are changed by their own messages only.
+ */
 #define REC_CONSUMER_PUT(F, L)                                                                     \
 	F(U8, create, 0, 1)                                                                        \
 	L(consumer, consumer, 1, 1)
@@ -39,6 +42,14 @@ enum admin_status {
 #define REC_CONSUMER_GET(F, L)                                                                     \
 	F(STR, id, 0, 64)                                                                          \
 	F(STR, addr, 0, 320)
+/* The stored form of a gateway password; empty takes it away. */
+#define REC_CONSUMER_FACTOR(F, L)                                                                  \
+	F(STR, id, 1, 64)                                                                          \
+	F(BYTES, factor, 0, FACTOR_HASH_LEN)
+#define REC_CONSUMER_PHRASE(F, L)                                                                  \
+	F(STR, id, 1, 64)                                                                          \
+	F(STR, phrase, PHRASE_LEN, PHRASE_LEN)
+/* Of factor a tool gets to see only whether there is one: a single octet. */
 #define REC_CONSUMER_LIST(F, L) F(STR, after, 0, 64)
 #define REC_CONSUMER_PAGE(F, L) L(consumer, consumers, 0, ADMIN_PAGE_MAX)
 
@@ -64,6 +75,8 @@ enum admin_status {
 	R(consumer_put, REC_CONSUMER_PUT)                                                          \
 	R(consumer_del, REC_CONSUMER_DEL)                                                          \
 	R(consumer_get, REC_CONSUMER_GET)                                                          \
+	R(consumer_factor, REC_CONSUMER_FACTOR)                                                    \
+	R(consumer_phrase, REC_CONSUMER_PHRASE)                                                    \
 	R(consumer_list, REC_CONSUMER_LIST)                                                        \
 	R(consumer_page, REC_CONSUMER_PAGE)                                                        \
 	R(cert_put, REC_CERT_PUT)                                                                  \
@@ -83,6 +96,8 @@ enum admin_status {
 	MSG(0x0712, consumer_get, PM_TOOLS, PM(P_POLICYD), FD_NONE)                                \
 	MSG(0x0713, consumer_list, PM_TOOLS, PM(P_POLICYD), FD_NONE)                               \
 	MSG(0x0714, consumer_page, PM(P_POLICYD), PM_TOOLS, FD_NONE)                               \
+	MSG(0x0715, consumer_factor, PM(P_GWCTL), PM(P_POLICYD), FD_NONE)                          \
+	MSG(0x0716, consumer_phrase, PM(P_GWCTL), PM(P_POLICYD), FD_NONE)                          \
 	MSG(0x0720, cert_put, PM_TOOLS, PM(P_POLICYD), FD_NONE)                                    \
 	MSG(0x0721, cert_del, PM(P_GWCTL), PM(P_POLICYD), FD_NONE)                                 \
 	MSG(0x0722, cert_get, PM_TOOLS, PM(P_POLICYD), FD_NONE)                                    \

@@ -56,7 +56,10 @@ enum secure_result { SECURE_OK, SECURE_REFUSE, SECURE_DEFER };
  * sticky	of the answer: what was found, to be kept and given back when the same message is
  *		opened again, so that it looks the same again: a verdict never gets better by itself
  *		(a key that turns up later), but it may get worse.  Opaque, bound to the octets of
- *		the stored message: of another message it has no effect.
+ *		the stored message: of another message it has no effect.  What is shown has the
+ *		same size for the same message, banner and sticky.  Empty in the answer: neither it
+ *		nor the size may be kept, for some of the message is ciphertext for lack of a key,
+ *		which may turn up.
  */
 #define STICKY_MAX 64
 #define REC_OPEN_REQ(F, L)                                                                         \
@@ -68,7 +71,7 @@ enum open_result { OPEN_UNCHANGED, OPEN_VIRTUAL, OPEN_DEFER };
 	F(U8, result, 0, 2) /* enum open_result */                                                 \
 	F(STR, facts, 0, 500) /* for the log */                                                    \
 	F(STR, text, 0, 400) /* OPEN_DEFER: why */                                                 \
-	F(BYTES, sticky, 0, STICKY_MAX) /* OPEN_VIRTUAL */                                         \
+	F(BYTES, sticky, 0, STICKY_MAX) /* not with OPEN_DEFER */                                        \
 	L(blob, message, 0, 1)
 
 #define FILTER_RECORDS(R)                                                                          \

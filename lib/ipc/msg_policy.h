@@ -4,6 +4,7 @@
 #include "base/rec.h"
 #include "ipc/ipc.h"
 #include "model/cert.h"
+#include "model/consumer.h"
 
 /* Sessions, plans and keys: proxies and workers ask policyd. */
 
@@ -101,6 +102,15 @@ enum opening_result { OPENING_NOKEY, OPENING_GRANTED, OPENING_DEFER };
 	F(U8, defer, 0, 1) /* the database cannot answer now */                                    \
 	L(signer, signers, 0, 4)
 
+/*
+ * The phrase in the banners of the session's consumer; "" for nobody's session, and where no
+ * connector of the tenant shows any.
+ */
+#define REC_PHRASE_REQ(F, L) F(U8, unused, 0, 0)
+#define REC_PHRASE_REP(F, L)                                                                       \
+	F(U8, defer, 0, 1) /* the database cannot answer now */                                    \
+	F(STR, phrase, 0, PHRASE_LEN)
+
 #define POLICY_RECORDS(R)                                                                          \
 	R(session_open_req, REC_SESSION_OPEN_REQ)                                                  \
 	R(session_open_rep, REC_SESSION_OPEN_REP)                                                  \
@@ -117,7 +127,9 @@ enum opening_result { OPENING_NOKEY, OPENING_GRANTED, OPENING_DEFER };
 	R(opening_rep, REC_OPENING_REP)                                                            \
 	R(signer_req, REC_SIGNER_REQ)                                                              \
 	R(signer, REC_SIGNER)                                                                      \
-	R(signer_rep, REC_SIGNER_REP)
+	R(signer_rep, REC_SIGNER_REP)                                                              \
+	R(phrase_req, REC_PHRASE_REQ)                                                              \
+	R(phrase_rep, REC_PHRASE_REP)
 
 #define POLICY_MSGS(MSG)                                                                           \
 	MSG(0x0300, session_open_req, PM_PROXIES, PM(P_POLICYD), FD_NONE)                          \
@@ -131,7 +143,9 @@ enum opening_result { OPENING_NOKEY, OPENING_GRANTED, OPENING_DEFER };
 	MSG(0x0312, opening_req, PM(P_WORKER), PM(P_POLICYD), FD_NONE)                             \
 	MSG(0x0313, opening_rep, PM(P_POLICYD), PM(P_WORKER), FD_NONE)                             \
 	MSG(0x0314, signer_req, PM(P_WORKER), PM(P_POLICYD), FD_NONE)                              \
-	MSG(0x0315, signer_rep, PM(P_POLICYD), PM(P_WORKER), FD_NONE)
+	MSG(0x0315, signer_rep, PM(P_POLICYD), PM(P_WORKER), FD_NONE)                              \
+	MSG(0x0316, phrase_req, PM(P_WORKER), PM(P_POLICYD), FD_NONE)                              \
+	MSG(0x0317, phrase_rep, PM(P_POLICYD), PM(P_WORKER), FD_NONE)
 
 POLICY_RECORDS(REC_DECLARE)
 

@@ -1,5 +1,6 @@
 #include "mail/verdict.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -7,11 +8,14 @@
 #include "mail/reader.h"
 #include "mail/write.h"
 
+#define SIGNER_BUF 4096 /* octets; an encoded address has at most three times as many, and folds */
+
 static const char *const decrypted_names[] = {
     [MAIL_DEC_NO] = "no",
     [MAIL_DEC_YES] = "yes",
     [MAIL_DEC_PART] = "partly",
     [MAIL_DEC_FAILED] = "failed",
+    [MAIL_DEC_NO_INTEGRITY] = "no-integrity",
 };
 
 static const char *const signature_names[] = {
@@ -39,33 +43,112 @@ mail_signature_name(enum mail_signature s)
 	return signature_names[s];
 }
 
-/* Did some key really make the signature, whatever one thinks of the key? */
-static bool
-is_valid(enum mail_signature s)
+bool
+mail_signature_valid(enum mail_signature s)
 {
 	return s == MAIL_SIG_GOOD || s == MAIL_SIG_PART || s == MAIL_SIG_EXPIRED ||
 	       s == MAIL_SIG_UNTRUSTED || s == MAIL_SIG_NOT_SENDER;
 }
 
+enum mail_signature
+mail_signature_worse(enum mail_signature a, enum mail_signature b)
+{
+	static const int badness[] = {
+	    [MAIL_SIG_GOOD] = 0,
+	    [MAIL_SIG_PART] = 1,
+	    [MAIL_SIG_NOT_SENDER] = 2,
+	    [MAIL_SIG_EXPIRED] = 3,
+	    [MAIL_SIG_UNTRUSTED] = 4,
+	    [MAIL_SIG_NO_KEY] = 5,
+	    [MAIL_SIG_NONE] = 6,
+	    [MAIL_SIG_DAMAGED] = 7,
+	    [MAIL_SIG_REVOKED] = 8,
+	    [MAIL_SIG_BAD] = 9,
+	};
+
+	return badness[a] > badness[b] ? a : b;
+}
+
+/* The signer's field, "" when there is none to show. */
+static int
+make_signer(const struct mail_verdict *v, struct buf *b)
+{
+	const char *addr = v->signer, *key = v->fingerprint;
+	char text[MAIL_ADDR_MAX + 128];
+	struct sink to = sink_buf(b);
+
+	if (!mail_signature_valid(v->signature) || (addr == NULL && key == NULL))
+		return 0;
+	snprintf(text, sizeof text, "%s%s%.64s", addr != NULL ? addr : "",
+	    key == NULL    ? ""
+	    : addr == NULL ? "key="
+			   : "; key=",
+	    key != NULL ? key : "");
+	if (mail_put_field(&to, MAIL_SIGNER_FIELD, text) == -1)
+		return -1;
+	if (buf_len(b) <= MAIL_SIGNER_MAX)
+		return 0;
+	buf_reset(b);
+	snprintf(text, sizeof text, "key=%.64s", key != NULL ? key : "-");
+	return mail_put_field(&to, MAIL_SIGNER_FIELD, text);
+}
+
+ssize_t
+mail_signer_len(const struct mail_verdict *v)
+{
+	struct buf b;
+	ssize_t n;
+
+	buf_init(&b, SIGNER_BUF);
+	n = make_signer(v, &b) == -1 ? -1 : (ssize_t)buf_len(&b);
+	buf_free(&b);
+	return n;
+}
+
+/* The field, filled up before its line end to the length that is wanted. */
+static int
+put_signer(const struct sink *s, const struct mail_verdict *v)
+{
+	size_t want = v->signer_len != NULL ? *v->signer_len : 0;
+	struct buf b;
+	int rc = -1;
+
+	if (want != 0 && (want < MAIL_SIGNER_MIN || want > MAIL_SIGNER_MAX)) {
+		errno = EINVAL;
+		return -1;
+	}
+	buf_init(&b, SIGNER_BUF);
+	if (make_signer(v, &b) == -1)
+		goto out;
+	if (v->signer_len != NULL && (buf_len(&b) > want || buf_len(&b) == 0)) {
+		buf_reset(&b);
+		if (want > 0 && buf_puts(&b, MAIL_SIGNER_FIELD ": -\r\n") == -1)
+			goto out;
+	}
+	if (buf_len(&b) > 0) {
+		b.end -= 2;
+		while (buf_len(&b) + 2 < want)
+			if (buf_putc(&b, ' ') == -1)
+				goto out;
+		if (buf_puts(&b, "\r\n") == -1)
+			goto out;
+	}
+	rc = sink_write(s, buf_ptr(&b), buf_len(&b));
+out:
+	buf_free(&b);
+	return rc;
+}
+
 int
 mail_put_verdict(const struct sink *s, const struct mail_verdict *v)
 {
-	char text[MAIL_VERDICT_LEN + 1], signer[MAIL_ADDR_MAX + 128];
+	char text[MAIL_VERDICT_LEN + 1];
 
 	/* The widths are those of the longest names: every verdict is as long as every other. */
 	snprintf(text, sizeof text,
-	    MAIL_VERDICT_FIELD ": v=1; decrypted=%-6s; signature=%-13s; by=postern\r\n",
+	    MAIL_VERDICT_FIELD ": v=1; decrypted=%-12s; signature=%-13s; by=postern\r\n",
 	    mail_decrypted_name(v->decrypted), mail_signature_name(v->signature));
-	if (sink_puts(s, text) == -1)
-		return -1;
-	if (!is_valid(v->signature) || (v->signer == NULL && v->fingerprint == NULL))
-		return 0;
-	snprintf(signer, sizeof signer, "%s%s%.64s", v->signer != NULL ? v->signer : "",
-	    v->fingerprint == NULL ? ""
-	    : v->signer == NULL    ? "key="
-				   : "; key=",
-	    v->fingerprint != NULL ? v->fingerprint : "");
-	return mail_put_field(s, MAIL_SIGNER_FIELD, signer);
+	return sink_puts(s, text) == -1 ? -1 : put_signer(s, v);
 }
 
 #define OURS_LEN (sizeof MAIL_OURS - 1)

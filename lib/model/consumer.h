@@ -15,6 +15,8 @@
 
 #define FACTOR_HASH_LEN 48 /* 16 octets of salt, SHA-256 of salt and gateway password */
 
+#define PHRASE_LEN 16 /* letters of a consumer's phrase: 48 bits */
+
 enum consumer_kind { CONSUMER_INTERNAL, CONSUMER_EXTERNAL };
 
 /* A domain that this organisation's mail is written in. */
@@ -36,6 +38,7 @@ enum consumer_kind { CONSUMER_INTERNAL, CONSUMER_EXTERNAL };
 	F(U8, kind, 0, 1) /* enum consumer_kind */                                                 \
 	F(STR, name, 0, 255)                                                                       \
 	F(BYTES, factor, 0, FACTOR_HASH_LEN) /* of the gateway password; empty: there is none */   \
+	F(STR, phrase, 0, PHRASE_LEN) /* in banners, known to nobody else; lower-case letters */   \
 	L(address, addresses, 0, CONSUMER_ADDRS_MAX)                                               \
 	L(login, logins, 0, CONSUMER_LOGINS_MAX)
 

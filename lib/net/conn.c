@@ -17,7 +17,6 @@
 #define STEP_MIN 2048 /* octets of a first read: commands are short */
 #define STEP_MAX (64 * 1024) /* beyond it a larger read saves nothing that was measurable */
 #define TURN_MAX (256 * 1024) /* octets of one connection before others get their turn */
-#define KEEP_MAX 4096 /* an empty buffer that is larger goes back: idle sessions are many */
 #define DROP_MAX (256 * 1024) /* octets of a finished connection that are worth reading */
 
 static unsigned count;
@@ -384,7 +383,7 @@ write_output(struct conn *c)
 		c->moved = clock_ms();
 		turn += (size_t)put;
 	}
-	if (buf_len(&c->out) == 0 && c->out.size > KEEP_MAX)
+	if (buf_len(&c->out) == 0)
 		buf_wipe_free(&c->out);
 	return false;
 }
@@ -428,6 +427,14 @@ over:
 	conn_free(c);
 }
 
+/* One that waits for a private key takes nothing in meanwhile. */
+static bool
+handshake_reads(const struct conn *c)
+{
+	return tls_pending(c) && c->tls->state == TLS_HANDSHAKE && !c->tls->wants_write &&
+	       !c->tls->waits;
+}
+
 static void
 set_events(struct conn *c, bool blocked)
 {
@@ -439,8 +446,8 @@ set_events(struct conn *c, bool blocked)
 	} else {
 		/* A pause alone does not take the event away: see conn_pause. */
 		rd = !c->ended && !c->failed &&
-		     ((tls_pending(c) && c->tls->state == TLS_HANDSHAKE && !c->tls->wants_write) ||
-			 (c->paused && c->rd_on && !tls_pending(c)) || may_read(c));
+		     (handshake_reads(c) || (c->paused && c->rd_on && !tls_pending(c)) ||
+			 may_read(c));
 		wr = blocked;
 		if (c->tls != NULL && !c->failed)
 			wr = wr || c->tls->wants_write || c->tls->read_wants_write;
@@ -467,7 +474,7 @@ report(struct conn *c)
 	}
 	if (c->dead || c->finishing)
 		return;
-	if (buf_len(&c->in) == 0 && c->in.size > KEEP_MAX)
+	if (buf_len(&c->in) == 0)
 		buf_wipe_free(&c->in);
 	if (c->ended && !c->reported && (!c->paused || c->failed)) {
 		c->reported = true;
@@ -483,7 +490,7 @@ turn_conn(struct conn *c, bool readable)
 
 	enter(c);
 	blocked = write_output(c);
-	if (tls_pending(c) && !blocked && !c->failed && !c->finishing)
+	if (tls_pending(c) && !c->tls->waits && !blocked && !c->failed && !c->finishing)
 		step_tls(c);
 	if (!c->dead && !c->finishing && readable)
 		read_input(c);

@@ -41,7 +41,8 @@ struct conn_handlers {
 	/* Queued output fell to out_low or below, after it was above. May be NULL. */
 	void (*drained)(struct conn *c, void *arg);
 
-	/* The handshake that conn_start_tls began is done. NULL where that is never called. */
+	/* The handshake that conn_start_tls or conn_accept_tls began is done. NULL where neither is
+	 * called. */
 	void (*secured)(struct conn *c, void *arg);
 
 	/*
@@ -153,20 +154,23 @@ int conn_start_tls(struct conn *c, struct ssl_ctx_st *ctx, const char *name,
 /*
  * Begin TLS as the server: as conn_start_tls, but input that is waiting is no error when discard is
  * set: it came in clear behind STARTTLS or STLS, and is thrown away (RFC 3207, 6; RFC 2595, 2.4).
+ * Queue the answer to that command first, in the same call of readable: what the socket holds while
+ * the answer has not left is thrown away too.
  *
  * ctx		from tls_server_ctx; kept by reference count
  *
  * While a private-key operation is under way elsewhere (lib/keyprov) the handshake waits without
  * holding up the loop; the connection's deadlines go on, and it may be freed at any time.
  *
- * Returns 0, or -1 with *e filled: EPROTO, EALREADY, ENOMEM.
+ * Returns 0, or -1 with *e filled: EPROTO, EALREADY, EPIPE (closed before), ENOMEM.
  */
 int conn_accept_tls(struct conn *c, struct ssl_ctx_st *ctx, bool discard, struct err *e);
 
 /*
  * The connection whose handshake is being stepped right now, or NULL: for a provider's operation
  * that has to know whom it works for.  conn_tls_continue steps it again once the operation that
- * paused it is done; from the loop only, never from within that operation.
+ * paused it is done; from the loop only, never from within that operation.  It does nothing when
+ * the connection waits for none.
  */
 struct conn *conn_handshaking(void);
 void conn_tls_continue(struct conn *c);
@@ -175,10 +179,11 @@ void conn_tls_continue(struct conn *c);
  * The e-mail addresses (subjectAltName rfc822Name, RFC 5280, 4.2.1.6) of the certificate that the
  * client showed and that was verified, one after the other.
  *
- * i	0 for the first
+ * i	0 for the first; what is no address (NUL and other controls, spaces, quotes, anything but
+ *	ASCII) is left out, and so is what comes behind 32 of them
  *
- * Returns the i-th, valid until the connection is freed, or NULL: there is none, none was
- * verified, or it holds octets that no address has.
+ * Returns the i-th, valid until the connection is freed, or NULL: there is none, or none was
+ * verified.
  */
 const char *conn_tls_client_addr(const struct conn *c, unsigned i);
 

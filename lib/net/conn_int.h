@@ -6,6 +6,7 @@
 #include <event2/event.h>
 #include <event2/event_struct.h>
 #include <openssl/ssl.h>
+#include <sys/queue.h>
 
 #include "base/buf.h"
 #include "net/conn.h"
@@ -24,9 +25,18 @@ struct conn_tls {
 	bool read_wants_write; /* SSL_read has to send first (key update) */
 	bool wants_write; /* the handshake waits for room */
 	bool raw_eof; /* the socket ended; without close_notify when SSL_read says end */
-	char name[256];
-	char text[ERR_TEXT_MAX]; /* why it failed, for people */
-	char info[96];
+	bool
+	    job; /* the handshake stands still inside of SSL_do_handshake, and must get out of it */
+	bool waits; /* not to be stepped: for conn_tls_continue, or for a job of its own */
+	bool queued; /* the latter: in the queue of those */
+	bool abandoned; /* being freed: nothing may move on the socket */
+	TAILQ_ENTRY(conn_tls) next;
+	struct conn *c;
+	char *
+	    addrs; /* of the client's certificate, each with its NUL, "" behind the last; or NULL */
+	char *text; /* why it failed, for people; or NULL */
+	char info[80];
+	char name[]; /* of the peer, for messages */
 };
 
 struct conn {
@@ -74,7 +84,7 @@ void conn_kick(struct conn *c);
 
 /*
  * The TLS side.  Each is one non-blocking step; reading and writing return octets moved, or
- * IO_AGAIN, or IO_END.  The handshake returns 1 when done.
+ * IO_AGAIN, or IO_END.  The handshake returns 1 when done, and is not to be stepped while waits.
  */
 int conn_tls_handshake(struct conn *c);
 ssize_t conn_tls_read(struct conn *c, uint8_t *p, size_t n);
@@ -83,5 +93,14 @@ ssize_t conn_tls_write(struct conn *c, const uint8_t *p, size_t n);
 /* Send close_notify: 0, or IO_AGAIN when it has to wait for room. */
 int conn_tls_shutdown(struct conn *c);
 void conn_tls_free(struct conn_tls *t);
+
+/* Why the connection will fail, for people; only the first text counts. */
+void conn_tls_say(struct conn_tls *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* For SSL_set_verify: called for every certificate; the first bad one ends the handshake. */
+int conn_tls_verify(int ok, X509_STORE_CTX *store);
+
+/* Keep the addresses of the certificate that a client showed, if it verified. */
+void conn_tls_note_addrs(struct conn_tls *t);
 
 #endif

@@ -1,14 +1,14 @@
-#include <arpa/inet.h>
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
+#include <openssl/async.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 
-#include "base/log.h"
 #include "base/netaddr.h"
 #include "net/conn_int.h"
 
@@ -19,8 +19,6 @@
  * the thread's and not the connection's.
  */
 
-#define SEEN_MAX 4 /* names of a certificate that a message shows */
-
 /* --- the socket under OpenSSL: send without SIGPIPE, and the end of file noted --- */
 
 static int
@@ -30,6 +28,8 @@ sock_read(BIO *b, char *p, int n)
 	ssize_t got;
 
 	BIO_clear_retry_flags(b);
+	if (c->tls->abandoned)
+		return -1;
 	while ((got = recv(c->fd, p, (size_t)n, 0)) == -1 && errno == EINTR)
 		;
 	if (got == 0)
@@ -46,6 +46,8 @@ sock_write(BIO *b, const char *p, int n)
 	ssize_t put;
 
 	BIO_clear_retry_flags(b);
+	if (c->tls->abandoned)
+		return -1;
 	while ((put = send(c->fd, p, (size_t)n, MSG_NOSIGNAL)) == -1 && errno == EINTR)
 		;
 	if (put == -1 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS))
@@ -88,133 +90,18 @@ sock_bio(struct conn *c)
 
 /* --- texts for people --- */
 
-/* Append one name that a stranger chose. */
-static void
-add_name(char *text, size_t textsz, unsigned nth, const void *p, int n)
+/* Why it fails; the first text stays: what follows from it says less. */
+void
+conn_tls_say(struct conn_tls *t, const char *fmt, ...)
 {
-	char safe[128];
-	size_t len = strlen(text);
+	va_list ap;
 
-	(void)log_escape(safe, sizeof safe, p, n > 0 ? (size_t)n : 0);
-	(void)snprintf(text + len, textsz - len, "%s%s", nth > 0 ? ", " : "", safe);
-}
-
-static unsigned
-add_alt_names(char *text, size_t textsz, X509 *cert)
-{
-	GENERAL_NAMES *names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
-	unsigned seen = 0;
-	const GENERAL_NAME *g;
-	char addr[INET6_ADDRSTRLEN];
-	int i, n;
-
-	for (i = 0; i < sk_GENERAL_NAME_num(names) && seen < SEEN_MAX; i++) {
-		g = sk_GENERAL_NAME_value(names, i);
-		if (g->type == GEN_DNS) {
-			add_name(text, textsz, seen++, ASN1_STRING_get0_data(g->d.dNSName),
-			    ASN1_STRING_length(g->d.dNSName));
-		} else if (g->type == GEN_IPADD) {
-			n = ASN1_STRING_length(g->d.iPAddress);
-			if ((n == 4 || n == 16) &&
-			    inet_ntop(n == 4 ? AF_INET : AF_INET6,
-				ASN1_STRING_get0_data(g->d.iPAddress), addr, sizeof addr) != NULL)
-				add_name(text, textsz, seen++, addr, (int)strlen(addr));
-		}
-	}
-	if (i < sk_GENERAL_NAME_num(names)) {
-		n = (int)strlen(text);
-		(void)snprintf(text + n, textsz - (size_t)n, ", ...");
-	}
-	GENERAL_NAMES_free(names);
-	return seen;
-}
-
-/* Which names a certificate is good for: "a.example, b.example". */
-static void
-seen_names(char *text, size_t textsz, X509 *cert)
-{
-	X509_NAME *subject = X509_get_subject_name(cert);
-	X509_NAME_ENTRY *entry;
-	ASN1_STRING *cn;
-	int at;
-
-	text[0] = '\0';
-	if (add_alt_names(text, textsz, cert) > 0)
+	if (t->text != NULL)
 		return;
-	if ((at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1)) >= 0 &&
-	    (entry = X509_NAME_get_entry(subject, at)) != NULL &&
-	    (cn = X509_NAME_ENTRY_get_data(entry)) != NULL)
-		add_name(text, textsz, 0, ASN1_STRING_get0_data(cn), ASN1_STRING_length(cn));
-	else
-		(void)snprintf(text, textsz, "no name at all");
-}
-
-/* "2026-01-31 23:59 UTC", or "?" for what is no time. */
-static const char *
-time_text(char *out, size_t outsz, const ASN1_TIME *t)
-{
-	struct tm tm;
-
-	if (ASN1_TIME_to_tm(t, &tm) != 1 || strftime(out, outsz, "%Y-%m-%d %H:%M UTC", &tm) == 0)
-		(void)snprintf(out, outsz, "?");
-	return out;
-}
-
-static void
-certificate_text(struct conn_tls *t, X509 *cert, int error, int depth)
-{
-	char seen[200], when[32];
-	const char *whose = depth > 0 ? " (of an issuer)" : "";
-
-	switch (error) {
-	case X509_V_ERR_HOSTNAME_MISMATCH:
-	case X509_V_ERR_IP_ADDRESS_MISMATCH:
-		seen_names(seen, sizeof seen, cert);
-		(void)snprintf(t->text, sizeof t->text,
-		    "certificate of %s: name does not match: seen %s", t->name, seen);
-		break;
-	case X509_V_ERR_CERT_HAS_EXPIRED:
-		(void)snprintf(t->text, sizeof t->text, "certificate of %s: expired on %s%s",
-		    t->name, time_text(when, sizeof when, X509_get0_notAfter(cert)), whose);
-		break;
-	case X509_V_ERR_CERT_NOT_YET_VALID:
-		(void)snprintf(t->text, sizeof t->text, "certificate of %s: not valid before %s%s",
-		    t->name, time_text(when, sizeof when, X509_get0_notBefore(cert)), whose);
-		break;
-	case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
-	case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
-		(void)snprintf(t->text, sizeof t->text,
-		    "certificate of %s: self-signed%s, and not among the trusted ones", t->name,
-		    depth > 0 ? " issuer" : "");
-		break;
-	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
-	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
-	case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
-		(void)snprintf(t->text, sizeof t->text,
-		    "certificate of %s: its issuer is not among the trusted ones", t->name);
-		break;
-	default:
-		(void)snprintf(t->text, sizeof t->text, "certificate of %s: %s%s", t->name,
-		    X509_verify_cert_error_string(error), whose);
-	}
-}
-
-/* Called for every certificate of the chain; the first bad one ends the handshake. */
-static int
-on_verify(int ok, X509_STORE_CTX *store)
-{
-	SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
-	struct conn_tls *t = SSL_get_app_data(ssl);
-	X509 *cert = X509_STORE_CTX_get_current_cert(store);
-
-	if (ok)
-		return 1;
-	if (cert == NULL)
-		cert = X509_STORE_CTX_get0_cert(store);
-	if (t->text[0] == '\0')
-		certificate_text(t, cert, X509_STORE_CTX_get_error(store),
-		    X509_STORE_CTX_get_error_depth(store));
-	return 0;
+	va_start(ap, fmt);
+	if (vasprintf(&t->text, fmt, ap) == -1)
+		t->text = NULL;
+	va_end(ap);
 }
 
 /* What the last SSL call failed with. */
@@ -225,14 +112,13 @@ failure_text(struct conn_tls *t, const char *when)
 	const char *reason = e != 0 ? ERR_reason_error_string(e) : NULL;
 	const char *hint = "";
 
-	if (t->text[0] != '\0')
-		return; /* the certificate; what follows from it says less */
 	if (ERR_GET_LIB(e) == ERR_LIB_SSL && ERR_GET_REASON(e) == SSL_R_WRONG_VERSION_NUMBER)
-		hint = " (is there TLS on that port?)";
+		hint = SSL_is_server(t->ssl) ? " (does it speak TLS at all?)"
+					     : " (is there TLS on that port?)";
 	if (t->raw_eof && e == 0)
 		reason = "connection closed by the peer";
-	(void)snprintf(t->text, sizeof t->text, "TLS %s with %s: %s%s", when, t->name,
-	    reason != NULL ? reason : "failed", hint);
+	conn_tls_say(
+	    t, "TLS %s with %s: %s%s", when, t->name, reason != NULL ? reason : "failed", hint);
 }
 
 static int
@@ -244,11 +130,64 @@ fail(struct conn *c, const char *when)
 	ERR_clear_error();
 	t->state = TLS_BROKEN;
 	t->wants_write = t->read_wants_write = false;
-	conn_ended(c, CONN_TLS_FAILED, t->text);
+	conn_ended(c, CONN_TLS_FAILED, t->text != NULL ? t->text : "TLS failed");
 	return IO_END;
 }
 
-/* --- steps --- */
+/* --- the handshake, which may stand still --- */
+
+/*
+ * OpenSSL runs the handshake of an acceptor as a job with a stack of its own (32 KiB), so that it
+ * can stop in the middle of a signature which is made elsewhere.  Jobs at work are bounded: whoever
+ * finds none free waits in a queue.
+ */
+#define JOBS_MAX 256
+
+static struct conn *handshaking;
+static TAILQ_HEAD(, conn_tls) jobless = TAILQ_HEAD_INITIALIZER(jobless);
+
+struct conn *
+conn_handshaking(void)
+{
+	return handshaking;
+}
+
+static void
+go_on(struct conn_tls *t)
+{
+	if (t->queued)
+		TAILQ_REMOVE(&jobless, t, next);
+	t->queued = t->waits = false;
+	conn_kick(t->c);
+}
+
+/* A job has become free. */
+static void
+serve_jobless(void)
+{
+	if (!TAILQ_EMPTY(&jobless))
+		go_on(TAILQ_FIRST(&jobless));
+}
+
+void
+conn_tls_continue(struct conn *c)
+{
+	if (c->tls != NULL && c->tls->job && c->tls->waits)
+		go_on(c->tls);
+}
+
+static void
+established(struct conn_tls *t)
+{
+	int whole = 0, used = SSL_get_cipher_bits(t->ssl, &whole);
+
+	t->state = TLS_OPEN;
+	(void)SSL_clear_mode(t->ssl, SSL_MODE_ASYNC);
+	(void)snprintf(t->info, sizeof t->info, "%s with cipher %s (%d/%d bits)",
+	    SSL_get_version(t->ssl), SSL_get_cipher_name(t->ssl), used, whole);
+	if (SSL_is_server(t->ssl))
+		conn_tls_note_addrs(t);
+}
 
 int
 conn_tls_handshake(struct conn *c)
@@ -259,14 +198,23 @@ conn_tls_handshake(struct conn *c)
 	ERR_clear_error();
 	errno = 0;
 	t->wants_write = false;
-	if ((ret = SSL_do_handshake(t->ssl)) == 1) {
-		t->state = TLS_OPEN;
-		(void)snprintf(t->info, sizeof t->info, "%s with cipher %s (%d bits)",
-		    SSL_get_version(t->ssl), SSL_get_cipher_name(t->ssl),
-		    SSL_get_cipher_bits(t->ssl, NULL));
-		return 1;
+	handshaking = c;
+	ret = SSL_do_handshake(t->ssl);
+	handshaking = NULL;
+	err = SSL_get_error(t->ssl, ret);
+	t->job = t->waits = err == SSL_ERROR_WANT_ASYNC;
+	if (t->job)
+		return IO_AGAIN;
+	if (err == SSL_ERROR_WANT_ASYNC_JOB) {
+		t->waits = t->queued = true;
+		TAILQ_INSERT_TAIL(&jobless, t, next);
+		return IO_AGAIN;
 	}
-	switch (err = SSL_get_error(t->ssl, ret)) {
+	serve_jobless();
+	switch (err) {
+	case SSL_ERROR_NONE:
+		established(t);
+		return 1;
 	case SSL_ERROR_WANT_READ:
 	case SSL_ERROR_WANT_WRITE:
 		t->wants_write = err == SSL_ERROR_WANT_WRITE;
@@ -276,14 +224,33 @@ conn_tls_handshake(struct conn *c)
 		break;
 	case SSL_ERROR_SYSCALL:
 		if (errno != 0)
-			(void)snprintf(t->text, sizeof t->text, "TLS handshake with %s: %s",
-			    t->name, strerrordesc_np(errno));
+			conn_tls_say(
+			    t, "TLS handshake with %s: %s", t->name, strerrordesc_np(errno));
 		break;
 	default:
 		break;
 	}
 	return fail(c, "handshake");
 }
+
+/*
+ * A job that stands still holds what it was working with: it has to run to its end.  Its operation
+ * is not done, so it fails, and what would follow finds no socket.
+ */
+static void
+leave_job(struct conn_tls *t)
+{
+	int tries = 4; /* one signature in a handshake: the first does it */
+
+	t->abandoned = true;
+	while (t->job && tries-- > 0) {
+		ERR_clear_error();
+		t->job = SSL_get_error(t->ssl, SSL_do_handshake(t->ssl)) == SSL_ERROR_WANT_ASYNC;
+	}
+	serve_jobless();
+}
+
+/* --- the other steps --- */
 
 ssize_t
 conn_tls_read(struct conn *c, uint8_t *p, size_t n)
@@ -362,9 +329,15 @@ conn_tls_free(struct conn_tls *t)
 {
 	if (t == NULL)
 		return;
+	if (t->queued)
+		TAILQ_REMOVE(&jobless, t, next);
+	if (t->job)
+		leave_job(t);
 	ERR_clear_error();
 	SSL_free(t->ssl);
 	ERR_clear_error();
+	free(t->addrs);
+	free(t->text);
 	free(t);
 }
 
@@ -394,7 +367,7 @@ expect_name(SSL *ssl, const char *name, bool numeric, enum conn_verify verify)
 		SSL_set_verify(ssl, SSL_VERIFY_NONE, NULL);
 		return 0;
 	}
-	SSL_set_verify(ssl, SSL_VERIFY_PEER, on_verify);
+	SSL_set_verify(ssl, SSL_VERIFY_PEER, conn_tls_verify);
 	X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
 	if (numeric)
 		return X509_VERIFY_PARAM_set1_ip_asc(param, name) == 1 ? 0 : -1;
@@ -404,12 +377,14 @@ expect_name(SSL *ssl, const char *name, bool numeric, enum conn_verify verify)
 static struct conn_tls *
 tls_new(struct conn *c, SSL_CTX *ctx, const char *name)
 {
+	size_t n = strlen(name) + 1;
 	struct conn_tls *t;
 	BIO *b;
 
-	if ((t = calloc(1, sizeof *t)) == NULL)
+	if ((t = calloc(1, sizeof *t + n)) == NULL)
 		return NULL;
-	(void)snprintf(t->name, sizeof t->name, "%s", name);
+	t->c = c;
+	memcpy(t->name, name, n);
 	if ((t->ssl = SSL_new(ctx)) == NULL || (b = sock_bio(c)) == NULL) {
 		conn_tls_free(t);
 		return NULL;
@@ -421,6 +396,15 @@ tls_new(struct conn *c, SSL_CTX *ctx, const char *name)
 	/* An end of file without close_notify is told apart by raw_eof, and leaves SSL usable. */
 	SSL_set_options(t->ssl, SSL_OP_IGNORE_UNEXPECTED_EOF | SSL_OP_CLEANSE_PLAINTEXT);
 	return t;
+}
+
+/* What is queued now leaves in clear, then the handshake begins. */
+static void
+begin(struct conn *c, struct conn_tls *t)
+{
+	t->clear = buf_len(&c->out);
+	c->tls = t;
+	conn_kick(c);
 }
 
 int
@@ -455,8 +439,59 @@ conn_start_tls(
 		return err_set(e, ENOMEM, "TLS with %s: cannot be set up", host);
 	}
 	SSL_set_connect_state(t->ssl);
-	t->clear = buf_len(&c->out);
-	c->tls = t;
-	conn_kick(c);
+	begin(c, t);
+	return 0;
+}
+
+#define DISCARD_MAX (64 * 1024) /* octets; who sends more in clear gets a failed handshake */
+
+/*
+ * What came in clear.  As long as our answer is still queued the client can have said nothing in
+ * TLS, so that what waits in the socket is of the same kind.
+ */
+static void
+discard_clear(struct conn *c)
+{
+	uint8_t scrap[4096];
+	size_t sum = 0;
+	ssize_t n;
+
+	buf_wipe_free(&c->in);
+	c->offer = false;
+	while (buf_len(&c->out) > 0 && sum < DISCARD_MAX &&
+	       (n = recv(c->fd, scrap, sizeof scrap, MSG_DONTWAIT)) > 0)
+		sum += (size_t)n;
+	explicit_bzero(scrap, sizeof scrap);
+}
+
+int
+conn_accept_tls(struct conn *c, SSL_CTX *ctx, bool discard, struct err *e)
+{
+	static bool jobs;
+	struct conn_tls *t;
+
+	if (c->tls != NULL)
+		return err_set(e, EALREADY, "TLS was started before");
+	if (c->ended)
+		return err_set(e, EPIPE, "connection closed before TLS began");
+	if (buf_len(&c->in) > 0 && !discard)
+		return err_set(e, EPROTO, "the client sent %zu octets in clear before TLS began",
+		    buf_len(&c->in));
+	if (!jobs && ASYNC_init_thread(JOBS_MAX, 0) != 1) {
+		ERR_clear_error();
+		return err_set(e, ENOMEM, "TLS handshakes cannot be set up");
+	}
+	jobs = true;
+	if ((t = tls_new(c, ctx, "the client")) == NULL) {
+		ERR_clear_error();
+		return err_set(e, ENOMEM, "TLS with the client cannot be set up");
+	}
+	if ((SSL_get_verify_mode(t->ssl) & SSL_VERIFY_PEER) != 0)
+		SSL_set_verify(t->ssl, SSL_get_verify_mode(t->ssl), conn_tls_verify);
+	SSL_set_accept_state(t->ssl);
+	(void)SSL_set_mode(t->ssl, SSL_MODE_ASYNC);
+	if (discard)
+		discard_clear(c);
+	begin(c, t);
 	return 0;
 }

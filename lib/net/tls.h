@@ -25,17 +25,20 @@ struct ssl_ctx_st *tls_client_ctx(const void *pem, size_t n, const char *name, s
 
 /*
  * A context for connections that clients make to us: TLS 1.2 or newer, forward secrecy always
- * (no RSA key exchange), our order of ciphers, no compression, no renegotiation, no tickets and no
- * session cache.
+ * (ECDHE), authenticated ciphers in our order, no compression, no renegotiation, no tickets and no
+ * session cache.  Signatures are those that lib/keyprov can have made.
  *
- * chain, n	our certificate and those between it and a known authority, PEM, ours first
+ * chain, n	our certificate and those between it and a known authority, PEM, ours first, at most
+ *		10
  * name		of the file, for messages
  * client_ca	the authorities of clients' certificates, PEM: each client must show one that
  *		verifies; NULL with length 0: none is asked for
- * bind		gives the private key of the certificate: an EVP_PKEY, the callee's own, or NULL
- *		with e filled
+ * bind		gives the private key of the certificate: an EVP_PKEY that is now the callee's, or
+ *		NULL with e filled
  *
- * Returns NULL with *e filled: not PEM, no certificate, expired or not yet valid is no error.
+ * Returns a context for tls_ctx_free, or NULL with *e filled, which says file and number of the
+ * certificate: not PEM, no certificate, a weak or foreign key.  One that is expired or not yet
+ *valid is no error here.
  */
 struct x509_st;
 struct evp_pkey_st;
@@ -44,7 +47,7 @@ struct ssl_ctx_st *tls_server_ctx(const void *chain, size_t n, const char *name,
     const void *client_ca, size_t ca_n, const char *ca_name, tls_bind bind, void *arg,
     struct err *e);
 
-/* Seconds since the epoch at which the chain's first certificate ends. */
+/* Seconds since the epoch at which the chain's first certificate ends; 0 when it says no time. */
 int64_t tls_ctx_expires(const struct ssl_ctx_st *ctx);
 void tls_ctx_free(struct ssl_ctx_st *ctx);
 

@@ -2,26 +2,30 @@
 
 #include <errno.h>
 #include <gcrypt.h>
+#include <malloc.h>
+#include <stdlib.h>
+#include <string.h>
 
 struct cipher {
 	const char *name;
 	uint8_t algo, keylen, blocklen;
 	int gcry;
 	const char *evp; /* in CFB mode with full feedback */
+	const char *wrap; /* as a key-encryption cipher */
 };
 
 static const struct cipher ciphers[] = {
-    {"IDEA", PGP_CIPHER_IDEA, 16, 8, GCRY_CIPHER_IDEA, NULL},
-    {"3DES", PGP_CIPHER_3DES, 24, 8, GCRY_CIPHER_3DES, NULL},
-    {"CAST5", PGP_CIPHER_CAST5, 16, 8, GCRY_CIPHER_CAST5, NULL},
-    {"BLOWFISH", PGP_CIPHER_BLOWFISH, 16, 8, GCRY_CIPHER_BLOWFISH, NULL},
-    {"AES", PGP_CIPHER_AES128, 16, 16, GCRY_CIPHER_AES128, "AES-128-CFB"},
-    {"AES192", PGP_CIPHER_AES192, 24, 16, GCRY_CIPHER_AES192, "AES-192-CFB"},
-    {"AES256", PGP_CIPHER_AES256, 32, 16, GCRY_CIPHER_AES256, "AES-256-CFB"},
-    {"TWOFISH", PGP_CIPHER_TWOFISH, 32, 16, GCRY_CIPHER_TWOFISH, NULL},
-    {"CAMELLIA128", PGP_CIPHER_CAMELLIA128, 16, 16, GCRY_CIPHER_CAMELLIA128, NULL},
-    {"CAMELLIA192", PGP_CIPHER_CAMELLIA192, 24, 16, GCRY_CIPHER_CAMELLIA192, NULL},
-    {"CAMELLIA256", PGP_CIPHER_CAMELLIA256, 32, 16, GCRY_CIPHER_CAMELLIA256, NULL},
+    {"IDEA", PGP_CIPHER_IDEA, 16, 8, GCRY_CIPHER_IDEA, NULL, NULL},
+    {"3DES", PGP_CIPHER_3DES, 24, 8, GCRY_CIPHER_3DES, NULL, NULL},
+    {"CAST5", PGP_CIPHER_CAST5, 16, 8, GCRY_CIPHER_CAST5, NULL, NULL},
+    {"BLOWFISH", PGP_CIPHER_BLOWFISH, 16, 8, GCRY_CIPHER_BLOWFISH, NULL, NULL},
+    {"AES", PGP_CIPHER_AES128, 16, 16, GCRY_CIPHER_AES128, "AES-128-CFB", "AES-128-WRAP"},
+    {"AES192", PGP_CIPHER_AES192, 24, 16, GCRY_CIPHER_AES192, "AES-192-CFB", "AES-192-WRAP"},
+    {"AES256", PGP_CIPHER_AES256, 32, 16, GCRY_CIPHER_AES256, "AES-256-CFB", "AES-256-WRAP"},
+    {"TWOFISH", PGP_CIPHER_TWOFISH, 32, 16, GCRY_CIPHER_TWOFISH, NULL, NULL},
+    {"CAMELLIA128", PGP_CIPHER_CAMELLIA128, 16, 16, GCRY_CIPHER_CAMELLIA128, NULL, NULL},
+    {"CAMELLIA192", PGP_CIPHER_CAMELLIA192, 24, 16, GCRY_CIPHER_CAMELLIA192, NULL, NULL},
+    {"CAMELLIA256", PGP_CIPHER_CAMELLIA256, 32, 16, GCRY_CIPHER_CAMELLIA256, NULL, NULL},
 };
 
 struct hash {
@@ -46,7 +50,7 @@ static const struct hash hashes[] = {
 
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
 
-static EVP_CIPHER *fetched_cipher[COUNT(ciphers)];
+static EVP_CIPHER *fetched_cipher[COUNT(ciphers)], *fetched_wrap[COUNT(ciphers)];
 static EVP_MD *fetched_md[COUNT(hashes)];
 
 static const struct cipher *
@@ -198,16 +202,60 @@ pgp_cipher_cfb(unsigned algo)
 	return *slot;
 }
 
+const EVP_CIPHER *
+pgp_cipher_wrap(unsigned algo)
+{
+	const struct cipher *c = find_cipher(algo);
+	EVP_CIPHER **slot;
+
+	if (c == NULL || c->wrap == NULL)
+		return NULL;
+	slot = &fetched_wrap[c - ciphers];
+	if (*slot == NULL)
+		*slot = EVP_CIPHER_fetch(NULL, c->wrap, NULL);
+	return *slot;
+}
+
+/* libgcrypt leaves what it frees as it is, expressions with private keys among it. */
+static void
+wipe_and_free(void *p)
+{
+	if (p == NULL)
+		return;
+	explicit_bzero(p, malloc_usable_size(p));
+	free(p);
+}
+
+static void *
+move_and_wipe(void *p, size_t n)
+{
+	size_t old = p != NULL ? malloc_usable_size(p) : 0;
+	void *q;
+
+	if (p != NULL && n <= old)
+		return p;
+	if ((q = malloc(n)) != NULL && p != NULL) {
+		memcpy(q, p, old);
+		wipe_and_free(p);
+	}
+	return q;
+}
+
 static int
 init_gcrypt(void)
 {
+	uint8_t octet;
+
 	if (gcry_control(GCRYCTL_INITIALIZATION_FINISHED_P))
 		return 0;
+	gcry_set_allocation_handler(malloc, malloc, NULL, move_and_wipe, wipe_and_free);
 	if (gcry_check_version("1.10.0") == NULL)
 		return -1;
 	/* Keys live in processes that cannot dump core; locked pages would only run out. */
 	gcry_control(GCRYCTL_DISABLE_SECMEM, 0);
 	gcry_control(GCRYCTL_INITIALIZATION_FINISHED, 0);
+	/* its generator is seeded now: what that takes, a sandbox may forbid */
+	gcry_randomize(&octet, sizeof octet, GCRY_STRONG_RANDOM);
 	return 0;
 }
 
@@ -224,7 +272,8 @@ pgp_algo_init(void)
 		if (hashes[i].evp != NULL && pgp_hash_md(hashes[i].algo) == NULL)
 			goto fail;
 	for (size_t i = 0; i < COUNT(ciphers); i++)
-		if (ciphers[i].evp != NULL && pgp_cipher_cfb(ciphers[i].algo) == NULL)
+		if ((ciphers[i].evp != NULL && pgp_cipher_cfb(ciphers[i].algo) == NULL) ||
+		    (ciphers[i].wrap != NULL && pgp_cipher_wrap(ciphers[i].algo) == NULL))
 			goto fail;
 	done = 1;
 	return 0;

@@ -83,10 +83,11 @@ int pgp_hash_strong(unsigned algo);
  */
 const EVP_MD *pgp_hash_md(unsigned algo);
 const EVP_CIPHER *pgp_cipher_cfb(unsigned algo);
+const EVP_CIPHER *pgp_cipher_wrap(unsigned algo); /* key wrap, RFC 3394; AES only */
 
 /*
  * Fetch everything now and start libgcrypt, so that no file is opened and no lock taken later:
- * before a sandbox is locked and before workers are forked.  0, or -1 with errno ENOTSUP.
+ * before a sandbox is locked, before workers are forked and before a second thread comes here.  0, or -1 with errno ENOTSUP.
  * Idempotent; every function of this library works without it, but starts slower.
  */
 int pgp_algo_init(void);

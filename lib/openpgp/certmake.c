@@ -24,7 +24,11 @@ static const uint8_t features[] = {1}; /* modification detection */
 static unsigned
 hash_for(const struct cert_key *k)
 {
-	return k->algo == PGP_PK_EDDSA ? PGP_HASH_SHA512 : PGP_HASH_SHA256;
+	size_t min = pgp_key_digest_min(k);
+
+	if (k->algo == PGP_PK_EDDSA || min > 48)
+		return PGP_HASH_SHA512;
+	return min > 32 ? PGP_HASH_SHA384 : PGP_HASH_SHA256;
 }
 
 static void

@@ -1,13 +1,13 @@
 #include "openpgp/decrypt.h"
 
 #include <errno.h>
-#include <openssl/rand.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "openpgp/algo.h"
 #include "openpgp/dearmor.h"
 #include "openpgp/document.h"
+#include "openpgp/esk.h"
 #include "openpgp/layers.h"
 
 #define STEP 8192 /* literal data hashed while it is in the first-level cache */
@@ -20,13 +20,12 @@ struct reader {
 	const struct sink *out;
 	struct pgp_result *r;
 	bool sink_failed;
-	bool temporary; /* a private key could not be asked */
 	bool decrypting; /* from here on every failure looks the same */
 	bool had_literal;
 	bool peek; /* only look for whom it is */
+	const struct pgp_session_key *probe; /* only look whether this key opens it */
 	unsigned depth, skipped, nesk;
-	unsigned tries, nkeys;
-	struct pgp_session_key keys[PGP_TRIES_MAX];
+	struct pgp_esks esks;
 	struct pgp_hashing hashing;
 	unsigned nops; /* one-pass signatures whose end has not come yet */
 	struct {
@@ -45,6 +44,7 @@ struct reader {
 };
 
 static int read_packets(struct reader *rd, struct pgp_src *src);
+static bool opens(const struct octets *in, const struct pgp_session_key *key);
 
 static int
 bad(void)
@@ -64,28 +64,11 @@ small_body(struct reader *rd, struct pgp_body *b, size_t max)
 	return n;
 }
 
-static void
-try_key(struct reader *rd, const struct cert_key *k, const uint8_t *esk, size_t n)
-{
-	struct pgp_session_key *key = &rd->keys[rd->nkeys];
-
-	if (rd->tries == PGP_TRIES_MAX)
-		return;
-	rd->tries++;
-	if (rd->p->secret->unwrap(rd->p->secret->ctx, k->fpr.p, k->fpr.n, esk, n, key) == 0)
-		rd->nkeys++;
-	else if (errno == EAGAIN || errno == EIO || errno == ENOMEM)
-		rd->temporary = true;
-}
-
 static int
 read_pkesk(struct reader *rd, struct pgp_body *b)
 {
-	static const uint8_t anonymous[8];
 	const uint8_t *p = rd->scratch;
-	const struct cert_key *k;
 	ssize_t n;
-	size_t i;
 
 	if (++rd->nesk > PGP_PKESK_MAX)
 		return bad();
@@ -98,37 +81,7 @@ read_pkesk(struct reader *rd, struct pgp_body *b)
 	if (n < 10)
 		return bad();
 	memcpy(rd->r->rcpts[rd->r->nrcpts++], p + 1, 8);
-	for (i = 0; rd->p->secret != NULL && i < rd->p->nkeys; i++) {
-		k = rd->p->keys[i];
-		if (k->algo == p[9] && (memcmp(p + 1, anonymous, 8) == 0 ||
-					   memcmp(p + 1, pgp_keyid(k->fpr.p, k->fpr.n), 8) == 0))
-			try_key(rd, k, p + 10, (size_t)n - 10);
-	}
-	return 0;
-}
-
-/*
- * The session key to go on with.  What does not unwrap is a pseudo-random key and fails later
- * like any other; only if there are several is the prefix looked at, to choose.
- */
-static struct pgp_session_key
-choose_key(const struct reader *rd, const uint8_t prefix[PGP_PREFIX_MAX])
-{
-	struct pgp_session_key key = rd->keys[0];
-	unsigned i;
-
-	for (i = 0; rd->nkeys > 1 && i < rd->nkeys; i++) {
-		if (pgp_prefix_matches(&rd->keys[i], prefix)) {
-			key = rd->keys[i];
-			break;
-		}
-	}
-	if (pgp_cipher_gcry(key.algo) == 0 || key.n != pgp_cipher_keylen(key.algo)) {
-		key.algo = PGP_CIPHER_AES256;
-		key.n = 32;
-		arc4random_buf(key.key, key.n);
-	}
-	return key;
+	return pgp_esks_add(&rd->esks, p, (size_t)n);
 }
 
 static int
@@ -140,11 +93,43 @@ refuse(struct reader *rd, enum pgp_status status)
 	return -1;
 }
 
+/* Open the container with a key; the key is not needed any more. */
+static int
+open_seipd(struct reader *rd, struct pgp_body *b, const struct pgp_session_key *key,
+    const uint8_t prefix[PGP_PREFIX_MAX])
+{
+	if ((rd->seipd = malloc(sizeof *rd->seipd)) == NULL)
+		return -1;
+	return pgp_unseipd_open(rd->seipd, &b->src, key, prefix) == -1 ? bad() : 0;
+}
+
+/*
+ * The session key to go on with.  What does not unwrap is a pseudo-random key and fails later
+ * like any other.  If there are several, the right one is found by the integrity check over the
+ * whole message.  How often the message is read for that tells nothing about the keys: once for
+ * each of PGP_PROBES, whether their prefix matched or not, and whichever it is.
+ */
+static const struct pgp_session_key *
+choose_key(struct reader *rd, const uint8_t prefix[PGP_PREFIX_MAX])
+{
+	const struct pgp_session_key *right = &rd->esks.keys[0];
+	unsigned i;
+
+	if (rd->esks.nkeys == 1)
+		return right;
+	pgp_esks_rank(&rd->esks, prefix);
+	for (i = 0; i < rd->esks.nkeys && i < PGP_PROBES; i++) {
+		if (opens(rd->input.in, &rd->esks.keys[i]))
+			right = &rd->esks.keys[i];
+	}
+	return right;
+}
+
 static int
 read_seipd(struct reader *rd, struct pgp_body *b)
 {
 	uint8_t version, prefix[PGP_PREFIX_MAX];
-	struct pgp_session_key key;
+	const struct pgp_session_key *key;
 	int rc;
 
 	if (rd->seipd != NULL || rd->nops + rd->nearly > 0)
@@ -154,20 +139,22 @@ read_seipd(struct reader *rd, struct pgp_body *b)
 		return -1;
 	if (version != 1)
 		return refuse(rd, PGP_UNSUPPORTED);
-	if (rd->nkeys == 0)
-		return refuse(rd, rd->temporary ? PGP_TEMPORARY : PGP_NO_KEY);
+	if (rd->probe == NULL) {
+		pgp_esks_unwrap(&rd->esks);
+		if (rd->esks.nkeys == 0)
+			return refuse(rd, rd->esks.temporary ? PGP_TEMPORARY : PGP_NO_KEY);
+	}
 	rd->decrypting = true;
 	if (pgp_src_exact(&b->src, prefix, sizeof prefix) == -1)
 		return -1;
-	if ((rd->seipd = malloc(sizeof *rd->seipd)) == NULL)
-		return -1;
-	key = choose_key(rd, prefix);
-	rd->r->cipher = key.algo;
-	rc = pgp_unseipd_open(rd->seipd, &b->src, &key, prefix);
-	explicit_bzero(&key, sizeof key);
-	explicit_bzero(rd->keys, sizeof rd->keys);
+	key = rd->probe != NULL ? rd->probe : choose_key(rd, prefix);
+	rd->r->cipher = key->algo;
+	rc = open_seipd(rd, b, key, prefix);
+	explicit_bzero(rd->esks.keys, sizeof rd->esks.keys);
 	if (rc == -1)
-		return bad();
+		return -1;
+	if (rd->probe != NULL)
+		return pgp_src_drain(&rd->seipd->src);
 	rc = read_packets(rd, &rd->seipd->src);
 	/* Whatever went wrong inside: the time until the answer depends on the size alone, and
 	 * what we say about a message that is authentic may be more exact. */
@@ -476,7 +463,7 @@ status_of(const struct reader *rd, int code)
 		return PGP_IO;
 	/* Of an authentic message one may say why it cannot be read. */
 	if (rd->decrypting && !rd->r->integrity)
-		return rd->temporary ? PGP_TEMPORARY : PGP_FAILED;
+		return rd->esks.temporary ? PGP_TEMPORARY : PGP_FAILED;
 	if (code == EMSGSIZE)
 		return PGP_LIMIT;
 	if (code == ENOTSUP)
@@ -515,6 +502,7 @@ static void
 close_reader(struct reader *rd)
 {
 	pgp_hashing_free(&rd->hashing);
+	pgp_esks_free(&rd->esks);
 	buf_free(&rd->early);
 	while (rd->ninflate > 0) {
 		pgp_inflate_close(rd->inflate[--rd->ninflate]);
@@ -566,8 +554,28 @@ open_reader(const struct pgp_decrypt_params *p, struct pgp_result *r, struct err
 	}
 	rd->p = p;
 	rd->r = r;
+	pgp_esks_init(&rd->esks, p);
 	buf_init(&rd->early, EARLY_SIGS_MAX);
 	return rd;
+}
+
+/* Does a session key open the message?  All of it is read, whatever is found. */
+static bool
+opens(const struct octets *in, const struct pgp_session_key *key)
+{
+	static const struct pgp_decrypt_params none;
+	struct pgp_result *r = malloc(sizeof *r);
+	struct reader *rd = r != NULL ? open_reader(&none, r, NULL) : NULL;
+	bool good = false;
+
+	if (rd != NULL) {
+		rd->probe = key;
+		(void)read_message(rd, in, NULL);
+		good = rd->seipd != NULL && rd->seipd->good;
+		close_reader(rd);
+	}
+	free(r);
+	return good;
 }
 
 int

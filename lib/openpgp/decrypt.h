@@ -4,10 +4,11 @@
 #include "openpgp/message.h"
 
 struct pgp_decrypt_params {
-	const struct cert_key *const *keys; /* ours: fpr and algo are used; may be expired */
+	const struct cert_key *const *keys; /* ours: fpr, algo, params are used; may be expired */
 	size_t nkeys; /* 0: encrypted messages are PGP_NO_KEY */
-	/* unwrap is asked for packets that name one of keys, and for anonymous ones with each key
-	 * of the algorithm, PGP_TRIES_MAX times in all.  EAGAIN ends in PGP_TEMPORARY. */
+	/* unwrap is asked for packets that name one of keys, then for anonymous ones with each key
+	 * that fits, PGP_TRIES_MAX times in all; which session key is right shows the message's
+	 * integrity check.  EAGAIN ends in PGP_TEMPORARY unless another key opens the message. */
 	const struct pgp_secret *secret; /* NULL when there are no keys */
 	const struct pgp_certs *certs; /* NULL: every signer is unknown */
 	uint64_t now; /* seconds since the epoch */

@@ -40,6 +40,7 @@ pgp_sign_open(const struct pgp_sign_params *p, struct err *e)
 	s->p = *p;
 	if (s->p.hash == 0)
 		s->p.hash = PGP_HASH_SHA256;
+	s->p.hash = pgp_signing_hash(s->p.hash, p->signers, p->nsigners);
 	if (pgp_hashing_add(&s->hashing, s->p.hash, s->p.text) == -1) {
 		err_sys(e, "cannot sign with hash %u", s->p.hash);
 		pgp_sign_abort(s);

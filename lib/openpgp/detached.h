@@ -14,7 +14,7 @@ struct pgp_sign_params {
 	const struct pgp_signer *signers;
 	unsigned nsigners; /* 1 to PGP_SIGS_MAX */
 	const struct pgp_secret *secret;
-	uint8_t hash; /* RFC 4880, 9.4; 0: SHA-256 */
+	uint8_t hash; /* RFC 4880, 9.4; 0: SHA-256; see pgp_signing_hash */
 	bool text; /* canonical text (type 0x01): line ends count as CRLF */
 	bool armor;
 	uint64_t now;

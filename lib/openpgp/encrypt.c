@@ -74,6 +74,21 @@ pgp_choose_hash(const struct pgp_recipient *to, unsigned nto)
 	return PGP_HASH_SHA256;
 }
 
+uint8_t
+pgp_signing_hash(uint8_t hash, const struct pgp_signer *signers, unsigned n)
+{
+	size_t min = 0, need;
+	unsigned i;
+
+	for (i = 0; i < n; i++) {
+		need = pgp_key_digest_min(signers[i].key);
+		min = need > min ? need : min;
+	}
+	if (pgp_hash_len(hash) >= min || !pgp_hash_strong(hash)) /* that is refused elsewhere */
+		return hash;
+	return min <= 32 ? PGP_HASH_SHA256 : min <= 48 ? PGP_HASH_SHA384 : PGP_HASH_SHA512;
+}
+
 static int
 out_armor(void *ctx, const void *p, size_t n)
 {
@@ -290,6 +305,7 @@ open_layers(struct pgp_encrypt *w, struct err *e)
 	}
 	if (w->p.hash == 0)
 		w->p.hash = pgp_choose_hash(w->p.to, w->p.nto);
+	w->p.hash = pgp_signing_hash(w->p.hash, w->p.signers, w->p.nsigners);
 	if (w->p.nsigners > 0 && pgp_hashing_add(&w->hashing, w->p.hash, w->p.text) == -1)
 		return err_sys(e, "cannot sign with hash %u", w->p.hash);
 	if (put_one_pass(w) == -1 || open_literal(w) == -1)

@@ -13,7 +13,7 @@ struct pgp_recipient {
 };
 
 struct pgp_signer {
-	const struct cert_key *key; /* version, algo, fpr are used */
+	const struct cert_key *key; /* version, algo, fpr, params are used */
 	const char *uid; /* Signer's User ID subpacket, or NULL */
 };
 
@@ -25,7 +25,8 @@ struct pgp_encrypt_params {
 	unsigned nsigners; /* up to PGP_SIGS_MAX */
 	const struct pgp_secret *secret; /* sign is used; NULL when there are no signers */
 	uint8_t cipher; /* 0: what the recipients' preferences allow, strongest AES first */
-	uint8_t hash; /* 0: SHA-256, or stronger where the recipients ask for it */
+	uint8_t hash; /* 0: SHA-256, or stronger where the recipients ask for it; see
+		       * pgp_signing_hash */
 	uint8_t compress; /* 0 none, 1 ZIP, 2 ZLIB */
 	bool text; /* literal of mode 't', canonical signature; line ends become CRLF */
 	bool utf8; /* with text: mode 'u' */
@@ -65,5 +66,11 @@ void pgp_encrypt_abort(struct pgp_encrypt *w);
 /* The cipher and the hash that the writer would choose for these recipients. */
 uint8_t pgp_choose_cipher(const struct pgp_recipient *to, unsigned nto);
 uint8_t pgp_choose_hash(const struct pgp_recipient *to, unsigned nto);
+
+/*
+ * The hash that signatures are made with where hash was asked for: hash itself, or a longer one of
+ * SHA-2 where the key of a signer needs it (pgp_key_digest_min).
+ */
+uint8_t pgp_signing_hash(uint8_t hash, const struct pgp_signer *signers, unsigned n);
 
 #endif

@@ -143,34 +143,70 @@ over_bounds(const struct pgp_inflate *i)
 	return i->max_ratio != 0 && i->out > RATIO_GRACE && i->out / i->max_ratio > i->in;
 }
 
+/*
+ * One step of zlib or libbz2: up to *n octets at p in, up to a whole buf out.  Returns 0 with the
+ * octets taken in *n and those made in *made, or -1 with errno.
+ */
+static int
+step_zlib(struct pgp_inflate *i, const uint8_t *p, size_t *n, size_t *made)
+{
+	int rc;
+
+	i->z.next_in = (uint8_t *)(uintptr_t)p; /* zlib does not write there */
+	i->z.avail_in = (uInt)*n;
+	i->z.next_out = i->buf;
+	i->z.avail_out = sizeof i->buf;
+	rc = inflate(&i->z, Z_NO_FLUSH);
+	*n -= i->z.avail_in;
+	*made = sizeof i->buf - i->z.avail_out;
+	i->ended = rc == Z_STREAM_END;
+	if (rc == Z_OK || rc == Z_STREAM_END)
+		return 0;
+	errno = rc == Z_MEM_ERROR ? ENOMEM : EBADMSG; /* Z_BUF_ERROR: the data are cut */
+	return -1;
+}
+
+static int
+step_bzip2(struct pgp_inflate *i, const uint8_t *p, size_t *n, size_t *made)
+{
+	int rc;
+
+	i->bz.next_in = (char *)(uintptr_t)p; /* nor does libbz2 */
+	i->bz.avail_in = (unsigned)*n;
+	i->bz.next_out = (char *)i->buf;
+	i->bz.avail_out = sizeof i->buf;
+	rc = BZ2_bzDecompress(&i->bz);
+	*n -= i->bz.avail_in;
+	*made = sizeof i->buf - i->bz.avail_out;
+	i->ended = rc == BZ_STREAM_END;
+	/* It has no word for data that are cut: nothing went in, nothing came out. */
+	if (rc == BZ_STREAM_END || (rc == BZ_OK && (*n > 0 || *made > 0)))
+		return 0;
+	errno = rc == BZ_MEM_ERROR ? ENOMEM : EBADMSG;
+	return -1;
+}
+
 static int
 inflate_more(struct pgp_src *s)
 {
 	struct pgp_inflate *i = (struct pgp_inflate *)s;
-	size_t given, made;
+	size_t taken, made;
 	int rc;
 
 	if (i->ended)
 		return 0;
 	for (;;) {
-		/* At the end of the input zlib may still have something to say. */
+		/* At the end of the input there may still be something to come out. */
 		if (pgp_src_fill(i->from) == -1)
 			return -1;
-		given = i->from->n < PGP_WINDOW ? i->from->n : PGP_WINDOW;
-		i->z.next_in = (uint8_t *)(uintptr_t)i->from->p; /* zlib does not write there */
-		i->z.avail_in = (uInt)given;
-		i->z.next_out = i->buf;
-		i->z.avail_out = sizeof i->buf;
-		rc = inflate(&i->z, Z_NO_FLUSH);
-		pgp_src_take(i->from, given - i->z.avail_in);
-		made = sizeof i->buf - i->z.avail_out;
-		i->in += given - i->z.avail_in;
+		taken = i->from->n < PGP_WINDOW ? i->from->n : PGP_WINDOW;
+		rc = i->algo == PGP_COMP_BZIP2 ? step_bzip2(i, i->from->p, &taken, &made)
+					       : step_zlib(i, i->from->p, &taken, &made);
+		pgp_src_take(i->from, taken);
+		i->in += taken;
 		i->out += made;
-		if (rc != Z_OK && rc != Z_STREAM_END) { /* Z_BUF_ERROR: the data are cut */
-			errno = rc == Z_MEM_ERROR ? ENOMEM : EBADMSG;
+		if (rc == -1)
 			return -1;
-		}
-		i->ended = rc == Z_STREAM_END;
 		if (over_bounds(i)) {
 			errno = EMSGSIZE;
 			return -1;
@@ -188,14 +224,27 @@ inflate_more(struct pgp_src *s)
 int
 pgp_inflate_open(struct pgp_inflate *i, struct pgp_src *from, unsigned algo)
 {
+	int rc;
+
 	memset(i, 0, offsetof(struct pgp_inflate, buf));
 	i->src.more = inflate_more;
 	i->from = from;
-	if (algo != PGP_COMP_ZIP && algo != PGP_COMP_ZLIB) {
+	i->algo = (uint8_t)algo;
+	switch (algo) {
+	case PGP_COMP_ZIP:
+		rc = inflateInit2(&i->z, -MAX_WBITS) == Z_OK;
+		break;
+	case PGP_COMP_ZLIB:
+		rc = inflateInit2(&i->z, MAX_WBITS) == Z_OK;
+		break;
+	case PGP_COMP_BZIP2:
+		rc = BZ2_bzDecompressInit(&i->bz, 0, 0) == BZ_OK;
+		break;
+	default:
 		errno = ENOTSUP;
 		return -1;
 	}
-	if (inflateInit2(&i->z, algo == PGP_COMP_ZIP ? -MAX_WBITS : MAX_WBITS) != Z_OK) {
+	if (!rc) {
 		errno = ENOMEM;
 		return -1;
 	}
@@ -206,7 +255,9 @@ pgp_inflate_open(struct pgp_inflate *i, struct pgp_src *from, unsigned algo)
 void
 pgp_inflate_close(struct pgp_inflate *i)
 {
-	if (i->open)
+	if (i->open && i->algo == PGP_COMP_BZIP2)
+		(void)BZ2_bzDecompressEnd(&i->bz);
+	else if (i->open)
 		(void)inflateEnd(&i->z);
 	explicit_bzero(i, sizeof *i);
 }

@@ -1,6 +1,7 @@
 #ifndef OPENPGP_LAYERS_H
 #define OPENPGP_LAYERS_H
 
+#include <bzlib.h>
 #include <openssl/evp.h>
 #include <zlib.h>
 
@@ -41,15 +42,19 @@ void pgp_unseipd_close(struct pgp_unseipd *u); /* wipes */
  */
 bool pgp_prefix_matches(const struct pgp_session_key *key, const uint8_t prefix[PGP_PREFIX_MAX]);
 
-/* Decompression: zip, zlib. */
+/* Decompression: zip, zlib, bzip2. */
 struct pgp_inflate {
 	struct pgp_src src;
 	struct pgp_src *from; /* the packet's body behind the algorithm octet */
+	uint8_t algo;
 	bool open, ended;
 	uint64_t in, out; /* octets */
 	uint64_t max_out; /* 0: no bound */
 	unsigned max_ratio; /* 0: no bound */
-	z_stream z;
+	union {
+		z_stream z;
+		bz_stream bz;
+	};
 	uint8_t buf[PGP_LAYER_OUT];
 };
 

@@ -5,10 +5,11 @@
 
 #define PGP_WINDOW (64 * 1024) /* octets read at once from what is not in memory */
 #define PGP_DEPTH_MAX 8 /* packets inside packets: nobody nests deeper than 3 in good faith */
-#define PGP_INFLATE_MAX 2 /* compressed packets inside each other: each costs 48 KiB while open */
+#define PGP_INFLATE_MAX 2 /* compressed packets inside each other: 48 KiB each, of bzip2 4 MiB */
 #define PGP_PKESK_MAX 1024 /* recipients of one message: each may cost an RSA operation */
 #define PGP_PKESK_BODY_MAX 4096 /* octets: RSA of 16,384 bit and some */
-#define PGP_TRIES_MAX 16 /* session keys tried for one message: what a grant allows */
+#define PGP_TRIES_MAX 64 /* unwrapped session keys of one message: 20 hidden recipients, 3 keys */
+#define PGP_PROBES 2 /* session keys that are tried on the whole message when there are several */
 #define PGP_SIGS_MAX 16 /* signatures of one message that are looked at; more is malformed */
 #define PGP_MSG_SIG_MAX 8192 /* octets of one signature packet in a message */
 #define PGP_SKIP_MAX 256 /* packets that mean nothing (marker, padding, unknown) in a row */

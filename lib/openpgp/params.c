@@ -5,36 +5,83 @@
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
+#include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/param_build.h>
 #include <openssl/rand.h>
 
+#include "openpgp/brainpool.h"
+#include "openpgp/nist.h"
+
 #define RSA_E_MAX 8 /* octets; a longer public exponent only makes verification slow */
 
+/* clang-format off */
 static const struct pgp_curve curves[] = {
-    {"ed25519", PGP_PK_EDDSA, 9, {0x2b, 0x06, 0x01, 0x04, 0x01, 0xda, 0x47, 0x0f, 0x01}, 255, 32,
-	EVP_PKEY_ED25519},
-    {"cv25519", PGP_PK_ECDH, 10, {0x2b, 0x06, 0x01, 0x04, 0x01, 0x97, 0x55, 0x01, 0x05, 0x01}, 255,
-	32, EVP_PKEY_X25519},
+    {"ed25519", NULL, PGP_CURVE_ED25519,
+	9, {0x2b, 0x06, 0x01, 0x04, 0x01, 0xda, 0x47, 0x0f, 0x01},
+	255, 32, 0, 0, EVP_PKEY_ED25519},
+    {"cv25519", NULL, PGP_CURVE_X25519,
+	10, {0x2b, 0x06, 0x01, 0x04, 0x01, 0x97, 0x55, 0x01, 0x05, 0x01},
+	255, 32, PGP_HASH_SHA256, PGP_CIPHER_AES256, EVP_PKEY_X25519},
+    {"nistp256", "P-256", PGP_CURVE_NIST,
+	8, {0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07},
+	256, 32, PGP_HASH_SHA256, PGP_CIPHER_AES128, 0},
+    {"nistp384", "P-384", PGP_CURVE_NIST,
+	5, {0x2b, 0x81, 0x04, 0x00, 0x22},
+	384, 48, PGP_HASH_SHA384, PGP_CIPHER_AES192, 0},
+    {"nistp521", "P-521", PGP_CURVE_NIST,
+	5, {0x2b, 0x81, 0x04, 0x00, 0x23},
+	521, 66, PGP_HASH_SHA512, PGP_CIPHER_AES256, 0},
+    {"brainpoolP256r1", NULL, PGP_CURVE_BRAINPOOL,
+	9, {0x2b, 0x24, 0x03, 0x03, 0x02, 0x08, 0x01, 0x01, 0x07},
+	256, 32, PGP_HASH_SHA256, PGP_CIPHER_AES128, 0},
+    {"brainpoolP384r1", NULL, PGP_CURVE_BRAINPOOL,
+	9, {0x2b, 0x24, 0x03, 0x03, 0x02, 0x08, 0x01, 0x01, 0x0b},
+	384, 48, PGP_HASH_SHA384, PGP_CIPHER_AES192, 0},
+    {"brainpoolP512r1", NULL, PGP_CURVE_BRAINPOOL,
+	9, {0x2b, 0x24, 0x03, 0x03, 0x02, 0x08, 0x01, 0x01, 0x0d},
+	512, 64, PGP_HASH_SHA512, PGP_CIPHER_AES256, 0},
 };
+/* clang-format on */
+
+#define CURVES (sizeof curves / sizeof curves[0])
 
 const struct pgp_curve *
-pgp_curve_by_pk(unsigned pk)
+pgp_curve_named(const char *name)
 {
-	for (size_t i = 0; i < sizeof curves / sizeof curves[0]; i++)
-		if (curves[i].pk == pk)
+	for (size_t i = 0; i < CURVES; i++)
+		if (strcmp(curves[i].name, name) == 0)
 			return &curves[i];
 	return NULL;
 }
 
-static const struct pgp_curve *
-find_curve(unsigned pk, struct bytes oid)
+static int
+curve_does(const struct pgp_curve *c, unsigned algo)
 {
-	for (size_t i = 0; i < sizeof curves / sizeof curves[0]; i++)
-		if (curves[i].pk == pk && curves[i].oidlen == oid.n &&
+	switch (c->kind) {
+	case PGP_CURVE_ED25519:
+		return algo == PGP_PK_EDDSA;
+	case PGP_CURVE_X25519:
+		return algo == PGP_PK_ECDH;
+	default:
+		return algo == PGP_PK_ECDSA || algo == PGP_PK_ECDH;
+	}
+}
+
+static const struct pgp_curve *
+find_curve(unsigned algo, struct bytes oid)
+{
+	for (size_t i = 0; i < CURVES; i++)
+		if (curve_does(&curves[i], algo) && curves[i].oidlen == oid.n &&
 		    memcmp(curves[i].oid, oid.p, oid.n) == 0)
 			return &curves[i];
 	return NULL;
+}
+
+int
+pgp_point_formed(const struct pgp_curve *c, struct bytes point)
+{
+	return point.n == pgp_point_len(c) && point.p[0] == pgp_point_prefix(c);
 }
 
 static int
@@ -89,10 +136,9 @@ parse_ec(struct pgp_params *out, struct pgp_cur *c, struct err *e)
 		return err_set(
 		    e, ENOTSUP, "%s key on an unsupported curve", pgp_pk_name(out->algo));
 	point = pgp_cur_mpi(c);
-	/* the prefix 0x40: a native point (RFC 9580, 11.2.1) */
-	if (c->bad || point.n != 1u + out->curve->width || point.p[0] != 0x40)
+	if (c->bad || !pgp_point_formed(out->curve, point))
 		return err_set(e, EBADMSG, "%s key: bad point", pgp_pk_name(out->algo));
-	out->point = point.p + 1;
+	out->point = point;
 	return out->algo == PGP_PK_ECDH ? parse_kdf(out, c, e) : 0;
 }
 
@@ -112,6 +158,7 @@ pgp_params_parse(
 		r = parse_rsa(out, &c, e);
 		break;
 	case PGP_PK_ECDH:
+	case PGP_PK_ECDSA:
 	case PGP_PK_EDDSA:
 		r = parse_ec(out, &c, e);
 		break;
@@ -202,20 +249,21 @@ rsa_pkey(const struct pgp_params *p)
 	return k;
 }
 
-EVP_PKEY *
-pgp_params_pkey(const struct pgp_params *p)
+int
+pgp_params_pkey(const struct pgp_params *p, EVP_PKEY **out)
 {
-	EVP_PKEY *k;
-
-	if (p->curve == NULL)
-		k = rsa_pkey(p);
-	else
-		k = EVP_PKEY_new_raw_public_key(p->curve->evp, NULL, p->point, p->curve->width);
-	if (k == NULL) {
-		ERR_clear_error();
-		errno = EBADMSG;
+	*out = NULL;
+	if (p->curve != NULL && p->curve->kind == PGP_CURVE_BRAINPOOL) {
+		if (pgp_brainpool_valid(p->curve, p->point.p))
+			return 0;
+	} else {
+		*out = p->curve == NULL ? rsa_pkey(p) : pgp_curve_public(p->curve, p->point.p);
+		if (*out != NULL)
+			return 0;
 	}
-	return k;
+	ERR_clear_error();
+	errno = EBADMSG;
+	return -1;
 }
 
 int
@@ -261,11 +309,35 @@ pgp_curve_keygen(const struct pgp_curve *curve)
 	uint8_t secret[32];
 	EVP_PKEY *k = NULL;
 
+	if (curve->kind == PGP_CURVE_NIST)
+		return EVP_EC_gen(curve->group);
 	/* any 32 octets make a key on these curves; a fifth faster than EVP_PKEY_keygen */
 	if (RAND_priv_bytes(secret, curve->width) > 0)
 		k = EVP_PKEY_new_raw_private_key(curve->evp, NULL, secret, curve->width);
 	explicit_bzero(secret, sizeof secret);
 	return k;
+}
+
+int
+pgp_curve_point(const struct pgp_curve *curve, EVP_PKEY *k, uint8_t *point)
+{
+	size_t n = pgp_point_len(curve), got = n - 1;
+
+	point[0] = pgp_point_prefix(curve);
+	if (curve->kind != PGP_CURVE_NIST)
+		return EVP_PKEY_get_raw_public_key(k, point + 1, &got) > 0 ? 0 : -1;
+	if (EVP_PKEY_get_octet_string_param(k, OSSL_PKEY_PARAM_PUB_KEY, point, n, &got) > 0 &&
+	    got == n && point[0] == pgp_point_prefix(curve))
+		return 0;
+	return -1;
+}
+
+EVP_PKEY *
+pgp_curve_public(const struct pgp_curve *curve, const uint8_t *point)
+{
+	if (curve->kind == PGP_CURVE_NIST)
+		return pgp_nist_key(curve, point, NULL, 0);
+	return EVP_PKEY_new_raw_public_key(curve->evp, NULL, point + 1, curve->width);
 }
 
 EVP_PKEY_CTX *
@@ -292,26 +364,12 @@ pgp_ecdh_derive(EVP_PKEY_CTX *ctx, EVP_PKEY *peer, size_t width, uint8_t *z)
 	return -1;
 }
 
-static const EVP_CIPHER *
-wrap_cipher(unsigned cipher)
-{
-	static EVP_CIPHER *fetched[3];
-	static const char *const names[] = {"AES-128-WRAP", "AES-192-WRAP", "AES-256-WRAP"};
-	unsigned i = cipher - PGP_CIPHER_AES128;
-
-	if (i >= 3)
-		return NULL;
-	if (fetched[i] == NULL)
-		fetched[i] = EVP_CIPHER_fetch(NULL, names[i], NULL);
-	return fetched[i];
-}
-
 static int
 key_wrap(unsigned cipher, const uint8_t *kek, const uint8_t *in, size_t n, uint8_t *out,
     size_t want, int enc)
 {
 	EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
-	const EVP_CIPHER *c = wrap_cipher(cipher);
+	const EVP_CIPHER *c = pgp_cipher_wrap(cipher);
 	int got = 0, r = -1;
 
 	if (ctx != NULL && c != NULL) {

@@ -6,12 +6,14 @@
 #include <openssl/err.h>
 #include <openssl/rsa.h>
 
+#include "openpgp/brainpool.h"
+#include "openpgp/nist.h"
 #include "openpgp/params.h"
 
 struct pgp_pk {
 	struct pgp_params p; /* points into params */
 	unsigned bits;
-	EVP_PKEY *pkey;
+	EVP_PKEY *pkey; /* NULL on a curve that libgcrypt does */
 	EVP_MD_CTX *verify; /* EdDSA, reused */
 	size_t fprlen;
 	uint8_t fpr[PGP_FPR_MAX];
@@ -37,7 +39,7 @@ pgp_pk_load(const struct cert_key *k, struct err *e)
 	if (pgp_params_parse(&pk->p, k->algo, pk->params, k->params.n, 1, e) < 0)
 		goto fail;
 	pk->bits = pgp_params_bits(&pk->p);
-	if ((pk->pkey = pgp_params_pkey(&pk->p)) == NULL) {
+	if (pgp_params_pkey(&pk->p, &pk->pkey) < 0) {
 		err_set(e, EBADMSG, "%s key: bad parameters", pgp_pk_name(k->algo));
 		goto fail;
 	}
@@ -103,6 +105,17 @@ pgp_key_bits(const struct cert_key *k)
 	return pgp_params_bits(&p);
 }
 
+size_t
+pgp_key_digest_min(const struct cert_key *k)
+{
+	struct pgp_params p;
+
+	if (k->algo != PGP_PK_ECDSA ||
+	    pgp_params_parse(&p, k->algo, k->params.p, k->params.n, 1, NULL) < 0)
+		return 0;
+	return p.curve->width < PGP_DIGEST_MAX ? p.curve->width : PGP_DIGEST_MAX;
+}
+
 static uint16_t
 checksum(const uint8_t *p, size_t n)
 {
@@ -141,25 +154,46 @@ wrap_rsa(struct pgp_pk *pk, const uint8_t *m, size_t n, struct pgp_esk *out)
 	return r;
 }
 
+/* A key pair for one use: its point with the prefix, and the secret shared with pk. */
 static int
-wrap_ecdh(struct pgp_pk *pk, uint8_t *m, size_t n, struct pgp_esk *out)
+agree(struct pgp_pk *pk, uint8_t *point, uint8_t *z)
 {
-	uint8_t z[32], kek[PGP_CIPHER_KEY_MAX], point[33];
-	size_t width = pk->p.curve->width, padded = (n + 8) / 8 * 8;
-	EVP_PKEY *eph = pgp_curve_keygen(pk->p.curve);
+	const struct pgp_curve *curve = pk->p.curve;
+	uint8_t d[PGP_COORD_MAX];
+	EVP_PKEY *eph = NULL;
 	EVP_PKEY_CTX *ctx = NULL;
 	int r = -1;
 
-	if (eph == NULL || EVP_PKEY_get_raw_public_key(eph, point + 1, &width) <= 0 ||
-	    (ctx = pgp_ecdh_ctx(eph)) == NULL || pgp_ecdh_derive(ctx, pk->pkey, width, z) < 0 ||
-	    pgp_ecdh_kek(&pk->p, pk->fpr, pk->fprlen, z, width, kek) < 0)
+	if (curve->kind == PGP_CURVE_BRAINPOOL) {
+		if (pgp_brainpool_generate(curve, d, point) == 0)
+			r = pgp_brainpool_shared(curve, d, pk->p.point.p, z);
+		explicit_bzero(d, sizeof d);
+		return r;
+	}
+	if ((eph = pgp_curve_keygen(curve)) != NULL && pgp_curve_point(curve, eph, point) == 0 &&
+	    (ctx = pgp_ecdh_ctx(eph)) != NULL)
+		r = pgp_ecdh_derive(ctx, pk->pkey, curve->width, z);
+	EVP_PKEY_CTX_free(ctx);
+	EVP_PKEY_free(eph);
+	return r;
+}
+
+static int
+wrap_ecdh(struct pgp_pk *pk, uint8_t *m, size_t n, struct pgp_esk *out)
+{
+	uint8_t z[PGP_COORD_MAX], kek[PGP_CIPHER_KEY_MAX], point[PGP_POINT_MAX];
+	const struct pgp_curve *curve = pk->p.curve;
+	size_t padded = (n + 8) / 8 * 8;
+	int r = -1;
+
+	if (agree(pk, point, z) < 0 ||
+	    pgp_ecdh_kek(&pk->p, pk->fpr, pk->fprlen, z, curve->width, kek) < 0)
 		goto out;
 	/* PKCS#5 padding; always to 40 octets, which hides the session key's size (RFC 6637, 8) */
 	if (padded < 40)
 		padded = 40;
 	memset(m + n, (int)(padded - n), padded - n);
-	point[0] = 0x40;
-	out->n = pgp_mpi_write(out->data, point, width + 1);
+	out->n = pgp_mpi_write(out->data, point, pgp_point_len(curve));
 	out->data[out->n++] = (uint8_t)(padded + 8);
 	if (pgp_aes_wrap(pk->p.kdf_cipher, kek, m, padded, out->data + out->n) < 0)
 		goto out;
@@ -168,8 +202,6 @@ wrap_ecdh(struct pgp_pk *pk, uint8_t *m, size_t n, struct pgp_esk *out)
 out:
 	explicit_bzero(z, sizeof z);
 	explicit_bzero(kek, sizeof kek);
-	EVP_PKEY_free(eph);
-	EVP_PKEY_CTX_free(ctx);
 	return r;
 }
 
@@ -241,20 +273,24 @@ pgp_pk_verify(struct pgp_pk *pk, unsigned hash, const uint8_t *digest, size_t n,
 	struct pgp_cur c = pgp_cur(sigval, siglen);
 	const EVP_MD *md = pgp_hash_md(hash);
 	struct bytes a, b;
-	int r = -1;
+	int r;
 
 	if ((pgp_algo_can(pk->p.algo) & KEY_SIGN) == 0 || md == NULL) {
 		errno = ENOTSUP;
 		return -1;
 	}
 	a = pgp_cur_mpi(&c);
-	if (pk->p.algo == PGP_PK_EDDSA) {
-		b = pgp_cur_mpi(&c);
-		if (!c.bad && c.n == 0 && n == pgp_hash_len(hash))
-			r = verify_eddsa(pk, digest, n, a, b);
-	} else if (!c.bad && c.n == 0 && n == pgp_hash_len(hash)) {
+	b = pk->p.curve != NULL ? pgp_cur_mpi(&c) : (struct bytes){NULL, 0};
+	if (c.bad || c.n > 0 || n != pgp_hash_len(hash))
+		r = -1;
+	else if (pk->p.curve == NULL)
 		r = verify_rsa(pk, md, digest, n, a);
-	}
+	else if (pk->p.curve->kind == PGP_CURVE_ED25519)
+		r = verify_eddsa(pk, digest, n, a, b);
+	else if (pk->p.curve->kind == PGP_CURVE_NIST)
+		r = pgp_nist_verify(pk->pkey, digest, n, a, b);
+	else
+		r = pgp_brainpool_verify(pk->p.curve, pk->p.point.p, digest, n, a, b);
 	if (r < 0) {
 		ERR_clear_error();
 		errno = EBADMSG;

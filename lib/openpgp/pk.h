@@ -6,9 +6,10 @@
 #include "openpgp/algo.h"
 
 /*
- * The public side of a key: wrap session keys, verify signatures.  RSA, EdDSA with Ed25519 and
- * ECDH with Curve25519 under their legacy OIDs (RFC 9580, 9.2).  A loaded key may be kept and
- * used again; one thread at a time.
+ * The public side of a key: wrap session keys, verify signatures.  RSA; EdDSA with Ed25519 and
+ * ECDH with Curve25519 under their legacy OIDs; ECDSA and ECDH with P-256, P-384, P-521 and
+ * brainpoolP256r1, P384r1, P512r1 (RFC 9580, 9.2; RFC 6637).  A loaded key may be kept and used
+ * again; one thread at a time.
  *
  * Sizes: RSA of less than PGP_RSA_VERIFY_MIN bits is refused altogether; below PGP_RSA_MIN it
  * verifies (old mail, and pgp_pk_weak tells) but takes no session key.
@@ -57,6 +58,12 @@ unsigned pgp_algo_can(unsigned pk_algo);
 
 /* Bits of the modulus or field of a key's parameters, for display; 0 when unknown. */
 unsigned pgp_key_bits(const struct cert_key *k);
+
+/*
+ * Octets of the shortest digest that the key may sign: an ECDSA key's is as long as its curve's
+ * order, or 64 (RFC 6637, 13; other implementations refuse shorter ones); 0 for other algorithms.
+ */
+size_t pgp_key_digest_min(const struct cert_key *k);
 
 /*
  * Wrap a session key for a PKESK v3 (RFC 9580, 5.1.3 to 5.1.5, 11.5).

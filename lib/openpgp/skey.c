@@ -10,6 +10,8 @@
 #include <openssl/param_build.h>
 #include <openssl/rsa.h>
 
+#include "openpgp/brainpool.h"
+#include "openpgp/nist.h"
 #include "openpgp/params.h"
 #include "openpgp/skeyint.h"
 
@@ -120,18 +122,16 @@ rsa_from_nums(const struct rsa_nums *r)
 	return k;
 }
 
-static EVP_PKEY *
-load_rsa(const struct pgp_params *pub, struct pgp_cur *c, struct err *e)
+static int
+load_rsa(struct pgp_skey *key, struct pgp_cur *c, struct err *e)
 {
+	const struct pgp_params *pub = &key->p;
 	struct bytes d = pgp_cur_mpi(c), p = pgp_cur_mpi(c), q = pgp_cur_mpi(c);
 	struct rsa_nums r = {0};
-	EVP_PKEY *k = NULL;
 
 	(void)pgp_cur_mpi(c); /* the inverse */
-	if (c->bad || c->n > 0) {
-		err_set(e, EBADMSG, "RSA key: malformed secret parameters");
-		return NULL;
-	}
+	if (c->bad || c->n > 0)
+		return err_set(e, EBADMSG, "RSA key: malformed secret parameters");
 	r.n = BN_bin2bn(pub->n.p, (int)pub->n.n, NULL);
 	r.e = BN_bin2bn(pub->e.p, (int)pub->e.n, NULL);
 	r.d = secret_bn(d);
@@ -142,10 +142,10 @@ load_rsa(const struct pgp_params *pub, struct pgp_cur *c, struct err *e)
 		err_set(e, ENOMEM, "RSA key: out of memory");
 	else if (!rsa_check(&r))
 		err_set(e, EKEYREJECTED, "RSA key: secret and public parameters do not match");
-	else if ((k = rsa_from_nums(&r)) == NULL)
+	else if ((key->pkey = rsa_from_nums(&r)) == NULL)
 		err_set(e, EBADMSG, "RSA key: bad secret parameters");
 	rsa_nums_free(&r);
-	return k;
+	return key->pkey == NULL ? -1 : 0;
 }
 
 static void
@@ -159,35 +159,70 @@ reverse(uint8_t *p, size_t n)
 	}
 }
 
+/* A raw key on Curve25519 or Ed25519. */
 static EVP_PKEY *
-load_ec(const struct pgp_params *pub, struct pgp_cur *c, struct err *e)
+load_raw(const struct pgp_params *pub, uint8_t *sec)
 {
-	struct bytes v = pgp_cur_mpi(c);
 	const struct pgp_curve *curve = pub->curve;
-	uint8_t sec[32], derived[32];
+	uint8_t derived[32];
 	size_t n = sizeof derived;
-	EVP_PKEY *k = NULL;
+	EVP_PKEY *k;
 
-	if (c->bad || c->n > 0 || pgp_mpi_pad(sec, curve->width, v) < 0) {
-		err_set(e, EBADMSG, "%s key: malformed secret parameters", pgp_pk_name(pub->algo));
-		return NULL;
-	}
 	/* the scalar of Curve25519 stands big-endian in the MPI, the seed of Ed25519 as it is */
-	if (curve->pk == PGP_PK_ECDH)
+	if (curve->kind == PGP_CURVE_X25519)
 		reverse(sec, curve->width);
 	k = EVP_PKEY_new_raw_private_key(curve->evp, NULL, sec, curve->width);
-	if (k == NULL || EVP_PKEY_get_raw_public_key(k, derived, &n) <= 0) {
-		err_set(e, EBADMSG, "%s key: bad secret parameters", pgp_pk_name(pub->algo));
-	} else if (n != curve->width || CRYPTO_memcmp(derived, pub->point, n) != 0) {
-		err_set(e, EKEYREJECTED, "%s key: secret and public parameters do not match",
-		    pgp_pk_name(pub->algo));
-	} else {
-		explicit_bzero(sec, sizeof sec);
+	if (k == NULL || EVP_PKEY_get_raw_public_key(k, derived, &n) <= 0)
+		errno = EBADMSG;
+	else if (n != curve->width || CRYPTO_memcmp(derived, pub->point.p + 1, n) != 0)
+		errno = EKEYREJECTED;
+	else
 		return k;
-	}
-	explicit_bzero(sec, sizeof sec);
 	EVP_PKEY_free(k);
 	return NULL;
+}
+
+static int
+load_brainpool(const struct pgp_params *pub, const uint8_t *sec)
+{
+	uint8_t point[PGP_POINT_MAX];
+
+	if (pgp_brainpool_public(pub->curve, sec, point) < 0)
+		return -1;
+	if (memcmp(point, pub->point.p, pgp_point_len(pub->curve)) == 0)
+		return 0;
+	errno = EKEYREJECTED;
+	return -1;
+}
+
+static int
+load_ec(struct pgp_skey *k, struct pgp_cur *c, struct err *e)
+{
+	struct bytes v = pgp_cur_mpi(c);
+	const struct pgp_curve *curve = k->p.curve;
+	uint8_t sec[PGP_COORD_MAX];
+	int r;
+
+	if (c->bad || c->n > 0 || pgp_mpi_pad(sec, curve->width, v) < 0)
+		return err_set(
+		    e, EBADMSG, "%s key: malformed secret parameters", pgp_pk_name(k->algo));
+	if (curve->kind == PGP_CURVE_BRAINPOOL) {
+		r = load_brainpool(&k->p, sec);
+		if (r == 0)
+			memcpy(k->scalar, sec, curve->width);
+	} else {
+		k->pkey = curve->kind == PGP_CURVE_NIST
+			      ? pgp_nist_key(curve, k->p.point.p, sec, curve->width)
+			      : load_raw(&k->p, sec);
+		r = k->pkey != NULL ? 0 : -1;
+	}
+	explicit_bzero(sec, sizeof sec);
+	if (r == 0)
+		return 0;
+	return err_set(e, errno,
+	    errno == EKEYREJECTED ? "%s key: secret and public parameters do not match"
+				  : "%s key: bad secret parameters",
+	    pgp_pk_name(k->algo));
 }
 
 /* ---- the key object ---- */
@@ -245,6 +280,7 @@ pgp_skey_load(
 	struct pgp_skey *k;
 	struct pgp_cur c;
 	uint8_t *mem;
+	int r;
 
 	if (params.n == 0 || params.n > CERT_PARAMS_MAX || secret.n == 0 ||
 	    secret.n > PGP_SECRET_MAX || created > UINT32_MAX) {
@@ -268,15 +304,15 @@ pgp_skey_load(
 	k->bits = pgp_params_bits(&k->p);
 	k->width = k->p.curve != NULL ? k->p.curve->width : (k->bits + 7) / 8;
 	c = pgp_cur(k->secret.p, k->secret.n);
-	k->pkey = k->p.curve != NULL ? load_ec(&k->p, &c, e) : load_rsa(&k->p, &c, e);
+	r = k->p.curve != NULL ? load_ec(k, &c, e) : load_rsa(k, &c, e);
 	ERR_clear_error();
-	if (k->pkey == NULL)
+	if (r < 0)
 		goto fail;
 	if (k->p.curve == NULL && !trial(k)) {
 		err_set(e, EKEYREJECTED, "RSA key: secret and public parameters do not match");
 		goto fail;
 	}
-	if (algo == PGP_PK_ECDH && (k->derive = pgp_ecdh_ctx(k->pkey)) == NULL) {
+	if (algo == PGP_PK_ECDH && k->pkey != NULL && (k->derive = pgp_ecdh_ctx(k->pkey)) == NULL) {
 		err_set(e, EIO, "ECDH key: not usable");
 		goto fail;
 	}
@@ -365,45 +401,71 @@ out:
 }
 
 static int
-generate_ec(const struct pgp_curve *curve, struct buf *params, struct buf *secret)
+make_scalar(const struct pgp_curve *curve, uint8_t *sec, uint8_t *point)
 {
-	static const uint8_t kdf[4] = {3, 1, PGP_HASH_SHA256, PGP_CIPHER_AES256};
-	uint8_t sec[32], point[33] = {0x40};
-	size_t sn = sizeof sec, pn = 32;
-	EVP_PKEY *pk = pgp_curve_keygen(curve);
+	size_t n = curve->width;
+	EVP_PKEY *pk;
 	int r = -1;
 
-	if (pk == NULL || EVP_PKEY_get_raw_private_key(pk, sec, &sn) <= 0 ||
-	    EVP_PKEY_get_raw_public_key(pk, point + 1, &pn) <= 0)
-		goto out;
-	if (curve->pk == PGP_PK_ECDH) {
+	if (curve->kind == PGP_CURVE_BRAINPOOL)
+		return pgp_brainpool_generate(curve, sec, point);
+	if ((pk = pgp_curve_keygen(curve)) != NULL && pgp_curve_point(curve, pk, point) == 0) {
+		if (curve->kind == PGP_CURVE_NIST)
+			r = pgp_nist_scalar(curve, pk, sec);
+		else if (EVP_PKEY_get_raw_private_key(pk, sec, &n) > 0)
+			r = 0;
+	}
+	EVP_PKEY_free(pk);
+	if (r == 0 && curve->kind == PGP_CURVE_X25519) {
 		/* readers that do not clamp want it clamped (RFC 7748, 5) */
 		sec[0] &= 248;
 		sec[31] = (uint8_t)((sec[31] & 127) | 64);
-		reverse(sec, sn);
+		reverse(sec, n);
 	}
-	if (buf_putc(params, curve->oidlen) < 0 || buf_put(params, curve->oid, curve->oidlen) < 0 ||
-	    pgp_mpi_put(params, point, pn + 1) < 0 ||
-	    (curve->pk == PGP_PK_ECDH && buf_put(params, kdf, sizeof kdf) < 0) ||
-	    pgp_mpi_put(secret, sec, sn) < 0)
-		goto out;
-	r = 0;
-out:
+	return r;
+}
+
+static int
+generate_ec(const struct pgp_curve *curve, int decrypts, struct buf *params, struct buf *secret)
+{
+	const uint8_t kdf[4] = {3, 1, curve->kdf_hash, curve->kdf_cipher};
+	uint8_t sec[PGP_COORD_MAX], point[PGP_POINT_MAX];
+	int r = -1;
+
+	if (make_scalar(curve, sec, point) == 0 && buf_putc(params, curve->oidlen) == 0 &&
+	    buf_put(params, curve->oid, curve->oidlen) == 0 &&
+	    pgp_mpi_put(params, point, pgp_point_len(curve)) == 0 &&
+	    (!decrypts || buf_put(params, kdf, sizeof kdf) == 0) &&
+	    pgp_mpi_put(secret, sec, curve->width) == 0)
+		r = 0;
 	explicit_bzero(sec, sizeof sec);
-	EVP_PKEY_free(pk);
 	return r;
 }
 
 struct pgp_skey *
-pgp_skey_generate(enum pgp_keytype type, uint64_t created, struct err *e)
+pgp_skey_generate(enum pgp_keytype type, int decrypts, uint64_t created, struct err *e)
 {
+	static const char *const names[] = {
+	    [PGP_GEN_ED25519] = "ed25519",
+	    [PGP_GEN_CV25519] = "cv25519",
+	    [PGP_GEN_P256] = "nistp256",
+	    [PGP_GEN_P384] = "nistp384",
+	    [PGP_GEN_P521] = "nistp521",
+	    [PGP_GEN_BP256] = "brainpoolP256r1",
+	    [PGP_GEN_BP384] = "brainpoolP384r1",
+	    [PGP_GEN_BP512] = "brainpoolP512r1",
+	};
 	struct buf params, secret;
 	struct pgp_skey *k = NULL;
-	unsigned algo = type == PGP_GEN_RSA       ? PGP_PK_RSA
-			: type == PGP_GEN_CV25519 ? PGP_PK_ECDH
-						  : PGP_PK_EDDSA;
+	unsigned algo = PGP_PK_RSA;
 	int r;
 
+	if (type == PGP_GEN_ED25519)
+		algo = PGP_PK_EDDSA;
+	else if (type == PGP_GEN_CV25519)
+		algo = PGP_PK_ECDH;
+	else if (type != PGP_GEN_RSA)
+		algo = decrypts ? PGP_PK_ECDH : PGP_PK_ECDSA;
 	buf_init(&params, CERT_PARAMS_MAX);
 	buf_init(&secret, PGP_SECRET_MAX);
 	/* no growing in between: old copies of a secret would not be wiped */
@@ -414,7 +476,8 @@ pgp_skey_generate(enum pgp_keytype type, uint64_t created, struct err *e)
 	if (type == PGP_GEN_RSA)
 		r = generate_rsa(&params, &secret);
 	else
-		r = generate_ec(pgp_curve_by_pk(algo), &params, &secret);
+		r = generate_ec(
+		    pgp_curve_named(names[type]), algo == PGP_PK_ECDH, &params, &secret);
 	if (r < 0) {
 		ERR_clear_error();
 		err_set(e, EIO, "%s key: generation failed", pgp_pk_name(algo));
@@ -474,4 +537,10 @@ struct bytes
 pgp_skey_secret(const struct pgp_skey *k)
 {
 	return k->secret;
+}
+
+struct evp_pkey_st *
+pgp_skey_evp(struct pgp_skey *k)
+{
+	return k->pkey;
 }

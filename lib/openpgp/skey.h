@@ -10,12 +10,37 @@
 #define PGP_SECRET_MAX 5200 /* octets of secret parameters: d, p, q, u of RSA-16384 */
 #define PGP_SKEY_ENC_MAX (CERT_PARAMS_MAX + PGP_SECRET_MAX + 32) /* of pgp_skey_encode */
 
-enum pgp_keytype { PGP_GEN_ED25519, PGP_GEN_CV25519, PGP_GEN_RSA }; /* RSA: 3,072 bit */
+enum pgp_keytype {
+	PGP_GEN_ED25519,
+	PGP_GEN_CV25519,
+	PGP_GEN_RSA, /* 3,072 bit */
+	PGP_GEN_P256, /* NIST's: by OpenSSL */
+	PGP_GEN_P384,
+	PGP_GEN_P521,
+	PGP_GEN_BP256, /* brainpoolP256r1 and so on: by libgcrypt */
+	PGP_GEN_BP384,
+	PGP_GEN_BP512
+};
 
 struct pgp_skey;
+struct evp_pkey_st;
 
-/* Make a key. created: seconds since the epoch, part of its fingerprint. NULL with e filled. */
-struct pgp_skey *pgp_skey_generate(enum pgp_keytype type, uint64_t created, struct err *e);
+/*
+ * A loaded key does not change: several threads may sign and unwrap with the same one at the same
+ * time, once pgp_algo_init has run.
+ */
+
+/*
+ * Make a key.
+ *
+ * decrypts	on a curve that does either: 1 for a key that decrypts (ECDH), 0 for one that signs or
+ *		certifies (ECDSA); the first three types need not be told
+ * created	seconds since the epoch, part of its fingerprint
+ *
+ * Returns the key, or NULL with e filled.
+ */
+struct pgp_skey *pgp_skey_generate(
+    enum pgp_keytype type, int decrypts, uint64_t created, struct err *e);
 
 /*
  * Load a key and check that the secret half belongs to the public one.
@@ -42,6 +67,9 @@ struct pgp_skey *pgp_skey_decode(const uint8_t *p, size_t n, struct err *e);
 
 /* The public half (flags 0, times but created 0); its fields point into the key. */
 void pgp_skey_public(const struct pgp_skey *k, struct cert_key *out);
+
+/* The key as OpenSSL has it, for signatures that are not OpenPGP's; NULL when libgcrypt holds it. */
+struct evp_pkey_st *pgp_skey_evp(struct pgp_skey *k);
 
 /* The secret parameters as pgp_skey_load takes them; they point into the key. */
 struct bytes pgp_skey_secret(const struct pgp_skey *k);

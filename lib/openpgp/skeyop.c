@@ -3,6 +3,8 @@
 #include <openssl/err.h>
 #include <openssl/rsa.h>
 
+#include "openpgp/brainpool.h"
+#include "openpgp/nist.h"
 #include "openpgp/skeyint.h"
 
 /* ---- signing ---- */
@@ -63,8 +65,12 @@ pgp_skey_sign(
 	}
 	if (k->p.curve == NULL)
 		r = sign_rsa(k, md, digest, n, out);
-	else
+	else if (k->p.curve->kind == PGP_CURVE_ED25519)
 		r = sign_eddsa(k, digest, n, out);
+	else if (k->p.curve->kind == PGP_CURVE_NIST)
+		r = pgp_nist_sign(k->p.curve, k->pkey, digest, n, out);
+	else
+		r = pgp_brainpool_sign(k->p.curve, k->scalar, digest, n, out);
 	if (r < 0) {
 		ERR_clear_error();
 		errno = EIO;
@@ -140,15 +146,17 @@ static int
 pseudo_random_key(
     const struct pgp_skey *k, const uint8_t *esk, size_t n, struct pgp_session_key *out)
 {
+	EVP_MAC_CTX *mac = EVP_MAC_CTX_dup(k->answer);
 	size_t got = 0;
+	int r = -1;
 
 	out->algo = PGP_CIPHER_AES256;
 	out->n = 32;
-	/* no key given: the same one again */
-	if (EVP_MAC_init(k->answer, NULL, 0, NULL) > 0 && EVP_MAC_update(k->answer, esk, n) > 0 &&
-	    EVP_MAC_final(k->answer, out->key, &got, sizeof out->key) > 0 && got == out->n)
-		return 0;
-	return -1;
+	if (mac != NULL && EVP_MAC_update(mac, esk, n) > 0 &&
+	    EVP_MAC_final(mac, out->key, &got, sizeof out->key) > 0 && got == out->n)
+		r = 0;
+	EVP_MAC_CTX_free(mac);
+	return r;
 }
 
 /* 00 02, nonzero octets, 00, algorithm, key, sum; see RFC 8017, 7.2.2, and RFC 9580, 5.1.3. */
@@ -223,27 +231,50 @@ open_padded(const uint8_t *m, size_t n, uint32_t good, struct pgp_session_key *o
 	}
 }
 
+/* The secret shared with a point from outside: 1, 0 when it is no point of the curve, -1 (EIO). */
 static int
-unwrap_ecdh(struct pgp_skey *k, const uint8_t *esk, size_t n, struct pgp_session_key *out)
+shared_secret(const struct pgp_skey *k, struct bytes point, uint8_t *z)
 {
-	uint8_t z[32], kek[PGP_CIPHER_KEY_MAX], m[256];
+	const struct pgp_curve *curve = k->p.curve;
+	EVP_PKEY_CTX *ctx;
 	EVP_PKEY *peer;
+	int r = 0;
+
+	if (!pgp_point_formed(curve, point))
+		return 0;
+	if (curve->kind == PGP_CURVE_BRAINPOOL) {
+		if (pgp_brainpool_shared(curve, k->scalar, point.p, z) == 0)
+			return 1;
+		return errno == EBADMSG ? 0 : -1;
+	}
+	if ((peer = pgp_curve_public(curve, point.p)) == NULL)
+		return 0;
+	if ((ctx = EVP_PKEY_CTX_dup(k->derive)) == NULL)
+		r = -1;
+	else if (pgp_ecdh_derive(ctx, peer, curve->width, z) == 0)
+		r = 1;
+	EVP_PKEY_CTX_free(ctx);
+	EVP_PKEY_free(peer);
+	return r;
+}
+
+static int
+unwrap_ecdh(const struct pgp_skey *k, const uint8_t *esk, size_t n, struct pgp_session_key *out)
+{
+	uint8_t z[PGP_COORD_MAX], kek[PGP_CIPHER_KEY_MAX], m[256];
 	struct pgp_cur cur = pgp_cur(esk, n);
 	struct bytes point = pgp_cur_mpi(&cur);
 	uint8_t wn = pgp_cur_u8(&cur);
 	const uint8_t *wrapped = pgp_cur_take(&cur, wn);
-	int r = 0;
+	int r;
 
-	if (cur.bad || cur.n > 0 || point.n != k->width + 1 || point.p[0] != 0x40 || wn < 32 ||
-	    wn % 8 != 0)
+	if (cur.bad || cur.n > 0 || wn < 32 || wn % 8 != 0)
 		return 0;
-	peer = EVP_PKEY_new_raw_public_key(k->p.curve->evp, NULL, point.p + 1, k->width);
-	if (peer != NULL && pgp_ecdh_derive(k->derive, peer, k->width, z) == 0) {
+	if ((r = shared_secret(k, point, z)) > 0) {
 		r = pgp_ecdh_kek(&k->p, k->fpr, sizeof k->fpr, z, k->width, kek);
 		if (r == 0 && pgp_aes_unwrap(k->p.kdf_cipher, kek, wrapped, wn, m) == 0)
 			open_padded(m, wn - 8u, 0xffffffff, out);
 	}
-	EVP_PKEY_free(peer);
 	explicit_bzero(z, sizeof z);
 	explicit_bzero(kek, sizeof kek);
 	explicit_bzero(m, sizeof m);

@@ -1,6 +1,8 @@
 /* What comes from outside is parsed in a child that can do nothing else. */
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
+#include <link.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -18,6 +20,7 @@
 #define JAIL_MEMORY (UINT64_C(512) << 20) /* octets of address space */
 
 #define STEP 65536 /* octets read at a time */
+#define EXEC_FILES 64 /* descriptors of a child that runs programs */
 #define OWN_FD 3 /* the pipe of a child */
 #define END_MS 2000 /* from the end of its answer to its own */
 
@@ -37,27 +40,82 @@ close_all_but(int fd)
 	int null = open("/dev/null", O_RDWR);
 
 	if (null == -1 || dup2(null, STDIN_FILENO) == -1 || dup2(null, STDOUT_FILENO) == -1 ||
-	    (fd != OWN_FD && dup2(fd, OWN_FD) == -1) || close_range(OWN_FD + 1, ~0U, 0) == -1)
+	    (fd != OWN_FD && dup2(fd, OWN_FD) == -1) ||
+	    fcntl(OWN_FD, F_SETFD, FD_CLOEXEC) == -1 || close_range(OWN_FD + 1, ~0U, 0) == -1)
 		return -1;
 	return OWN_FD;
 }
 
-static void __attribute__((noreturn)) child(jail_fn fn, const void *arg, int fd, size_t max)
+/* The loader of shared objects, which the kernel runs with every program. */
+static int
+find_loader(struct dl_phdr_info *info, size_t size, void *arg)
 {
-	static const struct sandbox box = {.calls = SB_BASE, .files = 16, .memory = MEMORY_LIMIT};
-	const struct rlimit cpu = {JAIL_SECONDS, JAIL_SECONDS}, none = {0, 0};
+	const char **loader = arg;
+
+	(void)size;
+	for (unsigned i = 0; i < info->dlpi_phnum; i++)
+		if (info->dlpi_phdr[i].p_type == PT_INTERP)
+			*loader = (const char *)(info->dlpi_addr + info->dlpi_phdr[i].p_vaddr);
+	return 1; /* ours is the first */
+}
+
+static int
+allow_all(const struct jail_rights *r, struct err *e)
+{
+	const char *loader = NULL;
+
+	(void)dl_iterate_phdr(find_loader, &loader);
+	if (loader != NULL && sandbox_allow_exec(loader, e) == -1)
+		return -1;
+	for (unsigned i = 0; r->exec[i] != NULL; i++)
+		if (sandbox_allow_exec(r->exec[i], e) == -1)
+			return -1;
+	for (unsigned i = 0; r->write[i] != NULL; i++)
+		if (sandbox_allow(r->write[i], 1, e) == -1)
+			return -1;
+	for (unsigned i = 0; r->read[i] != NULL; i++)
+		if (sandbox_allow(r->read[i], 0, e) == -1 && e->code != ENOENT)
+			return -1;
+	return 0;
+}
+
+static int
+become(const struct jail_rights *r, struct err *e)
+{
+	if (geteuid() != 0 || r->uid == 0)
+		return 0;
+	if (setgroups(0, NULL) == -1 || setresgid(r->gid, r->gid, r->gid) == -1 ||
+	    setresuid(r->uid, r->uid, r->uid) == -1)
+		return err_sys(e, "becoming user %u", (unsigned)r->uid);
+	return 0;
+}
+
+static void __attribute__((noreturn))
+child(const struct jail_rights *r, jail_fn fn, const void *arg, int fd, size_t max)
+{
+	const struct sandbox box = {
+	    .calls = r != NULL ? SB_BASE | SB_EXEC : SB_BASE,
+	    .files = r != NULL ? EXEC_FILES : 16,
+	    .memory = MEMORY_LIMIT,
+	};
+	const rlim_t seconds = r != NULL ? r->seconds : JAIL_SECONDS;
+	const struct rlimit cpu = {seconds, seconds}, none = {0, 0};
 	struct err e = {0};
 	struct buf out;
 	ssize_t n;
 
 	buf_init(&out, max);
-	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	(void)setrlimit(RLIMIT_CPU, &cpu);
 	(void)setrlimit(RLIMIT_CORE, &none);
 	if ((fd = close_all_but(fd)) == -1) {
 		log_err("cannot close what a reader must not have: %s", strerror(errno));
 		_exit(2);
 	}
+	if (r != NULL && (become(r, &e) == -1 || allow_all(r, &e) == -1)) {
+		log_err("%s", e.text);
+		_exit(2);
+	}
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* not before the uid changes, which clears it */
 	if (sandbox_enter(&box, &e) == -1) {
 		log_err("%s", e.text);
 		_exit(2);
@@ -81,9 +139,9 @@ static void __attribute__((noreturn)) child(jail_fn fn, const void *arg, int fd,
 
 /* Read until the other end closes; 0, or -1 with errno ETIMEDOUT, EMSGSIZE... */
 static int
-collect(int fd, struct buf *out)
+collect(int fd, unsigned seconds, struct buf *out)
 {
-	uint64_t until = clock_ms() + JAIL_SECONDS * 1000, now;
+	uint64_t until = clock_ms() + (uint64_t)seconds * 1000, now;
 	struct pollfd p = {.fd = fd, .events = POLLIN};
 	uint8_t *to, more;
 	ssize_t n;
@@ -134,6 +192,13 @@ reap(pid_t pid, int *status)
 int
 jail_run(jail_fn fn, const void *arg, const char *what, struct buf *out, struct err *e)
 {
+	return jail_run_with(NULL, fn, arg, what, out, e);
+}
+
+int
+jail_run_with(const struct jail_rights *r, jail_fn fn, const void *arg, const char *what,
+    struct buf *out, struct err *e)
+{
 	int fds[2], status = 0, rc;
 	pid_t pid;
 
@@ -147,10 +212,10 @@ jail_run(jail_fn fn, const void *arg, const char *what, struct buf *out, struct 
 	}
 	if (pid == 0) {
 		close(fds[0]);
-		child(fn, arg, fds[1], out->max);
+		child(r, fn, arg, fds[1], out->max);
 	}
 	close(fds[1]);
-	if ((rc = collect(fds[0], out)) == -1) {
+	if ((rc = collect(fds[0], r != NULL ? r->seconds : JAIL_SECONDS, out)) == -1) {
 		err_sys(e, "%s", what);
 		(void)kill(pid, SIGKILL);
 	}

@@ -13,7 +13,7 @@
 
 struct allowed {
 	int fd; /* O_PATH, or open for reading */
-	int writable, dir;
+	int writable, run, dir;
 };
 
 static struct allowed paths[SB_PATHS_MAX];
@@ -33,6 +33,7 @@ allow(int fd, const char *name, int writable, struct err *e)
 	else {
 		paths[npaths].fd = fd;
 		paths[npaths].writable = writable;
+		paths[npaths].run = 0;
 		paths[npaths].dir = S_ISDIR(st.st_mode);
 		npaths++;
 		return 0;
@@ -46,6 +47,15 @@ int
 sandbox_allow(const char *path, int writable, struct err *e)
 {
 	return allow(open(path, O_PATH | O_CLOEXEC), path, writable, e);
+}
+
+int
+sandbox_allow_exec(const char *path, struct err *e)
+{
+	if (sandbox_allow(path, 0, e) == -1)
+		return -1;
+	paths[npaths - 1].run = 1;
+	return 0;
 }
 
 int
@@ -109,10 +119,11 @@ sandbox_narrow(unsigned calls, struct err *e)
 #define LL_REMOVE_FILE (1ULL << 5)
 #define LL_MAKE_DIR (1ULL << 7)
 #define LL_MAKE_REG (1ULL << 8)
+#define LL_MAKE_SOCK (1ULL << 9)
 #define LL_REFER (1ULL << 13)
 #define LL_TRUNCATE (1ULL << 14)
 #define LL_ALL(abi) ((1ULL << ((abi) >= 5 ? 16 : (abi) >= 3 ? 15 : (abi) >= 2 ? 14 : 13)) - 1)
-#define LL_OF_FILE (LL_WRITE_FILE | LL_READ_FILE | LL_TRUNCATE)
+#define LL_OF_FILE (LL_EXECUTE | LL_WRITE_FILE | LL_READ_FILE | LL_TRUNCATE)
 #define LL_BIND_TCP (1ULL << 0)
 #define LL_CONNECT_TCP (1ULL << 1)
 #define LL_SCOPE_ABSTRACT (1ULL << 0)
@@ -136,13 +147,17 @@ ruleset_size(long abi)
 }
 
 static int
-add_path(int rules, const struct allowed *a, long abi, struct err *e)
+add_path(int rules, const struct allowed *a, unsigned calls, long abi, struct err *e)
 {
 	struct ll_path p = {.access = LL_READ_FILE | LL_READ_DIR, .fd = a->fd};
 
 	if (a->writable)
 		p.access |= LL_WRITE_FILE | LL_TRUNCATE | LL_MAKE_REG | LL_MAKE_DIR |
 			    LL_REMOVE_FILE | LL_REMOVE_DIR | LL_REFER;
+	if (a->writable && (calls & SB_EXEC) != 0)
+		p.access |= LL_MAKE_SOCK;
+	if (a->run)
+		p.access |= LL_EXECUTE;
 	if (!a->dir)
 		p.access &= LL_OF_FILE;
 	p.access &= LL_ALL(abi);
@@ -171,7 +186,7 @@ landlock_enter(unsigned calls, struct err *e)
 	if (rules == -1)
 		return err_sys(e, "landlock_create_ruleset");
 	for (i = 0; i < npaths; i++)
-		if (add_path(rules, &paths[i], abi, e) == -1)
+		if (add_path(rules, &paths[i], calls, abi, e) == -1)
 			goto out;
 	if (syscall(SYS_landlock_restrict_self, rules, 0) == -1) {
 		err_sys(e, "landlock_restrict_self");

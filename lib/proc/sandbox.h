@@ -18,10 +18,12 @@ enum sandbox_calls { /* sets of system calls, to be or-ed */
 	SB_THREADS = 1 << 4,
 	SB_UNIX = 1 << 5, /* connect to a Unix datagram socket (syslog) */
 	SB_MEMFD = 1 << 6, /* memfd_create, seals */
-	SB_TMPFILE = 1 << 7 /* openat of O_TMPFILE relative to a directory descriptor */
+	SB_TMPFILE = 1 << 7, /* openat of O_TMPFILE relative to a directory descriptor */
+	SB_EXEC = 1 << 8 /* tools only: run allowed programs (sandbox_allow_exec), which talk to
+			  * each other through Unix sockets in writable folders */
 };
 
-#define SB_PATHS_MAX 8
+#define SB_PATHS_MAX 16
 
 struct sandbox {
 	unsigned calls; /* enum sandbox_calls */
@@ -42,6 +44,9 @@ struct sandbox {
  * Returns 0, or -1 with e (too many, path missing).
  */
 int sandbox_allow(const char *path, int writable, struct err *e);
+
+/* A program that may be run, with SB_EXEC; also the loader of shared objects. */
+int sandbox_allow_exec(const char *path, struct err *e);
 
 /* The same for a folder that is open already: in a child that may open nothing.  fd stays the
  * caller's. */

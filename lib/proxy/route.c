@@ -1,6 +1,16 @@
 #include "proxy/route.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
+
+struct shared {
+	LIST_ENTRY(shared) next;
+	unsigned refs;
+	struct proxy_route r;
+};
+
+static LIST_HEAD(, shared) routes = LIST_HEAD_INITIALIZER(routes);
 
 void
 proxy_route_peer(struct proxy_route *r, const struct conf_peer *p, const struct conf *conf)
@@ -13,6 +23,8 @@ proxy_route_peer(struct proxy_route *r, const struct conf_peer *p, const struct 
 	r->verify = p->verify;
 	(void)strlcpy(r->server_name, p->server_name, sizeof r->server_name);
 	(void)strlcpy(r->ca_file, p->ca_file, sizeof r->ca_file);
+	(void)strlcpy(r->login_domain, p->login_domain, sizeof r->login_domain);
+	r->login_case = p->login_case;
 	r->limits = conf->limits;
 	(void)strlcpy(r->hostname, conf->node.hostname, sizeof r->hostname);
 }
@@ -28,6 +40,42 @@ proxy_route_set(struct proxy_route *r, const struct conf_connector *k, const str
 	r->second_factor = k->second_factor;
 	r->sizes = k->sizes;
 	r->banner = k->banner;
+}
+
+const struct proxy_route *
+proxy_route_get(const struct conf_connector *k, const struct conf *conf)
+{
+	struct proxy_route r;
+	struct shared *x;
+
+	proxy_route_set(&r, k, conf);
+	/* Of a connector there is one, and another while sessions from before a reload go on. */
+	LIST_FOREACH (x, &routes, next)
+		if (memcmp(&x->r, &r, sizeof r) == 0) {
+			x->refs++;
+			return &x->r;
+		}
+	if ((x = malloc(sizeof *x)) == NULL)
+		return NULL;
+	memcpy(&x->r, &r, sizeof r);
+	x->refs = 1;
+	LIST_INSERT_HEAD(&routes, x, next);
+	return &x->r;
+}
+
+void
+proxy_route_drop(const struct proxy_route *r)
+{
+	struct shared *x;
+
+	LIST_FOREACH (x, &routes, next)
+		if (&x->r == r) {
+			if (--x->refs == 0) {
+				LIST_REMOVE(x, next);
+				free(x);
+			}
+			return;
+		}
 }
 
 const struct conf_connector *

@@ -9,7 +9,8 @@
 
 /*
  * What a session must remember of the configuration: its connector and the peer behind it,
- * copied, so that a reload may take the configuration away while sessions go on.
+ * copied, so that a reload may take the configuration away while sessions go on.  Sessions of one
+ * connector share it.
  */
 struct proxy_route {
 	char connector[65], tenant[65];
@@ -20,6 +21,8 @@ struct proxy_route {
 	int verify;
 	char server_name[HOST_MAX];
 	char ca_file[1024];
+	char login_domain[HOST_MAX]; /* and case: how the peer's logins are told apart */
+	enum conf_case login_case;
 	struct conf_limits limits;
 	char hostname[HOST_MAX]; /* ours */
 	enum conf_tls client_tls; /* of the connector, towards clients */
@@ -29,6 +32,14 @@ struct proxy_route {
 	int banner;
 };
 
+/*
+ * The route of a connector under this configuration, shared and never changed; NULL with ENOMEM.
+ * Each get wants its drop, with which the caller lets go of it; NULL is allowed there.
+ */
+const struct proxy_route *proxy_route_get(const struct conf_connector *k, const struct conf *conf);
+void proxy_route_drop(const struct proxy_route *r);
+
+/* The same into r of one's own. */
 void proxy_route_set(
     struct proxy_route *r, const struct conf_connector *k, const struct conf *conf);
 

@@ -52,8 +52,9 @@ int sasl_mech_find(const char *name, size_t n);
 /*
  * Who logs in with a token: the initial response of XOAUTH2 ("user=NAME^Aauth=Bearer TOKEN^A^A") or
  * OAUTHBEARER (RFC 7628, 3.1: a GS2 header with a=NAME, then key=value pairs, each ended by ^A).
- * The peer judges the token; the name must be given, in one way only, and is the authcid.  In
- * OAUTHBEARER host= and port= are refused: they would name us, and are signed by nobody.
+ * The peer judges the token; the name must be given, in one way only, and is the authcid.  Of
+ * OAUTHBEARER's keys host= and port= may stand beside auth=, since most clients send them: they
+ * name us, nobody signs them, and a peer that minds refuses.  No key comes twice, no other at all.
  *
  * c	receives authcid; password stays empty: the response itself is what is relayed
  *
@@ -71,7 +72,10 @@ int sasl_oauthbearer_parse(struct credentials *c, const char *b64);
  */
 int sasl_login_parse(char *out, size_t outsz, const char *b64, int secret);
 
-/* The response of PLAIN for these credentials, base64; for out of SASL_RESPONSE_MAX octets. */
+/*
+ * The response of PLAIN for these credentials, in base64; SASL_RESPONSE_MAX octets for out always
+ * suffice.  0, or -1 with errno EMSGSIZE.
+ */
 int sasl_plain_make(char *out, size_t outsz, const struct credentials *c);
 
 #endif

@@ -1,17 +1,15 @@
 #include "proxy/upstream.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/log.h"
 #include "net/dial.h"
 #include "net/tls.h"
+#include "proxy/readfile.h"
 
 #define TEXT_MAX 400 /* octets of an explanation, with its NUL */
 #define ADDRESS_MS 10000 /* milliseconds for one address before the next is tried */
@@ -48,33 +46,6 @@ find_bundle(const char *path)
 }
 
 static int
-read_file(const char *path, struct buf *out, struct err *e)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC), rc = -1;
-	uint8_t *p;
-	ssize_t n;
-
-	if (fd == -1)
-		return err_sys(e, "%s (ca_file)", path);
-	do {
-		if ((p = buf_reserve(out, 64 * 1024)) == NULL) {
-			(void)err_set(
-			    e, EFBIG, "%s (ca_file): larger than %d octets", path, TLS_BUNDLE_MAX);
-			goto out;
-		}
-		if ((n = read(fd, p, 64 * 1024)) == -1) {
-			(void)err_sys(e, "%s (ca_file)", path);
-			goto out;
-		}
-		buf_added(out, (size_t)n);
-	} while (n > 0);
-	rc = 0;
-out:
-	close(fd);
-	return rc;
-}
-
-static int
 needs_bundle(const struct conf_peer *p)
 {
 	return p->tls != CONF_TLS_NONE;
@@ -92,10 +63,10 @@ upstream_open(const struct conf *conf, struct err *e)
 		if ((b = calloc(1, sizeof *b)) == NULL)
 			return err_sys(e, "memory");
 		(void)strlcpy(b->path, conf->peers[i].ca_file, sizeof b->path);
-		buf_init(&b->pem, TLS_BUNDLE_MAX + 64 * 1024);
+		buf_init(&b->pem, TLS_BUNDLE_MAX + 1);
 		LIST_INSERT_HEAD(&bundles, b, next);
 		/* Without verification nobody misses it. */
-		if (read_file(b->path, &b->pem, e) == -1 && conf->peers[i].verify)
+		if (proxy_read_file(b->path, "ca_file", &b->pem, e) == -1 && conf->peers[i].verify)
 			return -1;
 	}
 	return 0;

@@ -16,7 +16,7 @@ enum step { IDLE, OPENING, FINDING, WAITING };
 
 struct proxy_worker {
 	LIST_ENTRY(proxy_worker) next;
-	struct proxy_route route; /* of which names and limits are used */
+	const struct proxy_route *route;
 	char authzid[ADDR_MAX + 1], authcid[ADDR_MAX + 1], client[65];
 	int by_address;
 	/* the session at policyd */
@@ -202,9 +202,9 @@ static void
 open_session(struct proxy_worker *w)
 {
 	struct session_open_req q = {
-	    .tenant = w->route.tenant,
-	    .connector = w->route.connector,
-	    .peer = w->route.peer,
+	    .tenant = w->route->tenant,
+	    .connector = w->route->connector,
+	    .peer = w->route->peer,
 	    .authzid = w->authzid,
 	    .authcid = w->authcid,
 	    .by_address = (uint8_t)w->by_address,
@@ -265,7 +265,7 @@ proxy_worker_new(const struct proxy_route *r, const char *authzid, const char *a
 
 	if (w == NULL)
 		return NULL;
-	w->route = *r;
+	w->route = r;
 	/* A name that is too long to be one of ours must not become one by being cut. */
 	if (strlcpy(w->authzid, authzid, sizeof w->authzid) >= sizeof w->authzid ||
 	    strlcpy(w->authcid, authcid, sizeof w->authcid) >= sizeof w->authcid) {

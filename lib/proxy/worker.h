@@ -25,7 +25,7 @@ struct proxy_worker_ops {
 	void (*failed)(const char *why, void *arg);
 };
 
-/* Who is it? Strings are copied. authcid "": no login. */
+/* Who is it? Strings are copied, r must stay until the worker is freed. authcid "": no login. */
 struct proxy_worker *proxy_worker_new(const struct proxy_route *r, const char *authzid,
     const char *authcid, int by_address, const char *client);
 

@@ -1,50 +1,21 @@
 """The figures of t/bench/run; see README.md."""
 
 import os
-import statistics
 import subprocess
 import sys
 import threading
 
-TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path.insert(0, os.path.join(TOP, "t/integ"))
+from measure import BUILD, KIB, MIB, SERVER_CORE, compare, figure, on_core
+from pt.world import World
 
-from pt.gateway import BUILD  # noqa: E402
-from pt.world import World  # noqa: E402
+from front import Front
+from outbound import outbound
+from pop3 import pop3
 
-from front import Front  # noqa: E402
-
-KIB, MIB = 1024, 1024 * 1024
 SIZES = {"4KiB": 4 * KIB, "1MiB": MIB}
 ROUNDS = 7
 ROUND_SECONDS = 0.3
 SESSIONS = 8  # at a time, so that there is always something to do
-CORE = max(os.sched_getaffinity(0))
-
-
-def figure(name, value, unit, peer="-", theirs="-", ratio="-"):
-    """Print one line; what is not there is "-"."""
-    cells = [x if isinstance(x, str) else f"{x:.4g}" for x in (value, theirs, ratio)]
-    print(f"{name}\t{cells[0]}\t{unit}\t{peer}\t{cells[1]}\t{cells[2]}", flush=True)
-
-
-def compare(name, unit, ours, peer, theirs):
-    """Print the medians of some rounds, and the median of the rounds' ratios."""
-    figure(name, statistics.median(ours), unit, peer, statistics.median(theirs),
-           statistics.median(a / b for a, b in zip(ours, theirs)))
-
-
-def pin():
-    """This process and all that it starts: on one core, and before everything else there.
-
-    Who hands work from process to process would otherwise wait for others' time slices at each
-    step, and be measured by what else runs on this machine.
-    """
-    os.sched_setaffinity(0, {CORE})
-    try:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
-    except PermissionError:
-        print("# no real-time priority: figures depend on what else runs here")
 
 
 class Program:
@@ -191,8 +162,7 @@ def memory():
 
 def openpgp():
     """Sign and encrypt, decrypt and verify: the engine and the gateway, librnp and GPGME."""
-    pin()
-    with World() as world:
+    with on_core(SERVER_CORE), World() as world:
         front = Front(world)
         for algo in "ed25519", "rsa3072":
             front.people(f"alice-{algo}", f"bob-{algo}", algo=algo)
@@ -216,20 +186,31 @@ def openpgp():
 
 def mail_scan():
     """The scan that decides whether a message needs a worker."""
-    pin()
-    subprocess.run([os.path.join(BUILD, "bench", "mail_scan")], check=True)
+    with on_core(SERVER_CORE):
+        subprocess.run([os.path.join(BUILD, "bench", "mail_scan")], check=True)
 
 
-FIGURES = {"mail_scan": mail_scan, "memory": memory, "openpgp": openpgp}
+def smtp(quick=False):
+    """Mail on its way out."""
+    outbound(mail, gpg_home, quick)
 
 
-def main(names):
+# Name: function, and whether it has a short form.
+FIGURES = {"mail_scan": (mail_scan, False), "memory": (memory, False), "openpgp": (openpgp, False),
+           "outbound": (smtp, True), "pop3": (pop3, True)}
+
+
+def main(argv):
+    quick = "--quick" in argv
+    names = [n for n in argv if n != "--quick"]
     if not names or any(n not in FIGURES for n in names):
-        print(f"usage: t/bench/run NAME...\nNAME: {' '.join(sorted(FIGURES))}", file=sys.stderr)
+        print(f"usage: t/bench/run [--quick] NAME...\nNAME: {' '.join(sorted(FIGURES))}",
+              file=sys.stderr)
         return 64
     for n in names:
         print(f"# {n}", flush=True)
-        FIGURES[n]()
+        func, has_short = FIGURES[n]
+        func(*([quick] if has_short else []))
     return 0
 
 

@@ -82,7 +82,7 @@ make_keys(int rsa)
 		keys[i] = pgp_skey_generate(rsa                       ? PGP_GEN_RSA
 					    : flags[i] == KEY_ENCRYPT ? PGP_GEN_CV25519
 								      : PGP_GEN_ED25519,
-		    spec.created, &e);
+		    0, spec.created, &e);
 		if (keys[i] == NULL)
 			errx(1, "%s", e.text);
 		pgp_skey_public(keys[i], &pub[i]);

@@ -20,6 +20,7 @@
 #include "openpgp/skey.h"
 
 #define BOB "bob@example.org"
+#define PHRASE "tokalirumesipona" /* bob's */
 #define INPUT_MAX 32768 /* octets: all answers to one fit into the socket */
 
 static struct pgp_skey *sign_key, *open_key;
@@ -125,6 +126,15 @@ ask_opening(struct ask *a, const struct key_id *ids, size_t n, struct kept *k, s
 	return 0;
 }
 
+int
+ask_phrase(struct ask *a, const char **phrase, struct err *e)
+{
+	(void)a;
+	(void)e;
+	*phrase = PHRASE;
+	return 0;
+}
+
 struct pgp_secret
 ask_secret(struct ask *a)
 {
@@ -163,8 +173,8 @@ stand_in(enum proc_id who)
 	if (sign_key != NULL)
 		return;
 	log_set_sink(no_log, NULL);
-	sign_key = pgp_skey_generate(PGP_GEN_ED25519, made, NULL);
-	open_key = pgp_skey_generate(PGP_GEN_CV25519, made, NULL);
+	sign_key = pgp_skey_generate(PGP_GEN_ED25519, 0, made, NULL);
+	open_key = pgp_skey_generate(PGP_GEN_CV25519, 0, made, NULL);
 	if (sign_key == NULL || open_key == NULL || ipc_pair(fds) == -1)
 		abort();
 	pgp_skey_public(sign_key, &keys[0]);

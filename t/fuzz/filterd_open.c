@@ -1,6 +1,7 @@
 /*
  * Retrieval of hostile mail.  The first octet of the input says what the rest is: a stored
- * message, a plaintext to be encrypted first, packets in PGP/MIME, or the text of inline armour.
+ * message, a plaintext to be encrypted first, packets in PGP/MIME, or the text of inline armour;
+ * and whether a banner is shown.
  */
 #include "mail/header.h"
 #include "mail/mime.h"
@@ -55,9 +56,23 @@ make_message(struct buf *m, enum kind kind, const uint8_t *p, size_t n)
 	buf_puts(m, "\r\n--=_--\r\n");
 }
 
+/* Nothing of the sender's gets out of the one part that is his. */
+static void
+check_banner(const struct mail_index *ix)
+{
+	const struct mail_part *m = &ix->parts[0], *one;
+
+	if (!mail_part_is(m, "multipart", "mixed") || m->child == MAIL_NONE)
+		abort();
+	one = &ix->parts[m->child];
+	if (!mail_part_is(one, "multipart", "alternative") || one->next == MAIL_NONE ||
+	    ix->parts[one->next].next != MAIL_NONE || (m->flags & MAIL_UNCLOSED) != 0)
+		abort();
+}
+
 /* Only our own verdict stands in what a reader gets, and it stands first. */
 static void
-check_virtual(const struct octets *o)
+check_virtual(const struct octets *o, int banner)
 {
 	struct mail_index ix;
 	struct mail_header h;
@@ -76,15 +91,24 @@ check_virtual(const struct octets *o)
 	if (mail_header_count(&h, MAIL_VERDICT_FIELD) > 1 ||
 	    mail_header_count(&h, MAIL_SIGNER_FIELD) > 1)
 		abort();
+	if (banner && mail_header_count(&h, MAIL_VERDICT_FIELD) > 0 && ix.truncated == 0)
+		check_banner(&ix);
 	mail_header_free(&h);
 	mail_index_free(&ix);
 }
 
+/* What is kept of a message for the next time. */
+struct kept_of {
+	uint8_t sticky[STICKY_MAX];
+	size_t n;
+};
+
 static void
-open_once(const struct buf *m, struct buf *out)
+open_once(const struct buf *m, int banner, struct kept_of *k, struct buf *out)
 {
 	struct blob b = {.kind = BLOB_INLINE, .size = buf_len(m), .data = {buf_ptr(m), buf_len(m)}};
-	struct open_req q = {.message = {&b, 1}};
+	struct open_req q = {
+	    .banner = (uint8_t)banner, .sticky = {k->sticky, k->n}, .message = {&b, 1}};
 	const struct open_rep *p;
 	struct sink to = sink_buf(out);
 	struct ipc_msg a;
@@ -102,16 +126,20 @@ open_once(const struct buf *m, struct buf *out)
 		a.fd = -1;
 		if (spool_octets(&s, &o) == -1 || sink_copy(&to, &o, 0, o.size) == -1)
 			abort();
-		check_virtual(&o);
+		check_virtual(&o, banner);
 		spool_free(&s);
 	}
+	k->n = p->sticky.n;
+	memcpy(k->sticky, p->sticky.p, p->sticky.n);
 	ipc_done(&proxy, &a);
 }
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	struct kept_of kept = {{0}, 0};
 	struct buf m, one, two;
+	int banner;
 
 	if (size == 0 || size > INPUT_MAX)
 		return 0;
@@ -120,8 +148,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	buf_init(&one, WORKER_MESSAGE_MAX);
 	buf_init(&two, WORKER_MESSAGE_MAX);
 	make_message(&m, (enum kind)(data[0] % KINDS), data + 1, size - 1);
-	open_once(&m, &one);
-	open_once(&m, &two);
+	banner = data[0] / KINDS % 2;
+	open_once(&m, banner, &kept, &one);
+	open_once(&m, banner, &kept, &two);
 	if (buf_len(&one) != buf_len(&two) ||
 	    memcmp(buf_ptr(&one), buf_ptr(&two), buf_len(&one)) != 0)
 		abort(); /* the same message must always look the same */

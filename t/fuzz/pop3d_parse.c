@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pop3d/maildrop.h"
 #include "pop3d/parse.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
@@ -45,11 +46,33 @@ capability(const char *line)
 	struct capabilities c = {0}, before;
 
 	parse_capability(&c, line);
-	must(c.user + c.sasl_plain + c.uidl + c.auth_codes <= 1);
+	must(c.user + (c.mechs != 0) + c.uidl + c.auth_codes + c.pipelining <= 1);
 	before = c;
 	parse_capability(&c, line);
-	must(c.user == before.user && c.sasl_plain == before.sasl_plain && c.uidl == before.uidl &&
-	     c.auth_codes == before.auth_codes);
+	must(c.user == before.user && c.mechs == before.mechs && c.uidl == before.uidl &&
+	     c.auth_codes == before.auth_codes && c.pipelining == before.pipelining);
+}
+
+/* Listings of the peer: a slot that comes of a line bears the line's number. */
+static void
+listing(const char *line)
+{
+	static const struct proxy_route route;
+	struct maildrop *d = maildrop_new(&route, "", "alice");
+	uint64_t last = 0;
+	struct slot *x;
+
+	if (d == NULL)
+		return;
+	if ((x = maildrop_uidl_line(d, line, &last)) != NULL)
+		must(x->number == strtoull(line, NULL, 10) && last == x->number);
+	last = 0;
+	if ((x = maildrop_list_line(d, line, &last)) != NULL) {
+		must(x->number == strtoull(line, NULL, 10) && last == x->number);
+		must(maildrop_list_line(d, line, &last) == NULL); /* they rise */
+		must(maildrop_slot(d, last) != NULL && d->n == 1);
+	}
+	maildrop_free(d);
 }
 
 int
@@ -63,6 +86,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	line[n] = '\0';
 	command(line);
 	capability(line);
+	listing(line);
 	free(line);
 	return 0;
 }

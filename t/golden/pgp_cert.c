@@ -162,9 +162,16 @@ write_secret(const struct buf *pub, const struct ring *r, const char *pass, cons
 static int
 make(int argc, char **argv)
 {
-	int rsa = strcmp(argv[0], "rsa") == 0;
-	const enum pgp_keytype types[3] = {rsa ? PGP_GEN_RSA : PGP_GEN_ED25519,
-	    rsa ? PGP_GEN_RSA : PGP_GEN_ED25519, rsa ? PGP_GEN_RSA : PGP_GEN_CV25519};
+	static const struct {
+		const char *name;
+		enum pgp_keytype sign, decrypt;
+	} kinds[] = {{"ed25519", PGP_GEN_ED25519, PGP_GEN_CV25519},
+	    {"rsa", PGP_GEN_RSA, PGP_GEN_RSA}, {"nistp256", PGP_GEN_P256, PGP_GEN_P256},
+	    {"nistp384", PGP_GEN_P384, PGP_GEN_P384}, {"nistp521", PGP_GEN_P521, PGP_GEN_P521},
+	    {"brainpoolP256r1", PGP_GEN_BP256, PGP_GEN_BP256},
+	    {"brainpoolP384r1", PGP_GEN_BP384, PGP_GEN_BP384},
+	    {"brainpoolP512r1", PGP_GEN_BP512, PGP_GEN_BP512}};
+	size_t kind = 0;
 	static const uint8_t flags[3] = {KEY_CERTIFY, KEY_SIGN, KEY_ENCRYPT};
 	uint64_t now = clock_unix();
 	struct cert_key pub[3];
@@ -174,9 +181,13 @@ make(int argc, char **argv)
 	    pub, 3, (const char *const *)argv + 4, (size_t)argc - 4, now, now + 86400 * 365};
 	struct buf b;
 
+	while (strcmp(kinds[kind].name, argv[0]) != 0)
+		if (++kind == sizeof kinds / sizeof kinds[0])
+			errx(2, "%s: no such kind of key", argv[0]);
 	buf_init(&b, PGP_CERT_MAX);
 	for (int i = 0; i < 3; i++) {
-		if ((r.keys[i] = pgp_skey_generate(types[i], now, &why)) == NULL)
+		if ((r.keys[i] = pgp_skey_generate(i == 2 ? kinds[kind].decrypt : kinds[kind].sign,
+			 i == 2, now, &why)) == NULL)
 			errx(1, "%s", why.text);
 		pgp_skey_public(r.keys[i], &pub[i]);
 		pub[i].flags = flags[i];

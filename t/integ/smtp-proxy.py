@@ -7,6 +7,7 @@ import re
 import select
 import signal
 import smtplib
+import threading
 import time
 
 from pt import Site, case, run
@@ -15,6 +16,7 @@ from pt.util import sh, wait_until, write
 
 PAT, QUINN, ALICE, BOB = "pat@partner.test", "quinn@partner.test", "alice@example.test", "bob@example.test"
 FEATURES = ["PIPELINING", "SIZE 20000000", "8BITMIME", "SMTPUTF8", "DSN", "ENHANCEDSTATUSCODES"]
+TOKEN = "ya29." + "t0ken" * 500
 LIMITS = """limits {
   recipients = 100
   errors = 8
@@ -32,7 +34,7 @@ processes {
 
 
 def peer(w):
-    w.peer = w.sink(users=w.users, features=FEATURES)
+    w.peer = w.sink(users=w.users, tokens={"alice": TOKEN}, features=FEATURES)
     return w.peer.port
 
 
@@ -161,6 +163,69 @@ def login_is_answered_by_the_peer_only(w):
         assert codes.count(535) <= 5, codes
     log = w.gw.log_text()
     assert password not in log and b64(password) not in log and clients.plain_login(user, password) not in log
+
+
+def token_login(mechanism, user, token):
+    text = f"user={user}\1auth=Bearer {token}\1\1" if mechanism == "XOAUTH2" else \
+        f"n,a={user},\1host=gw.example.test\1port=587\1auth=Bearer {token}\1\1"
+    return base64.b64encode(text.encode()).decode()
+
+
+@case
+def tokens_log_in_whom_they_name(w):
+    """The identity is the response's own, so alice's mail is signed as hers."""
+    fresh(w)
+    with Session(w) as c:
+        assert "AUTH PLAIN LOGIN XOAUTH2 OAUTHBEARER" in c.ehlo, c.ehlo
+    for mechanism in ("XOAUTH2", "OAUTHBEARER"):
+        for initial in (True, False):
+            with Session(w) as c:
+                good = token_login(mechanism, "alice", TOKEN)
+                if not initial:
+                    assert c.smtp("AUTH " + mechanism) == (334, "")
+                assert c.smtp(f"AUTH {mechanism} {good}" if initial else good)[0] == 235
+                c.transaction(ALICE, QUINN)
+                c.send(letter(QUINN) + b".\r\n")
+                assert c.smtp()[0] == 250
+            m = w.peer.take()[0]
+            assert m.user == "alice" and b"multipart/signed" in m.data
+    # A command line of that length would be beyond what a server must take.
+    assert set(from_client(w, b"AUTH")) == {b"AUTH XOAUTH2", b"AUTH OAUTHBEARER"}
+
+
+@case
+def a_token_that_is_refused_is_told_why(w):
+    """The peer's challenge says why, the client has to answer it, and then is refused."""
+    fresh(w)
+    why = base64.b64encode(b'{"status":"401","schemes":"bearer"}').decode()
+    for mechanism, end, code in (("XOAUTH2", "", 535), ("OAUTHBEARER", "AQ==", 535), ("XOAUTH2", "*", 501),
+                                 ("OAUTHBEARER", "c3VycHJpc2U=", 501), ("XOAUTH2", "\x7f", 500)):
+        with Session(w) as c:
+            assert c.smtp(f"AUTH {mechanism} {token_login(mechanism, 'alice', 'stale')}") == (334, why)
+            assert c.smtp(end)[0] == code, (mechanism, end)
+            assert c.smtp("AUTH PLAIN " + clients.plain_login(*w.login("alice")))[0] == 235
+    before = len(from_client(w, b"AUTH"))
+    with Session(w) as c:
+        for bad in ("user=alice\1auth=Bearer x\1", "user=alice\1user=bob\1auth=Bearer x\1\1", "auth=Bearer x\1\1",
+                    "user=\1auth=Bearer x\1\1"):
+            assert c.smtp("AUTH XOAUTH2 " + base64.b64encode(bad.encode()).decode())[0] == 501, bad
+        assert c.smtp("AUTH XOAUTH2 " + "QUJD" * 3010)[0] == 500
+        assert c.smtp("NOOP")[0] == 250
+    assert len(from_client(w, b"AUTH")) == before
+    w.gw.wait_log(r"unknown\[127\.0\.0\.1\]: SASL XOAUTH2 authentication failed: .*, sasl_username=alice")
+    assert TOKEN not in w.gw.log_text() and token_login("XOAUTH2", "alice", TOKEN) not in w.gw.log_text()
+
+
+@case
+def only_what_the_peer_offers_can_be_used(w):
+    fresh(w)
+    w.peer.tokens, kept = None, w.peer.tokens
+    try:
+        with Session(w) as c:
+            assert "XOAUTH2" not in c.ehlo and "OAUTHBEARER" not in c.ehlo, c.ehlo
+            assert c.smtp("AUTH XOAUTH2 " + token_login("XOAUTH2", "alice", TOKEN))[0] == 504
+    finally:
+        w.peer.tokens = kept
 
 
 @case
@@ -520,6 +585,70 @@ def the_log_reads_like_postfixes(w):
         c.smtp("MAIL FROM:<\"a, to=<b@c>, status=sent\"@x.test>")
     w.gw.wait_log(r"NOQUEUE: reject: MAIL from unknown\[127", start=start)
     assert not re.search(r"to=<b@c>", w.gw.log_text()[start:])
+
+
+@case
+def mistakes_of_clients_are_logged_and_not_without_end(w):
+    fresh(w)
+    start = len(w.gw.log_text())
+    with clients.Raw(w.submission) as c:
+        c.smtp()
+        c.smtp("EHLO client.test")
+        while c.smtp("MAIL FROM:<nonsense>")[0] == 501:
+            pass
+        assert c.at_end()
+    w.gw.wait_log(r"NOQUEUE: reject: MAIL from unknown\[127\.0\.0\.1\]: 501 .*proto=ESMTP helo=<client\.test>", start=start)
+    w.gw.wait_log(r"too many errors after MAIL from unknown\[127\.0\.0\.1\]", start=start)
+    start = len(w.gw.log_text())
+    with clients.Raw(w.submission) as c:
+        c.smtp()
+        c.smtp("RUBBISH \"]\t<x@y>")
+        c.smtp("NOOP")
+    w.gw.wait_log(r"NOQUEUE: reject: UNKNOWN from unknown\[127\.0\.0\.1\]: 500 ", start=start)
+    w.gw.wait_log(r"lost connection after NOOP from unknown\[127\.0\.0\.1\]", start=start)
+    with Session(w, "alice") as c:
+        c.transaction(ALICE, QUINN)
+    w.gw.wait_log(r"lost connection after DATA from unknown\[127\.0\.0\.1\]", start=start)
+
+
+@case
+def a_peer_that_does_not_reset_is_used_no_more(w):
+    """What it would do with the next transaction nobody knows."""
+    fresh(w)
+    w.peer.on("RSET", times=None, reply="502 5.5.1 no such thing")
+    with Session(w, "alice") as c:
+        c.transaction(ALICE, PAT, QUINN)
+        c.send(letter([PAT, QUINN]) + b".\r\n")
+        assert c.smtp()[0] == 451
+        assert c.smtp("NOOP")[0] == 421
+    with Session(w, "alice") as c:
+        assert c.smtp(f"MAIL FROM:<{ALICE}>")[0] == 250
+        c.smtp("RSET")
+        assert c.smtp()[0] == 421 and c.at_end()
+    assert not w.peer.mails
+
+
+@case
+def a_peer_that_reads_slowly_is_given_up_in_time(w):
+    """Some octets move all the time: it is the whole text that has a limit."""
+    fresh(w)
+    ended = threading.Event()
+
+    def slowly(c, _arg):
+        c.reply("354 go ahead, slowly")
+        while not ended.is_set() and c.sock.recv(20000):
+            ended.wait(0.2)
+
+    w.peer.do_data = slowly
+    try:
+        with Session(w, "bob", timeout=40) as c:
+            c.transaction(BOB, QUINN)
+            c.send(letter(QUINN, sender=BOB) + (b"y" * 98 + b"\r\n") * 110000 + b".\r\n")
+            assert c.smtp()[0] == 451
+    finally:
+        ended.set()
+        del w.peer.do_data
+    assert not w.peer.mails
 
 
 @case

@@ -84,7 +84,8 @@ def select(tests, wanted):
         group, _, name = want.partition("/")
         if group not in GROUPS:
             sys.exit(f"check: no group '{group}'; there are: {' '.join(GROUPS)}")
-        hits = [t for t in tests if t.group == group and (not name or t.name == name)]
+        hits = [t for t in tests if t.group == group
+                and (not name or t.name == name or t.name.startswith(name + "_"))]
         if not hits and name:
             sys.exit(f"check: no test '{want}'; see ./check -l")
         chosen += [t for t in hits if t not in chosen]

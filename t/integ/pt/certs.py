@@ -5,6 +5,7 @@ import os
 from .util import sh, write
 
 _EC = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+_RSA = ["-newkey", "rsa:2048", "-nodes"]
 
 
 class Authority:
@@ -21,19 +22,20 @@ class Authority:
             "-addext", "keyUsage=critical,keyCertSign,cRLSign"])
 
     def issue(self, name, names=("localhost",), addresses=("127.0.0.1", "::1"), expired=False,
-              self_signed=False):
+              self_signed=False, emails=(), rsa=False):
         """Make NAME.pem (certificate) and NAME.key; both paths.
 
-        names, addresses: for subjectAltName.  expired: it ran out yesterday.
+        names, addresses, emails: for subjectAltName.  expired: it ran out yesterday.
         """
         cert, key = (os.path.join(self.folder, name + ext) for ext in (".pem", ".key"))
         if os.path.exists(cert):
             return cert, key
         csr = os.path.join(self.folder, name + ".csr")
-        sh(["openssl", "req", "-new", *_EC, "-keyout", key, "-out", csr, "-subj", f"/CN={name}"])
-        alt = ",".join([f"DNS:{n}" for n in names] + [f"IP:{a}" for a in addresses])
+        sh(["openssl", "req", "-new", *(_RSA if rsa else _EC), "-keyout", key, "-out", csr, "-subj", f"/CN={name}"])
+        alt = ",".join([f"DNS:{n}" for n in names] + [f"IP:{a}" for a in addresses] +
+                       [f"email:{e}" for e in emails])
         ext = write(os.path.join(self.folder, name + ".ext"),
-                    f"subjectAltName={alt}\nbasicConstraints=CA:FALSE\n"
+                    (f"subjectAltName={alt}\n" if alt else "") + "basicConstraints=CA:FALSE\n"
                     "keyUsage=critical,digitalSignature\nextendedKeyUsage=serverAuth,clientAuth\n")
         self._serial += 1
         who = ["-signkey", key] if self_signed else ["-CA", self.ca, "-CAkey", self._key]

@@ -26,8 +26,11 @@ class Raw:
     def close(self):
         self.sock.close()
 
-    def start_tls(self, ca=None):
+    def start_tls(self, ca=None, cert=None):
+        """ca: verify the server against it.  cert: (certificate file, key file) to show."""
         context = ssl.create_default_context(cafile=ca) if ca else ssl._create_unverified_context()
+        if cert is not None:
+            context.load_cert_chain(*cert)
         self.sock = context.wrap_socket(self.sock, server_hostname="localhost")
 
     def send(self, data):

@@ -30,9 +30,10 @@ class Sink(LineServer):
 
     name = "sink"
 
-    def __init__(self, tls=None, implicit=False, users=None, features=None, keep=True, **kw):
-        """users: {login: password} offers AUTH.  features: EHLO lines instead of the usual."""
-        self.users, self.keep = users, keep
+    def __init__(self, tls=None, implicit=False, users=None, features=None, keep=True, tokens=None, **kw):
+        """users: {login: password} offers AUTH; tokens: {login: token} the same by XOAUTH2 and
+        OAUTHBEARER.  features: EHLO lines instead of the usual."""
+        self.users, self.keep, self.tokens = users, keep, tokens
         self.features = features if features is not None else [
             "PIPELINING", "SIZE 104857600", "8BITMIME", "SMTPUTF8", "DSN", "ENHANCEDSTATUSCODES"]
         self.mails = []
@@ -65,8 +66,10 @@ class Sink(LineServer):
         lines = ["sink.test"] + list(self.features)
         if self.context is not None and not c.tls:
             lines.append("STARTTLS")
-        if self.users is not None:
-            lines.append("AUTH PLAIN LOGIN")
+        mechs = (["PLAIN", "LOGIN"] if self.users is not None else []) + \
+            (["XOAUTH2", "OAUTHBEARER"] if self.tokens is not None else [])
+        if mechs:
+            lines.append("AUTH " + " ".join(mechs))
         c.reply("\r\n".join(f"250{'-' if i + 1 < len(lines) else ' '}{x}" for i, x in enumerate(lines)))
 
     def do_helo(self, c, arg):
@@ -82,10 +85,13 @@ class Sink(LineServer):
         c.state = {}
 
     def do_auth(self, c, arg):
+        mech, _, initial = arg.partition(b" ")
+        if self.tokens is not None and mech.upper() in (b"XOAUTH2", b"OAUTHBEARER"):
+            self._token(c, mech.upper(), initial)
+            return
         if self.users is None:
             c.reply("503 5.5.1 not offered")
             return
-        mech, _, initial = arg.partition(b" ")
         login = password = None
         if mech.upper() == b"PLAIN":
             if not initial:
@@ -109,6 +115,20 @@ class Sink(LineServer):
             c.reply("235 2.7.0 welcome")
         else:
             c.reply("535 5.7.8 wrong")
+
+    def _token(self, c, mech, initial):
+        if not initial:
+            c.reply("334 ")
+            initial = c.line()
+        rx = rb"^user=([^\x01]*)\x01auth=Bearer ([^\x01]*)\x01\x01$" if mech == b"XOAUTH2" else \
+            rb"^n,a=([^,]*),\x01(?:(?:host|port)=[^\x01]*\x01)*auth=Bearer ([^\x01]*)\x01\x01$"
+        m = re.match(rx, base64.b64decode(initial))
+        if m is not None and self.tokens.get(m[1].decode()) == m[2].decode():
+            c.state["user"] = m[1].decode()
+            c.reply("235 2.7.0 welcome")
+            return
+        c.reply(b"334 " + base64.b64encode(b'{"status":"401","schemes":"bearer"}'))
+        c.reply("501 5.7.0 cancelled" if c.line() == b"*" else "535 5.7.8 bad token")
 
     def do_mail(self, c, arg):
         m = _PATH.match(arg)

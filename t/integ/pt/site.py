@@ -55,7 +55,8 @@ class Site(World):
                  smtp_more="", pop3_more="", submission_more="", retrieval_more="", **gateway):
         """smtp_port, pop3_port: other peers (a Sink, a FakePop) than Postfix and Dovecot, or
         functions of this object that start them and return the port.
-        tls: reach the peers by STARTTLS and STLS, verified.  more: further configuration."""
+        tls: reach the peers by STARTTLS and STLS, verified.  more: further configuration, or a
+        function of this object that gives it."""
         super().__init__()
         try:
             self.partner = self.sink()
@@ -72,7 +73,8 @@ class Site(World):
                 smtp_tls="starttls" if tls else "none", pop3_tls="starttls" if tls else "none",
                 smtp_more=verify + smtp_more, pop3_more=verify + pop3_more,
                 submission=self.submission, retrieval=self.retrieval,
-                submission_more=submission_more, retrieval_more=retrieval_more) + more
+                submission_more=submission_more, retrieval_more=retrieval_more) + \
+                (more(self) if callable(more) else more)
             self.pieces = pieces
             self.gw = self.gateway(pieces, **gateway)
             self._ignition()

@@ -5,9 +5,13 @@
 Suite *grants_suite(void);
 Suite *store_suite(void);
 Suite *service_suite(void);
+Suite *pool_suite(void);
+Suite *slow_suite(void);
+Suite *tls_suite(void);
 
 int
 main(void)
 {
-	return unit_run((Suite *(*[])(void)){grants_suite, store_suite, service_suite, NULL});
+	return unit_run((Suite *(*[])(void)){
+	    grants_suite, store_suite, service_suite, pool_suite, slow_suite, tls_suite, NULL});
 }

@@ -142,17 +142,19 @@ START_TEST(permits_what_the_table_says_and_no_more)
 
 	for (unsigned p = 0; p < P_MAX; p++)
 		for (unsigned use = 0; use < USE_MAX; use++)
-			for (unsigned op = 0; op <= PERM_CERTIFY; op++) {
+			for (unsigned op = 0; op <= PERM_TLS_SIGN; op++) {
 				enum perm_need n = perm_need(p, use, op);
 
 				rows += n != PERM_NEVER;
-				ck_assert(n == PERM_NEVER || p == P_WORKER || p == P_KEYCTL ||
-					  (p == P_POLICYD && op == PERM_GRANT));
+				ck_assert(
+				    n == PERM_NEVER || p == P_WORKER || p == P_KEYCTL ||
+				    (p == P_POLICYD && op == PERM_GRANT) ||
+				    (PM(p) & PM_PROXIES && use == USE_TLS && op == PERM_TLS_SIGN));
 				if (p == P_WORKER && n != PERM_NEVER)
 					ck_assert_int_eq(n, PERM_BY_GRANT);
 				ck_assert(n == PERM_NEVER || perm_any(p, op));
 			}
-	ck_assert_uint_eq(rows, 19);
+	ck_assert_uint_eq(rows, 24);
 	ck_assert_int_eq(perm_need(P_WORKER, USE_SIGN, PERM_SIGN), PERM_BY_GRANT);
 	ck_assert_int_eq(perm_need(P_WORKER, USE_DECRYPT, PERM_UNWRAP), PERM_BY_GRANT);
 	ck_assert_int_eq(perm_need(P_WORKER, USE_CERTIFY, PERM_SIGN), PERM_NEVER);
@@ -179,7 +181,7 @@ tell(const char *consumer, const unsigned counts[RATE_KINDS], unsigned limited)
 
 START_TEST(limits_each_consumer_by_itself)
 {
-	struct rate *r = rate_new();
+	struct rate *r = rate_new(RATE_BURST, RATE_PER_SECOND);
 
 	for (unsigned i = 0; i < RATE_BURST; i++)
 		ck_assert_int_eq(rate_take(r, "alice", 0), 1);

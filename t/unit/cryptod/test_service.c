@@ -327,7 +327,7 @@ START_TEST(an_import_never_takes_away)
 	secret[5] ^= 1;
 	r.use = USE_SIGN;
 	ck_assert_int_eq(harness_status(&keyctl, M_key_import_req, &r), CRYPTO_FAILED);
-	r.use = USE_TLS;
+	r.use = USE_DKIM;
 	ck_assert_int_eq(harness_status(&keyctl, M_key_import_req, &r), CRYPTO_DENIED);
 }
 END_TEST

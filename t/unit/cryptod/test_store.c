@@ -30,7 +30,7 @@ made(uint8_t fpr[KEY_FPR])
 
 	harness_begin();
 	harness_init();
-	ck_assert_ptr_nonnull(k = pgp_skey_generate(PGP_GEN_ED25519, 1700000000, &e));
+	ck_assert_ptr_nonnull(k = pgp_skey_generate(PGP_GEN_ED25519, 0, 1700000000, &e));
 	pgp_skey_public(k, &pub);
 	memcpy(fpr, pub.fpr.p, KEY_FPR);
 	ck_assert_int_eq(keys_add(cryptod.keys, k, USE_SIGN, "alice@a.example", 1, &en, &e), 1);

@@ -90,6 +90,9 @@ on_opened(struct outcome *o, struct ipc_msg *m)
 	(void)strlcpy(o->facts, p->facts, sizeof o->facts);
 	(void)strlcpy(o->text, p->text, sizeof o->text);
 	ck_assert_int_eq(p->message.n, p->result == OPEN_VIRTUAL);
+	ck_assert_uint_le(p->sticky.n, sizeof o->sticky);
+	o->nsticky = p->sticky.n;
+	memcpy(o->sticky, p->sticky.p, p->sticky.n);
 	buf_free(&o->octets);
 	if (p->message.n == 1)
 		keep_message(&o->octets, p->message.v, m);
@@ -199,7 +202,7 @@ secure(struct outcome *o, const char *sender, const char *const *rcpts, const vo
 void
 open_as(struct outcome *o, enum who reader, const void *msg, size_t n)
 {
-	struct open_req q;
+	struct open_req q = {.banner = (uint8_t)world.banner};
 	struct worker w;
 	struct peers p;
 	struct spool s;
@@ -207,6 +210,7 @@ open_as(struct outcome *o, enum who reader, const void *msg, size_t n)
 	int fd;
 
 	world.consumer = reader;
+	q.sticky = (struct bytes){world.sticky, world.nsticky};
 	seat(&w, &p, P_POP3D, o);
 	load(&s, &b, &fd, msg, n);
 	q.message.v = &b;
@@ -244,7 +248,7 @@ void
 through_control(struct outcome *o, int fd, const void *msg, size_t n, unsigned times)
 {
 	struct worker_go go = {.deadline = 60};
-	struct open_req q;
+	struct open_req q = {0};
 	struct ipc control;
 	struct peers p;
 	struct spool s;

@@ -10,6 +10,8 @@
  * Workers among peers: a thread is proxy, policyd and cryptod at once, with the real messages on
  * real channels.
  */
+#define PHRASE "tokalirumesipona" /* alice's */
+
 enum who {
 	ALICE, /* alice@our.example, ours */
 	CHIEF, /* chief@our.example, ours */
@@ -42,6 +44,11 @@ extern struct world {
 	int crypto; /* enum crypto_status of every operation */
 	int policyd_gone, cryptod_gone; /* close instead of an answer */
 	int false_key; /* cryptod gives a session key that is none */
+	int banner; /* asked for */
+	const uint8_t *sticky; /* given back */
+	size_t nsticky;
+	unsigned phrases; /* asked for */
+	unsigned unknown; /* bits of people whose certificates policyd does not know */
 	int deaf; /* recipients have keys, but the answer names fewer than asked */
 	/* What was seen. */
 	unsigned plans, openings, lookups, signatures, unwraps, denied, used;
@@ -68,6 +75,8 @@ struct outcome {
 	size_t ncopies;
 	struct copy *copies;
 	struct buf octets; /* open_message: the virtual message */
+	uint8_t sticky[STICKY_MAX];
+	size_t nsticky;
 };
 void outcome_free(struct outcome *o);
 

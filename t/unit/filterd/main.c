@@ -2,6 +2,7 @@
 
 Suite *secure_suite(void);
 Suite *open_suite(void);
+Suite *banner_suite(void);
 Suite *hostile_suite(void);
 Suite *worker_suite(void);
 
@@ -10,5 +11,5 @@ main(void)
 {
 	people_make();
 	return unit_run(
-	    (Suite *(*[])(void)){secure_suite, open_suite, hostile_suite, worker_suite, NULL});
+	    (Suite *(*[])(void)){secure_suite, open_suite, banner_suite, hostile_suite, worker_suite, NULL});
 }

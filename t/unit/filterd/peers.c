@@ -124,7 +124,7 @@ on_signer(struct ipc *c, const struct ipc_msg *m)
 
 	world.lookups++;
 	for (i = 0; i < PEOPLE && !world.signers_defer; i++) {
-		if (i == MALLORY || pgp_cert_find(&people[i].cert, q->id.p, q->id.n) == NULL)
+		if (i == MALLORY || (world.unknown & 1U << i) != 0 || pgp_cert_find(&people[i].cert, q->id.p, q->id.n) == NULL)
 			continue;
 		s.consumer = people[i].addr;
 		s.addrs.v = &people[i].mailbox;
@@ -138,12 +138,25 @@ on_signer(struct ipc *c, const struct ipc_msg *m)
 }
 
 static void
+on_phrase(struct ipc *c, const struct ipc_msg *m)
+{
+	struct phrase_rep p = {.phrase = ""};
+
+	world.phrases++;
+	if (world.consumer < PEOPLE)
+		p.phrase = world.consumer == ALICE ? PHRASE : "sonofchief";
+	ck_assert_int_eq(ipc_send(c, M_phrase_rep, m->id, &p, -1, 1000), 0);
+}
+
+static void
 on_policyd(struct ipc *c, struct ipc_msg *m)
 {
 	if (m->def->type == M_plan_req)
 		on_plan(c, m);
 	else if (m->def->type == M_opening_req)
 		on_opening(c, m);
+	else if (m->def->type == M_phrase_req)
+		on_phrase(c, m);
 	else
 		on_signer(c, m);
 }

@@ -25,8 +25,8 @@ make(struct person *p)
 {
 	static const uint8_t ciphers[] = {9, 8, 7}, hashes[] = {8, 10}, compress[] = {2, 1};
 
-	p->sign = pgp_skey_generate(PGP_GEN_ED25519, clock_unix() - AGE, NULL);
-	p->encrypt = pgp_skey_generate(PGP_GEN_CV25519, clock_unix() - AGE, NULL);
+	p->sign = pgp_skey_generate(PGP_GEN_ED25519, 0, clock_unix() - AGE, NULL);
+	p->encrypt = pgp_skey_generate(PGP_GEN_CV25519, 0, clock_unix() - AGE, NULL);
 	if (p->sign == NULL || p->encrypt == NULL)
 		abort();
 	pgp_skey_public(p->sign, &p->keys[0]);

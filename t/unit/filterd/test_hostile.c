@@ -292,6 +292,7 @@ fails(const uint8_t *p, size_t n, const char *what)
 	ck_assert_msg(o.result != OPEN_DEFER, "%s: %s", what, o.text);
 	if (o.result == OPEN_VIRTUAL) {
 		ck_assert_msg(strcmp(verdict(&o.octets), "failed none") == 0 ||
+				  strcmp(verdict(&o.octets), "no-integrity none") == 0 ||
 				  strcmp(verdict(&o.octets), "no none") == 0,
 		    "%s: %s", what, verdict(&o.octets));
 		ck_lacks(&o.octets, "secret");
@@ -331,7 +332,9 @@ START_TEST(refuses_encryption_without_integrity)
 {
 	static const char text[] = "Content-Type: text/plain\r\n\r\n" SECRET;
 	struct outcome o;
-	struct buf p, m;
+	struct buf p, m, a;
+	struct pgp_armor armor;
+	struct sink to;
 	uint8_t *data;
 
 	harness_reset();
@@ -342,9 +345,23 @@ START_TEST(refuses_encryption_without_integrity)
 	around(&m, buf_ptr(&p), buf_len(&p));
 	open_as(&o, ALICE, buf_ptr(&m), buf_len(&m));
 	ck_assert_int_eq(o.result, OPEN_VIRTUAL);
-	ck_assert_str_eq(verdict(&o.octets), "failed none");
+	ck_assert_str_eq(verdict(&o.octets), "no-integrity none");
 	ck_lacks(&o.octets, "secret");
+	ck_assert_uint_eq(buf_len(&o.octets), buf_len(&m) + MAIL_VERDICT_LEN);
 	outcome_free(&o);
+	/* The same as armour in a text. */
+	buf_reset(&m);
+	buf_init(&a, 1 << 20);
+	to = sink_buf(&a);
+	ck_assert_int_eq(pgp_armor_open(&armor, PGP_ARMOR_MESSAGE, &to), 0);
+	ck_assert_int_eq(pgp_armor_write(&armor, buf_ptr(&p), buf_len(&p)), 0);
+	ck_assert_int_eq(pgp_armor_close(&armor), 0);
+	buf_printf(&m, HEAD "\r\n%.*s", (int)buf_len(&a), buf_ptr(&a));
+	open_as(&o, ALICE, buf_ptr(&m), buf_len(&m));
+	ck_assert_int_eq(o.result, OPEN_VIRTUAL);
+	ck_assert_str_eq(verdict(&o.octets), "no-integrity none");
+	outcome_free(&o);
+	buf_free(&a);
 	buf_free(&p);
 	buf_free(&m);
 }

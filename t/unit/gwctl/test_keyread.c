@@ -45,7 +45,7 @@ add_cert(struct buf *out, const char *uid, int keep)
 		primary = NULL;
 	}
 	if (primary == NULL)
-		primary = pgp_skey_generate(PGP_GEN_ED25519, NOW - 100, &e);
+		primary = pgp_skey_generate(PGP_GEN_ED25519, 0, NOW - 100, &e);
 	ck_assert_ptr_nonnull(primary);
 	pgp_skey_public(primary, &k);
 	k.flags = KEY_CERTIFY | KEY_SIGN;

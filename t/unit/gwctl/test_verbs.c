@@ -4,6 +4,8 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "base/enc.h"
+#include "model/factor.h"
 #include "t/unit/gwctl/tool.h"
 
 Suite *verbs_suite(void);
@@ -205,6 +207,49 @@ START_TEST(enters_a_consumer_in_the_spelling_that_is_looked_up)
 }
 END_TEST
 
+/* Writes down the stored form of a password. */
+static void
+record_factor(struct ipc *c, const struct ipc_msg *m)
+{
+	const struct consumer_factor *q = m->body;
+	struct admin_rep r = {.status = ADMIN_OK, .text = ""};
+	char text[2 * FACTOR_HASH_LEN + 1];
+
+	if (m->def->type == M_consumer_factor)
+		tool_write("asked", hex_encode(text, q->factor.p, q->factor.n));
+	(void)ipc_send(c, M_admin_rep, m->id, &r, -1, 1000);
+}
+
+START_TEST(makes_a_gateway_password_and_stores_its_hash_only)
+{
+	char password[128] = "";
+	uint8_t stored[FACTOR_HASH_LEN];
+	const char *hex;
+
+	tool_begin();
+	write_conf();
+	gateway_begin(record_factor, 3);
+	ck_assert_msg(
+	    tool("-c", "c", "consumer", "password", "alice", NULL) == 0, "%s", tool_err);
+	ck_assert_int_eq(sscanf(tool_out, "alice\t%127s\n", password), 1);
+	ck_assert_uint_eq(strlen(password), FACTOR_TEXT_LEN);
+	hex = tool_read("asked");
+	ck_assert_int_eq(hex_decode(stored, sizeof stored, hex, strlen(hex)), FACTOR_HASH_LEN);
+	ck_assert(factor_match((struct bytes){stored, sizeof stored}, password));
+	ck_assert_msg(tool("-c", "c", "consumer", "password", "--json", "alice", NULL) == 0, "%s",
+	    tool_err);
+	ck_assert_ptr_nonnull(strstr(tool_out, "\"password\": \""));
+	ck_assert_ptr_null(strstr(tool_out, password));
+	ck_assert_msg(tool("-c", "c", "consumer", "password", "--remove", "alice", NULL) == 0,
+	    "%s", tool_err);
+	ck_assert_str_eq(tool_read("asked"), "");
+	gateway_end();
+	ck_assert_int_eq(tool("-c", "c", "consumer", "password", NULL), EX_USAGE);
+	ck_assert_int_eq(tool("-c", "c", "consumer", "password", "", NULL), EX_DATAERR);
+	tool_end();
+}
+END_TEST
+
 START_TEST(reads_key_ids_as_people_write_them)
 {
 	static const struct {
@@ -236,7 +281,7 @@ verbs_suite(void)
 	const TTest *const tests[] = {usage_is_told_with_64_and_help_with_0, says_when_nothing_runs,
 	    prints_nothing_that_a_terminal_obeys, gives_the_exit_code_of_the_answer,
 	    enters_a_consumer_in_the_spelling_that_is_looked_up, reads_key_ids_as_people_write_them,
-	    NULL};
+	    makes_a_gateway_password_and_stores_its_hash_only, NULL};
 
 	return unit_suite("verbs", tests);
 }

@@ -5,9 +5,11 @@
 Suite *control_suite(void);
 Suite *import_suite(void);
 Suite *text_suite(void);
+Suite *tlskey_suite(void);
 
 int
 main(void)
 {
-	return unit_run((Suite *(*[])(void)){control_suite, import_suite, text_suite, NULL});
+	return unit_run(
+	    (Suite *(*[])(void)){control_suite, import_suite, text_suite, tlskey_suite, NULL});
 }

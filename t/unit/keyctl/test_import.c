@@ -45,8 +45,8 @@ append_key(struct buf *out, const char *uid, const char *pass)
 
 	buf_init(&cert, PGP_CERT_MAX);
 	for (int i = 0; i < NKEYS; i++) {
-		keys[i] =
-		    pgp_skey_generate(i == 2 ? PGP_GEN_CV25519 : PGP_GEN_ED25519, 1700000000, &e);
+		keys[i] = pgp_skey_generate(
+		    i == 2 ? PGP_GEN_CV25519 : PGP_GEN_ED25519, 0, 1700000000, &e);
 		ck_assert_ptr_nonnull(keys[i]);
 		pgp_skey_public(keys[i], &pub[i]);
 		pub[i].flags = flags[i];

@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "mail/address.h"
 #include "mail/verdict.h"
 #include "t/unit/unit.h"
 
@@ -13,7 +14,7 @@ START_TEST(every_verdict_is_as_long_as_every_other)
 	struct sink s = sink_buf(&b);
 	int d, g;
 
-	for (d = MAIL_DEC_NO; d <= MAIL_DEC_FAILED; d++)
+	for (d = MAIL_DEC_NO; d <= MAIL_DEC_NO_INTEGRITY; d++)
 		for (g = MAIL_SIG_NONE; g <= MAIL_SIG_DAMAGED; g++) {
 			v.decrypted = (enum mail_decrypted)d;
 			v.signature = (enum mail_signature)g;
@@ -28,7 +29,10 @@ END_TEST
 
 START_TEST(a_signer_is_named_only_when_the_signature_is_valid)
 {
-	struct mail_verdict v = {MAIL_DEC_YES, MAIL_SIG_GOOD, "alice@example.org", "0123ABCD"};
+	struct mail_verdict v = {.decrypted = MAIL_DEC_YES,
+	    .signature = MAIL_SIG_GOOD,
+	    .signer = "alice@example.org",
+	    .fingerprint = "0123ABCD"};
 	struct buf b;
 	struct sink s = sink_buf(&b);
 
@@ -36,7 +40,7 @@ START_TEST(a_signer_is_named_only_when_the_signature_is_valid)
 	ck_assert_int_eq(mail_put_verdict(&s, &v), 0);
 	ck_assert_int_eq(buf_putc(&b, 0), 0);
 	ck_assert_str_eq((const char *)buf_ptr(&b),
-	    "X-Postern-Verdict: v=1; decrypted=yes   ; signature=good         ; by=postern\r\n"
+	    "X-Postern-Verdict: v=1; decrypted=yes         ; signature=good         ; by=postern\r\n"
 	    "X-Postern-Signer: alice@example.org; key=0123ABCD\r\n");
 	buf_reset(&b);
 	v.signature = MAIL_SIG_BAD;
@@ -48,6 +52,69 @@ START_TEST(a_signer_is_named_only_when_the_signature_is_valid)
 	ck_assert_int_eq(mail_put_verdict(&s, &v), 0);
 	ck_assert_ptr_null(memmem(buf_ptr(&b), buf_len(&b), "\nX-Evil", 7));
 	buf_free(&b);
+}
+END_TEST
+
+START_TEST(a_signers_field_takes_the_room_that_is_asked_for)
+{
+	static const uint16_t rooms[] = {0, 21, 30, 53, 54, 60, 400, 998};
+	struct mail_verdict v = {.decrypted = MAIL_DEC_YES,
+	    .signature = MAIL_SIG_GOOD,
+	    .signer = "alice@example.org",
+	    .fingerprint = "0123ABCD"};
+	static const enum mail_signature sigs[] = {MAIL_SIG_GOOD, MAIL_SIG_NO_KEY, MAIL_SIG_NONE};
+	struct buf b;
+	struct sink s = sink_buf(&b);
+	uint16_t bad[] = {1, 20, 999};
+	char address[MAIL_ADDR_MAX + 1];
+	size_t i, k;
+	ssize_t len;
+
+	for (i = 0; i < sizeof rooms / sizeof rooms[0]; i++)
+		for (k = 0; k < 3; k++) {
+			v.signature = sigs[k];
+			v.signer_len = &rooms[i];
+			buf_init(&b, 2000);
+			ck_assert_int_eq(mail_put_verdict(&s, &v), 0);
+			ck_assert_uint_eq(buf_len(&b), MAIL_VERDICT_LEN + rooms[i]);
+			ck_assert_mem_eq(buf_ptr(&b) + buf_len(&b) - 2, "\r\n", 2);
+			ck_assert_int_eq(memmem(buf_ptr(&b), buf_len(&b), "alice@", 6) != NULL,
+			    k == 0 && rooms[i] >= 51);
+			buf_free(&b);
+		}
+	v.signature = MAIL_SIG_GOOD;
+	buf_init(&b, 4000);
+	for (i = 0; i < 3; i++) {
+		v.signer_len = &bad[i];
+		ck_assert_int_eq(mail_put_verdict(&s, &v), -1);
+	}
+	/* The longest address, all of it to be encoded. */
+	memset(address, 0xc3, sizeof address - 1);
+	address[sizeof address - 1] = '\0';
+	v.signer = address;
+	v.signer_len = NULL;
+	len = mail_signer_len(&v);
+	ck_assert_int_gt(len, 0);
+	ck_assert_int_le(len, MAIL_SIGNER_MAX);
+	buf_reset(&b);
+	ck_assert_int_eq(mail_put_verdict(&s, &v), 0);
+	ck_assert_uint_eq(buf_len(&b), MAIL_VERDICT_LEN + (size_t)len);
+	buf_free(&b);
+}
+END_TEST
+
+START_TEST(of_two_verdicts_the_worse_wins_either_way_round)
+{
+	static const enum mail_signature order[] = {MAIL_SIG_GOOD, MAIL_SIG_PART,
+	    MAIL_SIG_NOT_SENDER, MAIL_SIG_EXPIRED, MAIL_SIG_UNTRUSTED, MAIL_SIG_NO_KEY,
+	    MAIL_SIG_NONE, MAIL_SIG_DAMAGED, MAIL_SIG_REVOKED, MAIL_SIG_BAD};
+	size_t i, k, n = sizeof order / sizeof order[0];
+
+	ck_assert_uint_eq(n, MAIL_SIG_DAMAGED + 1);
+	for (i = 0; i < n; i++)
+		for (k = 0; k < n; k++)
+			ck_assert_int_eq(
+			    mail_signature_worse(order[i], order[k]), order[i > k ? i : k]);
 }
 END_TEST
 
@@ -93,5 +160,7 @@ verdict_suite(void)
 {
 	return unit_suite("verdict", (const TTest *const[]){every_verdict_is_as_long_as_every_other,
 					 a_signer_is_named_only_when_the_signature_is_valid,
+	    a_signers_field_takes_the_room_that_is_asked_for,
+	    of_two_verdicts_the_worse_wins_either_way_round,
 					 forged_fields_go_and_nothing_else, NULL});
 }

@@ -2,6 +2,7 @@
 
 #include "t/unit/unit.h"
 
+Suite *accept_suite(void);
 Suite *conn_suite(void);
 Suite *dial_suite(void);
 Suite *dots_suite(void);
@@ -15,5 +16,5 @@ int
 main(void)
 {
 	return unit_run((Suite *(*[])(void)){line_suite, dots_suite, reply_suite, peers_suite,
-	    dial_suite, conn_suite, storm_suite, tls_suite, NULL});
+	    dial_suite, conn_suite, storm_suite, tls_suite, accept_suite, NULL});
 }

@@ -57,7 +57,7 @@ bench_start_at(struct bench *b, uint64_t t)
 	for (int i = 0; i < NKEYS; i++) {
 		uint8_t head[6] = {4};
 
-		b->k[i] = pgp_skey_generate(types[i], t, &e);
+		b->k[i] = pgp_skey_generate(types[i], 0, t, &e);
 		ck_assert_msg(b->k[i] != NULL, "%s", e.text);
 		pgp_skey_public(b->k[i], &b->pub[i]);
 		b->pub[i].flags = flags[i];

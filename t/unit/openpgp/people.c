@@ -80,8 +80,8 @@ make_person(enum who who)
 	static const uint8_t ciphers[] = {9, 8, 7}, hashes[] = {8, 10};
 	struct person *p = &people[who];
 
-	p->sign = pgp_skey_generate(who == ROBERT ? PGP_GEN_RSA : PGP_GEN_ED25519, MADE, NULL);
-	p->encrypt = who == ROBERT ? p->sign : pgp_skey_generate(PGP_GEN_CV25519, MADE, NULL);
+	p->sign = pgp_skey_generate(who == ROBERT ? PGP_GEN_RSA : PGP_GEN_ED25519, 0, MADE, NULL);
+	p->encrypt = who == ROBERT ? p->sign : pgp_skey_generate(PGP_GEN_CV25519, 0, MADE, NULL);
 	if (p->sign == NULL || p->encrypt == NULL)
 		abort();
 	pgp_skey_public(p->sign, &p->keys[0]);

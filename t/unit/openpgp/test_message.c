@@ -1,3 +1,4 @@
+#include <bzlib.h>
 #include <errno.h>
 #include <string.h>
 #include <zlib.h>
@@ -191,9 +192,15 @@ START_TEST(names_what_it_does_not_open)
 	    {"\xcb\x05"
 	     "b\x00\x00\x00\x00",
 		7, PGP_MALFORMED}, /* literal too short */
+	    /* the same with a session key in front */
+	    {"\xc1\x0c\x03\0\0\0\0\0\0\0\0\x12xx"
+	     "\xc9\x02"
+	     "ab",
+		18, PGP_NO_INTEGRITY},
 	    {"\xc8\x02\x03"
 	     "B",
-		4, PGP_UNSUPPORTED}, /* bzip2 */
+		4, PGP_MALFORMED}, /* bzip2, cut */
+	    {"\xc8\x02\x04x", 4, PGP_UNSUPPORTED},
 	    {"\xc8\x02\x02\xff", 4, PGP_MALFORMED},
 	    {"\xe0\x00", 2, PGP_MALFORMED}, /* tag 32: critical */
 	    {"\xca\x03PGP", 5, PGP_MALFORMED}, /* no message behind the marker */
@@ -316,6 +323,98 @@ START_TEST(bounds_compression_inside_of_compression)
 		ck_assert_int_eq(people_decrypt(&got, m, n, ALICE, &r) == 0, depth <= 2);
 		mail_free(&got);
 	}
+}
+END_TEST
+
+/* A literal of n octets, compressed by libbz2, as a packet in m; its length. */
+static size_t
+bzip2_packet(uint8_t *m, unsigned room, const uint8_t *p, size_t n)
+{
+	static uint8_t plain[BIG + 20], z[BIG + BIG / 100 + 700];
+	unsigned len = sizeof z;
+	size_t head = pgp_packet_head(plain, PGP_TAG_LITERAL, (uint32_t)n + 6);
+
+	memcpy(plain + head, "b\0\0\0\0\0", 6);
+	memcpy(plain + head + 6, p, n);
+	ck_assert_int_eq(BZ2_bzBuffToBuffCompress((char *)z, &len, (char *)plain,
+			     (unsigned)(head + 6 + n), 9, 0, 0),
+	    BZ_OK);
+	ck_assert_uint_le(len + 10, room);
+	head = pgp_packet_head(m, PGP_TAG_COMPRESSED, len + 1);
+	m[head] = PGP_COMP_BZIP2;
+	memcpy(m + head + 1, z, len);
+	return head + 1 + len;
+}
+
+START_TEST(reads_bzip2_and_notices_what_is_cut_or_altered)
+{
+	static uint8_t m[BIG + BIG / 50];
+	static const size_t sizes[] = {0, 1, 16384, 16385, BIG};
+	struct mail got;
+	struct pgp_result r;
+	size_t n = 0, i;
+
+	fill();
+	for (i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+		n = bzip2_packet(m, sizeof m, data, sizes[i]);
+		ck_assert_int_eq(people_decrypt(&got, m, n, ALICE, &r), 0);
+		ck_assert(r.compressed);
+		ck_assert_uint_eq(r.size, sizes[i]);
+		ck_assert(sizes[i] == 0 || memcmp(buf_ptr(&got.b), data, sizes[i]) == 0);
+		mail_free(&got);
+	}
+	n = bzip2_packet(m, sizeof m, data, 20);
+	ck_assert_uint_eq(m[1], n - 2); /* a length of one octet */
+	for (i = 3; i < n; i++) {
+		m[i] ^= 0x41;
+		ck_assert_int_eq(people_decrypt(&got, m, n, ALICE, &r), -1);
+		m[i] ^= 0x41;
+		mail_free(&got);
+	}
+	for (i = 3; i < n; i++) {
+		m[1] = (uint8_t)(i - 2);
+		ck_assert_int_eq(people_decrypt(&got, m, i, ALICE, &r), -1);
+		ck_assert_int_eq(r.status, PGP_MALFORMED);
+		mail_free(&got);
+	}
+}
+END_TEST
+
+/* 8 MiB of zeros are 50 octets of bzip2. */
+START_TEST(bounds_expansion_of_bzip2)
+{
+	static uint8_t zeros[8 << 20], z[65536];
+	struct pgp_decrypt_params dp = {.now = NOW, .max_ratio = 200};
+	unsigned len = sizeof z - 3;
+	struct octets in;
+	struct pgp_result r;
+	struct mail got;
+
+	memcpy(zeros, "\xcb\xff\x00\x7f\xff\x00"
+		      "b\0\0\0\0\0",
+	    12);
+	ck_assert_int_eq(BZ2_bzBuffToBuffCompress((char *)z + 3, &len, (char *)zeros, 0x7fff00 + 6, 9, 0, 0), BZ_OK);
+	z[0] = 0xc8;
+	z[1] = (uint8_t)(len + 1);
+	z[2] = PGP_COMP_BZIP2;
+	ck_assert_uint_lt(len, 190);
+	in = octets_mem(z, len + 3);
+	mail_init(&got);
+	ck_assert_int_eq(pgp_decrypt(&in, &dp, &got.to, &r, NULL), -1);
+	ck_assert_int_eq(r.status, PGP_LIMIT);
+	ck_assert_uint_lt(buf_len(&got.b), 128 * 1024);
+	mail_free(&got);
+	dp.max_ratio = 0;
+	dp.max_size = 1 << 20;
+	mail_init(&got);
+	ck_assert_int_eq(pgp_decrypt(&in, &dp, &got.to, &r, NULL), -1);
+	ck_assert_int_eq(r.status, PGP_LIMIT);
+	mail_free(&got);
+	dp.max_size = 0;
+	mail_init(&got);
+	ck_assert_int_eq(pgp_decrypt(&in, &dp, &got.to, &r, NULL), 0);
+	ck_assert_uint_eq(buf_len(&got.b), 0x7fff00 - 6);
+	mail_free(&got);
 }
 END_TEST
 
@@ -568,6 +667,7 @@ message_suite(void)
 		alterations_all_fail_alike, damaged_session_keys_fail_like_damaged_data,
 		names_what_it_does_not_open, keeps_to_the_grammar, bounds_the_number_of_packets,
 		bounds_compression_inside_of_compression, bounds_expansion,
+		reads_bzip2_and_notices_what_is_cut_or_altered, bounds_expansion_of_bzip2,
 		says_when_the_key_store_is_locked, reads_files_as_it_reads_memory,
 		reports_a_full_disk_as_such, chooses_what_all_recipients_can,
 		refuses_wrong_parameters, tells_the_recipients_without_a_key,

@@ -24,7 +24,7 @@ start(struct made *m, enum pgp_keytype type)
 {
 	struct err e = {0};
 
-	m->k = pgp_skey_generate(type, NOW, &e);
+	m->k = pgp_skey_generate(type, 0, NOW, &e);
 	ck_assert_msg(m->k != NULL, "%s", e.text);
 	pgp_skey_public(m->k, &m->pub);
 	m->pk = pgp_pk_load(&m->pub, &e);

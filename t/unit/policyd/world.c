@@ -10,6 +10,7 @@
 #include "openpgp/cert.h"
 #include "openpgp/certmake.h"
 #include "openpgp/skey.h"
+#include "policyd/factor.h"
 #include "proc/internal.h"
 
 struct ipc smtpd, pop3d, filterd, cryptod, gwctl, keyctl;
@@ -25,9 +26,18 @@ static const char config[] = "node { hostname = gw.acme.test }\n"
 			     " login_case = keep }\n"
 			     "peer out { service = smtp\n host = 127.0.0.1\n tls = none }\n"
 			     "connector pop3 { service = pop3\n listen = {\"127.0.0.1:1110\"}\n"
-			     " peer = office }\n"
+			     " peer = office\n banner = yes }\n"
 			     "connector smtp { service = smtp\n listen = {\"127.0.0.1:1587\"}\n"
-			     " peer = out }\n";
+			     " peer = out }\n"
+			     "connector word { service = pop3\n listen = {\"127.0.0.1:1111\"}\n"
+			     " peer = office\n second_factor = password }\n"
+			     "connector card { service = pop3\n listen = {\"127.0.0.1:1112\"}\n"
+			     " peer = office\n tls = implicit\n certificate = /x.pem\n"
+			     " second_factor = certificate\n client_ca = /ca.pem }\n"
+			     "connector byaddr { service = smtp\n"
+			     " listen = {\"127.0.0.1:1588\"}\n peer = out\n"
+			     " sign_by_address = {\"127.0.0.1/32\"}\n"
+			     " second_factor = password }\n";
 
 /* What the daemon asks of lib/proc, beside its neighbours. */
 const struct proc_env *
@@ -105,6 +115,8 @@ world_end(void)
 	neighbours_free();
 	session_forget(P_SMTPD, 0);
 	session_forget(P_POP3D, 0);
+	factor_forget(P_SMTPD, 0);
+	factor_forget(P_POP3D, 0);
 	db_close();
 	event_base_free(env.base);
 	conf_free((struct conf *)(uintptr_t)env.conf);
@@ -311,7 +323,7 @@ make_cert(struct made *m, const struct making *how, const char *consumer, int se
 
 	memset(m, 0, sizeof *m);
 	for (i = 0; i < 3; i++) {
-		ck_assert_ptr_nonnull(skeys[i] = pgp_skey_generate(types[i], made, &e));
+		ck_assert_ptr_nonnull(skeys[i] = pgp_skey_generate(types[i], 0, made, &e));
 		pgp_skey_public(skeys[i], &keys[i]);
 		keys[i].flags = flags[i];
 		memcpy(fprs[i], keys[i].fpr.p, 20);

@@ -3,9 +3,11 @@
 #include "t/unit/unit.h"
 
 Suite *parse_suite(void);
+Suite *memory_suite(void);
+Suite *maildrop_suite(void);
 
 int
 main(void)
 {
-	return unit_run((Suite *(*[])(void)){parse_suite, NULL});
+	return unit_run((Suite *(*[])(void)){parse_suite, memory_suite, maildrop_suite, NULL});
 }

@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "pop3d/parse.h"
+#include "proxy/sasl.h"
 #include "t/unit/unit.h"
 
 #define N(a) (sizeof(a) / sizeof(a)[0])
@@ -88,11 +89,14 @@ START_TEST(notes_what_the_peer_can_do)
 	    {{"user", "Uidl", NULL}, {.user = true, .uidl = true}},
 	    {{"USER with arguments", NULL}, {.user = true}},
 	    {{"AUTH-RESP-CODE", NULL}, {.auth_codes = true}},
-	    {{"SASL PLAIN", NULL}, {.sasl_plain = true}},
-	    {{"sasl CRAM-MD5   plain LOGIN", NULL}, {.sasl_plain = true}},
-	    {{"SASL", NULL}, {.sasl_plain = false}},
-	    {{"SASL PLAINER XPLAIN PLAIN-X", NULL}, {.sasl_plain = false}},
-	    {{"SASL PLAIN", "SASL LOGIN", NULL}, {.sasl_plain = false}}, /* the last one holds */
+	    {{"SASL PLAIN", NULL}, {.mechs = 1u << SASL_PLAIN}},
+	    {{"sasl CRAM-MD5   plain LOGIN", NULL}, {.mechs = 1u << SASL_PLAIN | 1u << SASL_LOGIN}},
+	    {{"SASL OAUTHBEARER XOAUTH2 ", NULL},
+		{.mechs = 1u << SASL_OAUTHBEARER | 1u << SASL_XOAUTH2}},
+	    {{"SASL", NULL}, {.mechs = 0}},
+	    {{"SASL PLAINER XPLAIN PLAIN-X", NULL}, {.mechs = 0}},
+	    {{"SASL PLAIN", "SASL LOGIN", NULL}, {.mechs = 1u << SASL_LOGIN}}, /* the last holds */
+	    {{"Pipelining", NULL}, {.pipelining = true}},
 	    {{"PLAIN", "USERS", "USE", NULL}, {.user = false}},
 	    {{"", " USER", "XSASL PLAIN", NULL}, {.user = false}},
 	    {{"AUTH-RESP-CODES", "RESP-CODES", "STLS", NULL}, {.auth_codes = false}},
@@ -105,7 +109,8 @@ START_TEST(notes_what_the_peer_can_do)
 		for (k = 0; t[i].lines[k] != NULL; k++)
 			parse_capability(&can, t[i].lines[k]);
 		ck_assert_msg(can.user == t[i].can.user, "USER, %zu", i);
-		ck_assert_msg(can.sasl_plain == t[i].can.sasl_plain, "SASL, %zu", i);
+		ck_assert_msg(can.mechs == t[i].can.mechs, "SASL, %zu", i);
+		ck_assert_msg(can.pipelining == t[i].can.pipelining, "PIPELINING, %zu", i);
 		ck_assert_msg(can.uidl == t[i].can.uidl, "UIDL, %zu", i);
 		ck_assert_msg(can.auth_codes == t[i].can.auth_codes, "AUTH-RESP-CODE, %zu", i);
 	}

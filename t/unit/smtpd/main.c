@@ -3,7 +3,6 @@
 #include "t/unit/unit.h"
 
 Suite *command_suite(void);
-Suite *login_suite(void);
 Suite *reply_suite(void);
 Suite *journal_suite(void);
 Suite *notice_suite(void);
@@ -11,6 +10,6 @@ Suite *notice_suite(void);
 int
 main(void)
 {
-	return unit_run((Suite *(*[])(void)){
-	    command_suite, login_suite, reply_suite, journal_suite, notice_suite, NULL});
+	return unit_run(
+	    (Suite *(*[])(void)){command_suite, reply_suite, journal_suite, notice_suite, NULL});
 }

@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "proxy/route.h"
 #include "smtpd/command.h"
 #include "t/unit/unit.h"
 
@@ -26,6 +27,7 @@ START_TEST(offers_the_intersection_only)
 	    "XCLIENT NAME", "AUTH GSSAPI PLAIN CRAM-MD5 LOGIN SCRAM-SHA-256-PLUS", NULL};
 	static const char *const never[] = {
 	    "CHUNKING", "BINARYMIME", "STARTTLS", "ETRN", "XCLIENT", "GSSAPI", "CRAM", "SCRAM"};
+	static const struct proxy_route clear;
 	struct smtp_reply r;
 	struct answer a;
 	uint64_t size;
@@ -36,6 +38,7 @@ START_TEST(offers_the_intersection_only)
 	f = features_of(&r, &size);
 	ck_assert_uint_eq(f, ALL | F_LOGIN | F_STARTTLS);
 	ck_assert_uint_eq(size, 1000000);
+	f = features_offered(f, &clear, 0);
 	ehlo_answer(&a, "gw.test", f, size_offered(50000000, size), 1);
 	ck_assert_str_eq(a.text,
 	    "gw.test\nPIPELINING\nSIZE 654122\n8BITMIME\nSMTPUTF8\nDSN\nENHANCEDSTATUSCODES\n"
@@ -47,6 +50,43 @@ START_TEST(offers_the_intersection_only)
 	ehlo_answer(&a, "gw.test", F_PLAIN, 100, 0);
 	ck_assert_ptr_null(strstr(a.text, "AUTH"));
 	smtp_reply_free(&r);
+}
+END_TEST
+
+START_TEST(offers_what_the_connector_allows_when_it_does)
+{
+	static const struct {
+		enum conf_tls tls;
+		int required;
+		enum conf_factor factor;
+		int is_tls;
+		unsigned peer, offered;
+	} t[] = {
+	    {CONF_TLS_NONE, 0, CONF_FACTOR_NONE, 0, F_LOGINS | F_STARTTLS, F_LOGINS},
+	    {CONF_TLS_NONE, 0, CONF_FACTOR_NONE, 0, 0, 0},
+	    {CONF_TLS_STARTTLS, 0, CONF_FACTOR_NONE, 0, F_LOGINS, F_LOGINS | F_STARTTLS},
+	    {CONF_TLS_STARTTLS, 0, CONF_FACTOR_NONE, 1, F_LOGINS, F_LOGINS},
+	    {CONF_TLS_STARTTLS, 1, CONF_FACTOR_NONE, 0, F_LOGINS | F_DSN, F_STARTTLS | F_DSN},
+	    {CONF_TLS_STARTTLS, 1, CONF_FACTOR_NONE, 1, F_PLAIN | F_STARTTLS, F_PLAIN},
+	    {CONF_TLS_IMPLICIT, 1, CONF_FACTOR_NONE, 1, F_LOGINS, F_LOGINS},
+	    {CONF_TLS_NONE, 0, CONF_FACTOR_PASSWORD, 0, F_LOGINS, F_PLAIN | F_LOGIN},
+	    {CONF_TLS_IMPLICIT, 1, CONF_FACTOR_CERTIFICATE, 1, F_TOKENS, F_TOKENS},
+	};
+	struct proxy_route r = {0};
+	struct answer a;
+	size_t i;
+
+	for (i = 0; i < sizeof t / sizeof t[0]; i++) {
+		r.client_tls = t[i].tls;
+		r.tls_required = t[i].required;
+		r.second_factor = t[i].factor;
+		ck_assert_msg(features_offered(t[i].peer, &r, t[i].is_tls) ==
+				  (t[i].offered | F_PIPELINING | F_SIZE),
+		    "%zu", i);
+	}
+	ehlo_answer(&a, "gw.test", F_LOGINS | F_STARTTLS, 100, 1);
+	ck_assert_str_eq(a.text,
+	    "gw.test\nPIPELINING\nSIZE 100\nSTARTTLS\nAUTH PLAIN LOGIN XOAUTH2 OAUTHBEARER");
 }
 END_TEST
 
@@ -66,6 +106,7 @@ START_TEST(reads_odd_ehlo_answers)
 	    {"SIZEX 12", 0, 0},
 	    {"AUTH=LOGIN PLAIN", F_LOGIN | F_PLAIN, 0},
 	    {"AUTH XPLAIN PLAINX", 0, 0},
+	    {"AUTH SCRAM-SHA-256 xoauth2 OAUTHBEARER", F_TOKENS, 0},
 	    {"auth plain", F_PLAIN, 0},
 	    {"AUTH", 0, 0},
 	};
@@ -259,7 +300,8 @@ Suite *
 command_suite(void)
 {
 	return unit_suite(
-	    "command", (const TTest *const[]){offers_the_intersection_only, reads_odd_ehlo_answers,
+	    "command", (const TTest *const[]){offers_the_intersection_only,
+			   offers_what_the_connector_allows_when_it_does, reads_odd_ehlo_answers,
 			   leaves_room_for_what_encryption_adds, parses_mail, parses_rcpt,
 			   bounds_what_it_keeps, takes_names_and_literals_in_helo, NULL});
 }
