@@ -27,6 +27,7 @@ DEPS_conf := conf base
 DEPS_store := store base
 DEPS_proc := proc ipc model conf base
 DEPS_net := net base
+# Its tests shake hands over lib/net; itself it includes base only.
 DEPS_keyprov := keyprov net base
 DEPS_openpgp := openpgp model mail base
 DEPS_policy := policy model mail base

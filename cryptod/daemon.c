@@ -145,6 +145,8 @@ on_serve(const struct proc_env *env, struct err *e)
 {
 	(void)env;
 	(void)e;
+	/* However it ends: no thread may be at work when the libraries are taken down. */
+	(void)atexit(cryptod_unload);
 	cryptod_leave_key();
 	return 0;
 }
@@ -195,7 +197,7 @@ on_status(void)
 	proc_fact("signed", "%llu", (unsigned long long)cryptod.nsigned);
 	proc_fact("unwrapped", "%llu", (unsigned long long)cryptod.nunwrapped);
 	proc_fact("handshakes", "%llu", (unsigned long long)cryptod.nhandshakes);
-	proc_fact("slow_now", "%u", ops_count());
+	proc_fact("under_way", "%u", ops_count());
 	proc_fact("refused", "%llu", (unsigned long long)cryptod.nrefused);
 }
 

@@ -168,8 +168,8 @@ put_alternative(struct buf *out, const char *inner, const char *subtype, const s
 
 /* Our part with its delimiters, as long as it is by itself. */
 static int
-make_part(const struct reading *r, const struct mail_verdict *shown, const char *outer,
-    struct buf *out)
+make_part(
+    const struct reading *r, const struct mail_verdict *shown, const char *outer, struct buf *out)
 {
 	struct mail_verdict v = *shown;
 	char inner[DIGEST_HEX + 5], addr[ADDR_TEXT] = "";
@@ -184,9 +184,8 @@ make_part(const struct reading *r, const struct mail_verdict *shown, const char 
 	buf_init(&text, BANNER_LEN);
 	buf_init(&html, BANNER_LEN);
 	if (make_text(r, &v, addr, &text) == 0 && make_html(r, &v, addr, &html) == 0 &&
-	    buf_printf(out,
-		"--%s\r\nContent-Type: multipart/alternative; boundary=\"%s\"\r\n\r\n", outer,
-		inner) == 0 &&
+	    buf_printf(out, "--%s\r\nContent-Type: multipart/alternative; boundary=\"%s\"\r\n\r\n",
+		outer, inner) == 0 &&
 	    put_alternative(out, inner, "plain", &text) == 0 &&
 	    put_alternative(out, inner, "html", &html) == 0 &&
 	    buf_printf(out, "--%s--\r\n\r\n--%s\r\n", inner, outer) == 0)

@@ -1,14 +1,15 @@
 /*
- * OpenPGP armour inside text parts.  What was encrypted is put in the place of its block and the
- * part is encoded anew; nothing is ever joined across parts, and parts of HTML are let alone, so
- * that no markup can carry plaintext away.
+ * OpenPGP in single parts: armour inside of text here, attachments and PGP/MIME inside of other
+ * multiparts in parts.c.  What was encrypted is put in the place of its block and the part is
+ * encoded anew; nothing is ever joined across parts, and parts of HTML are let alone, so that no
+ * markup can carry plaintext away.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#include "filterd/reading.h"
+#include "filterd/parts.h"
 #include "filterd/text.h"
 #include "mail/write.h"
 #include "openpgp/armor.h"
@@ -18,19 +19,6 @@
 #define DISPUTED                                                                                   \
 	(MAIL_AMBIGUOUS | MAIL_NUL | MAIL_BARE_CR | MAIL_HEAD_NUL | MAIL_HEAD_BARE_CR |            \
 	    MAIL_HEAD_JUNK)
-#define BLOCKS_MAX 64 /* blocks of one message; each may cost a private-key operation */
-
-/* Work on one message. */
-struct inlining {
-	struct reading *r;
-	const struct sink *out;
-	unsigned blocks; /* seen so far */
-	unsigned opened, failed, foreign;
-	unsigned no_integrity; /* of those that failed */
-	int outside; /* text of the message that no block covers */
-	int as_stored; /* signed text that is shown as it came */
-};
-
 static enum read_result
 open_block(struct inlining *x, const struct octets *block, const struct sink *out)
 {
@@ -211,15 +199,12 @@ keep_part_header(struct bytes name, void *ctx)
 		   strncasecmp((const char *)name.p, "Content-Transfer-Encoding", 25) == 0);
 }
 
-static int
-is_text(const struct mail_index *ix, uint32_t i)
+int
+parts_may_open(const struct mail_index *ix, uint32_t i)
 {
-	const struct mail_part *p = &ix->parts[i], *up;
+	const struct mail_part *up;
 
-	if (!mail_part_leaf(p) || !mail_part_is(p, "text", "plain"))
-		return 0;
-	/* What stands in a signed or encrypted part is that part's business. */
-	for (up = p; up->parent != MAIL_NONE;) {
+	for (up = &ix->parts[i]; up->parent != MAIL_NONE;) {
 		up = &ix->parts[up->parent];
 		if (mail_part_is(up, "multipart", "signed") ||
 		    mail_part_is(up, "multipart", "encrypted") ||
@@ -228,12 +213,6 @@ is_text(const struct mail_index *ix, uint32_t i)
 	}
 	return 1;
 }
-
-/* A replaced part: kept until the header, which has the verdict, can be written. */
-struct piece {
-	uint32_t part;
-	struct spool text;
-};
 
 static enum read_result
 open_part(struct inlining *x, uint32_t i, struct piece *piece)
@@ -247,6 +226,7 @@ open_part(struct inlining *x, uint32_t i, struct piece *piece)
 	spool_init(&text, WORKER_MESSAGE_MAX, r->w->spooldir);
 	spool_init(&piece->text, WORKER_MESSAGE_MAX, r->w->spooldir);
 	piece->part = i;
+	piece->entity = 0;
 	to = spool_sink(&text);
 	if (mail_part_decode(&r->in, &r->ix.parts[i], &to) == -1 || spool_octets(&text, &o) == -1)
 		rc = reading_defer(r, strerror(errno));
@@ -277,10 +257,10 @@ put_pieces(struct reading *r, struct piece *pieces, size_t n, const struct sink 
 			return -1;
 		if (pieces[k].part != 0 &&
 		    (sink_copy(out, &r->in, at, p->head_off - at) == -1 ||
-			mail_header_copy(&r->in, p->head_off, p->head_len, keep_part_header, NULL,
-			    false, out) == -1))
+			(!pieces[k].entity && mail_header_copy(&r->in, p->head_off, p->head_len,
+						  keep_part_header, NULL, false, out) == -1)))
 			return -1;
-		if (put_text(p, &o, out) == -1)
+		if ((pieces[k].entity ? sink_copy(out, &o, 0, o.size) : put_text(p, &o, out)) == -1)
 			return -1;
 		at = p->body_off + p->body_len;
 	}
@@ -320,9 +300,17 @@ read_inline(struct reading *r)
 	uint32_t i;
 
 	for (i = 0; i < r->ix.n && x.blocks < BLOCKS_MAX && rc != READ_DEFER; i++) {
-		if (!is_text(&r->ix, i))
+		if (!parts_may_open(&r->ix, i))
 			continue;
-		rc = open_part(&x, i, &pieces[n]);
+		if (mail_part_leaf(&r->ix.parts[i]) &&
+		    mail_part_is(&r->ix.parts[i], "text", "plain"))
+			rc = open_part(&x, i, &pieces[n]);
+		else if (parts_attachment(&r->ix, i))
+			rc = open_attachment(&x, i, &pieces[n]);
+		else if (parts_nested(&r->ix, i))
+			rc = open_nested(&x, i, &pieces[n]);
+		else
+			continue;
 		if (rc == READ_DONE)
 			n++;
 	}

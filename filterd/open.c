@@ -145,8 +145,8 @@ read_encrypted(struct reading *r, uint32_t ciphertext)
 		rc = reading_defer(r, "the message cannot be read now");
 	else if (rc == READ_DONE && res->status != PGP_OK) {
 		/* Not to be opened, ever: the reader gets what is stored, and is told. */
-		r->verdict.decrypted = res->status == PGP_NO_INTEGRITY ? MAIL_DEC_NO_INTEGRITY
-								       : MAIL_DEC_FAILED;
+		r->verdict.decrypted =
+		    res->status == PGP_NO_INTEGRITY ? MAIL_DEC_NO_INTEGRITY : MAIL_DEC_FAILED;
 		rc = write_annotated(r);
 	} else if (rc == READ_DONE)
 		rc = write_opened(r, &plain, res);
@@ -157,8 +157,7 @@ out:
 	return rc;
 }
 
-/* The part with the ciphertext of a PGP/MIME message (RFC 3156, 4), or MAIL_NONE. */
-static uint32_t
+uint32_t
 pgp_ciphertext(const struct mail_index *ix, uint32_t i)
 {
 	const struct mail_part *m = &ix->parts[i], *one;

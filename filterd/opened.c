@@ -186,32 +186,50 @@ take_subject(struct reading *r, const struct octets *o, const struct mail_part *
 	mail_header_free(&h);
 }
 
+/* Plaintext with mail's line ends and its index, its signatures judged. */
+static enum read_result
+judge_plain(struct reading *r, struct spool *plain, const struct pgp_result *res, struct octets *o,
+    struct mail_index *ix)
+{
+	reading_signatures(r, res);
+	if (spool_octets(plain, o) == -1 || mail_index_make(ix, o) == -1 ||
+	    give_crlf(r, plain, o, ix) == -1)
+		return reading_defer(r, strerror(errno));
+	return is_pgp_signed(ix, 0) ? verify_part(r, o, ix, 0) : READ_DONE;
+}
+
 enum read_result
 write_opened(struct reading *r, struct spool *plain, const struct pgp_result *res)
 {
-	enum read_result rc = READ_DONE;
 	struct mail_index ix = {0};
 	struct sink out = spool_sink(&r->virtual);
+	enum read_result rc;
 	struct octets o;
-	int is_signed;
 
 	r->verdict.decrypted = res->encrypted ? MAIL_DEC_YES : MAIL_DEC_NO;
-	reading_signatures(r, res);
-	if (spool_octets(plain, &o) == -1 || mail_index_make(&ix, &o) == -1 ||
-	    give_crlf(r, plain, &o, &ix) == -1) {
-		mail_index_free(&ix);
-		return reading_defer(r, strerror(errno));
-	}
-	is_signed = is_pgp_signed(&ix, 0);
-	if (is_signed)
-		rc = verify_part(r, &o, &ix, 0);
+	rc = judge_plain(r, plain, res, &o, &ix);
 	if (rc == READ_DONE) {
-		take_subject(r, &o, &ix.parts[is_signed ? ix.parts[0].child : 0]);
+		take_subject(r, &o, &ix.parts[is_pgp_signed(&ix, 0) ? ix.parts[0].child : 0]);
 		if (reading_begin(r, 0, &out) == -1 || put_entity(r, &o, &ix, &out) == -1 ||
 		    reading_end(r, &out) == -1)
 			rc = reading_defer(r, strerror(errno));
 	}
 	r->changed = rc == READ_DONE;
+	mail_index_free(&ix);
+	return rc;
+}
+
+enum read_result
+write_part(
+    struct reading *r, struct spool *plain, const struct pgp_result *res, const struct sink *out)
+{
+	struct mail_index ix = {0};
+	enum read_result rc;
+	struct octets o;
+
+	rc = judge_plain(r, plain, res, &o, &ix);
+	if (rc == READ_DONE && put_entity(r, &o, &ix, out) == -1)
+		rc = reading_defer(r, strerror(errno));
 	mail_index_free(&ix);
 	return rc;
 }

@@ -260,8 +260,8 @@ put_fields(struct reading *r, const struct octets *stripped, int content,
 		return -1;
 	if (!content)
 		return 0;
-	if (mail_header_copy(
-		stripped, 0, stripped->size, mail_keep_content, NULL, false, out) == -1)
+	if (mail_header_copy(stripped, 0, stripped->size, mail_keep_content, NULL, false, out) ==
+	    -1)
 		return -1;
 	return sink_puts(out, "\r\n");
 }

@@ -63,8 +63,8 @@ void reading_signatures(struct reading *r, const struct pgp_result *res);
 /*
  * Begin the virtual message: verdict, the stored header, the banner when one is wanted.
  *
- * content	1: then the stored fields that describe the body, and an empty line; the body follows
- *		0: the caller goes on with such fields of its own
+ * content	1: then the stored fields that describe the body, and an empty line; the body
+ *follows 0: the caller goes on with such fields of its own
  *
  * reading_end closes what was begun.  0, or -1 with errno.
  */
@@ -81,6 +81,13 @@ enum read_result read_inline(struct reading *r);
  * it judged (res are those of the OpenPGP message itself).
  */
 enum read_result write_opened(struct reading *r, struct spool *plain, const struct pgp_result *res);
+
+/* The same for a part in a message: its fields that describe it, and its body. */
+enum read_result write_part(
+    struct reading *r, struct spool *plain, const struct pgp_result *res, const struct sink *out);
+
+/* The part with the ciphertext of a PGP/MIME entity (RFC 3156, 4), or MAIL_NONE. */
+uint32_t pgp_ciphertext(const struct mail_index *ix, uint32_t part);
 
 /* Verify a multipart/signed part: of the octets o, whose index is ix. */
 int is_pgp_signed(const struct mail_index *ix, uint32_t part);

@@ -249,7 +249,7 @@ verb_import(struct keyctl *t, int argc, char *argv[])
 	    {"certificate", required_argument, NULL, 'c'},
 	    {NULL, 0, NULL, 0},
 	};
-	struct import_options o = {NULL};
+	struct import_options o = {.consumer = NULL};
 	int c, rc, worst = 0;
 
 	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {

@@ -1,6 +1,5 @@
 /* Keys of TLS: into the key store, and out of it for a backup. */
 #include <errno.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,21 +92,26 @@ tell(const struct import_options *o, const char *file, const struct tls_key *k)
 static int
 store(struct keyctl *t, const struct import_options *o, const char *name, const struct tls_key *k)
 {
-	char path[KEY_LABEL_MAX + 1], fpr[2 * KEY_FPR + 1], text[SHOWN_MAX];
+	char label[KEY_LABEL_MAX + 1], fpr[2 * KEY_FPR + 1], text[SHOWN_MAX];
+	const char *base = strrchr(name, '/');
 	struct key_import_req req = {
-	    .use = USE_TLS, .algo = k->algo, .params = k->params, .secret = k->secret};
+	    .use = USE_TLS,
+	    .algo = k->algo,
+	    .label = label,
+	    .params = k->params,
+	    .secret = k->secret,
+	};
 	struct put_result put;
 	int rc;
 
-	(void)strlcpy(path, name, sizeof path);
-	req.label = basename(path);
+	(void)strlcpy(label, base != NULL ? base + 1 : name, sizeof label);
 	if ((rc = put_key(t, &req, &put)) != 0)
 		return rc;
 	if (put.use != USE_TLS)
 		return complain(EX_DATAERR, "%s: this key is there already, for another use: %s",
 		    name, key_use_name(put.use));
 	(void)printf("%s\ttls\t%s\t%s%s\n", hex_encode(fpr, put.fpr, KEY_FPR), k->kind,
-	    shown(req.label, text), put.fresh ? "" : "\t(was there)");
+	    shown(label, text), put.fresh ? "" : "\t(was there)");
 	tell(o, name, k);
 	return 0;
 }

@@ -288,8 +288,8 @@ consumer_replace(struct store_txn *t, const char *id, const struct bytes *factor
 	if (phrase != NULL)
 		n.phrase = phrase;
 	if (n.kind != CONSUMER_INTERNAL)
-		rc = err_set(e, EINVAL, "consumer '%s' is external: it does not log in here",
-		    log_str(id));
+		rc = err_set(
+		    e, EINVAL, "consumer '%s' is external: it does not log in here", log_str(id));
 	else
 		rc = put_rec(t, T_CONSUMERS, &k, &rec_consumer, &n, e);
 	held_free(&old);

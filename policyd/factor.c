@@ -256,8 +256,8 @@ on_factor(struct chan *c, struct ipc_msg *m)
 	if (p.result != FACTOR_OK)
 		log_warn("second factor %s: connector=%s, login=%s, consumer=%s: %s",
 		    p.result == FACTOR_DENIED ? "refused" : "deferred", log_str(q->connector),
-		    log_str(q->authcid),
-		    h.rec != NULL ? ((const struct consumer *)h.rec)->id : "", why);
+		    log_str(q->authcid), h.rec != NULL ? ((const struct consumer *)h.rec)->id : "",
+		    why);
 	if (chan_send(c, M_factor_rep, m->id, &p, -1) == -1)
 		log_warn("cannot answer %s: %s", proc_name(chan_peer(c)), strerror(errno));
 	held_free(&h);

@@ -65,8 +65,9 @@ on_session_open(struct chan *c, struct ipc_msg *m)
 
 	if (!factor_shown(c, q)) {
 		/* No answer, as below: nothing may be opened, and ciphertext must not go out. */
-		log_warn("session refused: connector=%s, client=%s, login=%s: the second factor was "
-			 "not shown",
+		log_warn(
+		    "session refused: connector=%s, client=%s, login=%s: the second factor was "
+		    "not shown",
 		    log_str(q->connector), q->client, log_str(q->authcid));
 		return;
 	}

@@ -42,7 +42,7 @@ static void
 cmd_capa(struct session *s, const struct args *a)
 {
 	char text[512] = "+OK capabilities\r\n";
-	unsigned mechs = s->state == ST_AUTH ? login_mechs(s) : s->can.mechs;
+	unsigned mechs = login_mechs(s);
 	int m;
 
 	(void)a;

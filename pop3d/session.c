@@ -160,7 +160,7 @@ session_wait(struct session *s)
 	(void)event_add(s->reply_timer, &tv);
 }
 
-static void
+static void __attribute__((format(printf, 2, 0)))
 send_peer(struct session *s, const char *fmt, va_list ap)
 {
 	char line[POP3_LINE_MAX + 16];

@@ -180,6 +180,8 @@ next(struct session *s)
 
 	if (clock_ms() > z->deadline)
 		stop(z, "limits.sizes_timeout is over");
+	if (s->quitting)
+		stop(z, "the gateway is shutting down");
 	if (!z->stopped)
 		ask_ahead(s);
 	if (s->ended)

@@ -71,7 +71,7 @@ enum open_result { OPEN_UNCHANGED, OPEN_VIRTUAL, OPEN_DEFER };
 	F(U8, result, 0, 2) /* enum open_result */                                                 \
 	F(STR, facts, 0, 500) /* for the log */                                                    \
 	F(STR, text, 0, 400) /* OPEN_DEFER: why */                                                 \
-	F(BYTES, sticky, 0, STICKY_MAX) /* not with OPEN_DEFER */                                        \
+	F(BYTES, sticky, 0, STICKY_MAX) /* not with OPEN_DEFER */                                  \
 	L(blob, message, 0, 1)
 
 #define FILTER_RECORDS(R)                                                                          \

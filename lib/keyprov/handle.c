@@ -73,7 +73,7 @@ put_point(struct buf *b, const EVP_PKEY *key, int field)
 	    EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_EC_PUB_Y, &y) == 1 &&
 	    BN_bn2binpad(x, point + 1, field) == field &&
 	    BN_bn2binpad(y, point + 1 + field, field) == field)
-		rc = put_mpi(b, point, (size_t)(1 + 2 * field));
+		rc = put_mpi(b, point, 1 + 2 * (size_t)field);
 	BN_free(x);
 	BN_free(y);
 	return rc;

@@ -23,11 +23,7 @@ struct x509_st;
 #define KEYPROV_DATA_MAX 1024 /* octets to be signed: a digest, or with Ed25519 the message */
 #define KEYPROV_VALUE_MAX 2050 /* octets of a signature */
 
-enum keyprov_status {
-	KEYPROV_OK,
-	KEYPROV_LATER, /* cryptod is locked or away */
-	KEYPROV_FAILED
-};
+enum keyprov_status { KEYPROV_OK, KEYPROV_FAILED };
 
 /* One operation under way. */
 struct keyprov_job;

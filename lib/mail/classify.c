@@ -2,19 +2,24 @@
 
 #include <string.h>
 
+#include "base/vec.h"
 #include "mail/value.h"
 
 /*
- * Plain text is skipped by a table of the few octets that can begin something; from there on a
- * small automaton takes octet by octet until nothing is pending:
+ * A small automaton takes octet by octet while something is pending.  While nothing is, what could
+ * begin something is looked for 16 octets at a time, and as pairs, which leave little of ordinary
+ * mail to stop at (see stops):
  *
  *  "-" and "="	the armour line, as it is or in quoted-printable.  No letter of the marker is "=",
  *		and "-" is no hexadecimal digit, so reading everything as quoted-printable finds
  *		the plain spelling as well.
  *  U and Q	late letters of the marker's three base64 spellings, rare in text: the letters
  *		before them are compared backwards, over whatever stands between them.
- *  LF		a line starts: Content-Type, or one of our own fields.  In the message's header
- *		a bare CR starts a line too, since some readers think so.
+ *  LF		a line starts: Content-Type, Content-Disposition, or one of our own fields.  In the
+ *		message's header a bare CR starts a line too, since some readers think so.
+ *
+ * The last octet of a chunk always goes to the automaton, so chunks of one octet are read by it
+ * alone: the tests compare everything else with that.
  */
 static const char marker[] = "-----BEGIN PGP ";
 #define MARKER_LEN (sizeof marker - 1)
@@ -30,30 +35,34 @@ static const struct {
     {"tLS0tLUJFR0lOIFBHU", 18}, /* 2 */
 };
 
-enum { NAME_TYPE = 1, NAME_OURS = 2 };
+enum {
+	NAME_TYPE = 1,
+	NAME_OURS = 2,
+	NAME_DISPOSITION = 4,
+	NAME_BODY = NAME_TYPE | NAME_DISPOSITION
+};
 static const char name_type[] = "content-type";
 static const char name_ours[] = "x-postern-";
+static const char name_disposition[] = "content-disposition";
 
 enum line {
 	L_TEXT, /* nothing to see until the next line */
 	L_FIRST, /* the very start of the message: white space is skipped */
 	L_NAME, /* a name in ->names may still match */
 	L_CR, /* a line that started with CR: the end of the header if LF follows */
-	L_COLON, /* behind "Content-Type" */
+	L_COLON, /* behind "Content-Type" or "Content-Disposition", which ->names tells */
 	L_COLON_LF, /* the same, at the start of a line: a fold? */
 	L_TYPE, /* in its value */
 	L_TYPE_LF, /* the same, at the start of a line: a fold? */
 };
 
-/* Octets at which the quick skip stops: 1 always, 2 in the message's header. */
-static const uint8_t stop[256] = {
-    ['-'] = 3, ['='] = 3, ['\n'] = 3, ['U'] = 3, ['Q'] = 3, ['\r'] = 2};
-
 static inline bool
 is_b64(uint8_t c)
 {
-	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-	       c == '+' || c == '/';
+	static const bool letter[256] = {
+	    ['+'] = true, ['/'] = true, ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true};
+
+	return letter[c];
 }
 
 static inline int
@@ -71,7 +80,7 @@ mail_scan_init(struct mail_scan *s)
 	memset(s, 0, offsetof(struct mail_scan, hist));
 	s->in_header = true;
 	s->line = L_FIRST;
-	s->names = NAME_TYPE | NAME_OURS;
+	s->names = NAME_BODY | NAME_OURS;
 }
 
 /* One decoded octet against the marker (Knuth, Morris, Pratt: only dashes can overlap). */
@@ -150,7 +159,7 @@ has_nocase(const uint8_t *p, size_t n, const char *word, size_t len)
 	return false;
 }
 
-/* A Content-Type's value is there (up to MAIL_SCAN_TYPE_MAX octets of it). */
+/* The value of Content-Type or Content-Disposition is there, up to MAIL_SCAN_TYPE_MAX octets. */
 static void
 judge_type(struct mail_scan *s)
 {
@@ -164,6 +173,14 @@ judge_type(struct mail_scan *s)
 	if (s->ntype == MAIL_SCAN_TYPE_MAX &&
 	    memchr(s->type + MAIL_SCAN_TYPE_MAX - 11, '\r', 11) != NULL)
 		s->found |= MAIL_SCAN_ODD; /* that may be cut off */
+	/* The name of a file that may be ciphertext. */
+	if (has_nocase(s->type, s->ntype, ".pgp", 4) || has_nocase(s->type, s->ntype, ".gpg", 4))
+		s->found |= MAIL_SCAN_INLINE;
+	if (s->names & NAME_DISPOSITION) {
+		if (s->ntype == MAIL_SCAN_TYPE_MAX)
+			s->found |= MAIL_SCAN_ODD;
+		return;
+	}
 	n = mail_value_flatten(s->type, s->ntype, type, sizeof type, &used);
 	if (used == MAIL_SCAN_TYPE_MAX || n == sizeof type - 1)
 		s->found |= MAIL_SCAN_ODD;
@@ -208,12 +225,14 @@ name_octet(struct mail_scan *s, uint8_t c)
 		}
 		if (c == '\n') {
 			s->in_header = false;
-			line_start(s, NAME_TYPE);
+			line_start(s, NAME_BODY);
 			return;
 		}
 	}
 	if ((s->names & NAME_TYPE) && low != (uint8_t)name_type[s->pos])
 		s->names &= (uint8_t)~NAME_TYPE;
+	if ((s->names & NAME_DISPOSITION) && low != (uint8_t)name_disposition[s->pos])
+		s->names &= (uint8_t)~NAME_DISPOSITION;
 	if ((s->names & NAME_OURS) && low != (uint8_t)name_ours[s->pos])
 		s->names &= (uint8_t)~NAME_OURS;
 	s->pos++;
@@ -221,14 +240,15 @@ name_octet(struct mail_scan *s, uint8_t c)
 		s->found |= MAIL_SCAN_FORGED;
 		s->names = 0;
 	}
-	if (s->names & NAME_TYPE && s->pos == sizeof name_type - 1) {
+	if ((s->names & NAME_TYPE && s->pos == sizeof name_type - 1) ||
+	    (s->names & NAME_DISPOSITION && s->pos == sizeof name_disposition - 1)) {
 		s->line = L_COLON;
 		return;
 	}
 	if (s->names == 0) {
 		s->line = L_TEXT;
 		if (c == '\n')
-			line_start(s, NAME_TYPE | (s->in_header ? NAME_OURS : 0));
+			line_start(s, NAME_BODY | (s->in_header ? NAME_OURS : 0));
 	}
 }
 
@@ -242,7 +262,7 @@ type_octet(struct mail_scan *s, uint8_t c)
 		judge_type(s);
 		s->line = L_TEXT;
 		if (c == '\n')
-			line_start(s, NAME_TYPE | (s->in_header ? NAME_OURS : 0));
+			line_start(s, NAME_BODY | (s->in_header ? NAME_OURS : 0));
 	} else if (c == '\n')
 		s->line = L_TYPE_LF;
 }
@@ -255,11 +275,11 @@ line_octet(struct mail_scan *s, uint8_t c)
 	switch ((enum line)s->line) {
 	case L_TEXT:
 		if (c == '\n')
-			line_start(s, NAME_TYPE | (s->in_header ? NAME_OURS : 0));
+			line_start(s, NAME_BODY | (s->in_header ? NAME_OURS : 0));
 		break;
 	case L_FIRST:
 		if (!space) {
-			line_start(s, NAME_TYPE | NAME_OURS);
+			line_start(s, NAME_BODY | NAME_OURS);
 			name_octet(s, c);
 		}
 		break;
@@ -269,7 +289,7 @@ line_octet(struct mail_scan *s, uint8_t c)
 	case L_CR:
 		if (c == '\n') {
 			s->in_header = false;
-			line_start(s, NAME_TYPE);
+			line_start(s, NAME_BODY);
 		} else {
 			line_start(s, NAME_OURS);
 			name_octet(s, c);
@@ -281,7 +301,7 @@ line_octet(struct mail_scan *s, uint8_t c)
 		/* fall through */
 	case L_COLON_LF:
 		if (!space) {
-			line_start(s, NAME_TYPE | (s->in_header ? NAME_OURS : 0));
+			line_start(s, NAME_BODY | (s->in_header ? NAME_OURS : 0));
 			name_octet(s, c);
 			break;
 		}
@@ -373,31 +393,103 @@ remember(struct mail_scan *s, const uint8_t *start, const uint8_t *end)
 	s->nhist = (uint8_t)(keep + n);
 }
 
+/*
+ * With nothing pending, an octet c before an octet d need not be read when the automaton would be
+ * where it is without it, whatever follows.  Where that is not so:
+ *
+ *  c is "-"	and d another one, or the "=" of a coded one or of a soft break
+ *  c is "="	and d is "2": only "=2D" is a coded "-", and with no dash before it a soft break or
+ *		any other coded octet changes nothing
+ *  c is LF	and d begins Content-Type or Content-Disposition; in the header also one of ours, or
+ *		the empty line; there a bare CR too, before one of ours
+ *  d is U, Q	and c the letter before it in a base64 spelling, or no letter of base64, over which
+ *		b64_at looks back
+ *
+ * Where stops() is not 0 it may be wrong, for the price of a closer look; where it is 0 it must be
+ * right.
+ */
+static inline vec
+stops(vec c, vec d, bool header)
+{
+	vec lf = vec_is(c, '\n'), low = d | 0x20, at, no_b64;
+
+	at = (vec_is(c, '-') & vec_is(d & (uint8_t)~('-' ^ '='), '-' & '=')) |
+	     (vec_is(c, '=') & vec_is(d, '2')) | (lf & vec_is(low, 'c'));
+	if (header)
+		at |= (lf & (vec_is(d, '\r') | vec_is(d, '\n'))) |
+		      ((lf | vec_is(c, '\r')) & vec_is(low, 'x'));
+	/* Below "0" or 8 bits wide, ":", or in the same column as the octets around the letters:
+	 * nothing but base64's "+" and "/" is there by mistake. */
+	no_b64 = (vec)((vec_signed)c < '0') | vec_is(c, ':') |
+		 (vec)((vec_signed)((c - 1) & 0x1f) > 0x19);
+	return at | (vec_is(d & (uint8_t)~('Q' ^ 'U'), 'Q' & 'U') &
+			(vec_is(c, 'B') | vec_is(c, 'g') | vec_is(c, 'H') | no_b64));
+}
+
+/* The same for the last few octets. */
+static inline bool
+stops_at(uint8_t c, uint8_t d, bool header)
+{
+	uint8_t low = d | 0x20;
+
+	if (d == 'U' || d == 'Q')
+		return true;
+	switch (c) {
+	case '-':
+		return d == '-' || d == '=';
+	case '=':
+		return d == '2';
+	case '\n':
+		return low == 'c' || (header && (low == 'x' || d == '\r' || d == '\n'));
+	case '\r':
+		return header && low == 'x';
+	default:
+		return false;
+	}
+}
+
+static inline vec
+stops_from(const uint8_t *p, bool header)
+{
+	return stops(vec_load(p), vec_load(p + 1), header);
+}
+
+/*
+ * The first octet from p on that must be read, or the last one, of which nothing is known.  p < end;
+ * header is a constant, so that the many octets of a body do not pay for the header's stops.
+ */
+__attribute__((always_inline)) static inline const uint8_t *
+skip(const uint8_t *p, const uint8_t *end, bool header)
+{
+	const uint8_t *last = end - 1;
+	vec a, b;
+
+	for (; last - p >= 2 * VEC_OCTETS; p += 2 * VEC_OCTETS) {
+		a = stops_from(p, header);
+		b = stops_from(p + VEC_OCTETS, header);
+		if (vec_any(a | b))
+			return vec_any(a) ? p + vec_first(a) : p + VEC_OCTETS + vec_first(b);
+	}
+	while (p < last && !stops_at(p[0], p[1], header))
+		p++;
+	return p;
+}
+
 void
 mail_scan_feed(struct mail_scan *s, const void *data, size_t n)
 {
 	const uint8_t *start = data, *p = start, *end = start + n;
 
 	while (p < end) {
+		if ((*p == 'U' || *p == 'Q') && b64_may_end(start, p) && b64_at(s, start, p))
+			s->found |= MAIL_SCAN_INLINE;
 		if (s->line == L_TEXT && s->armour == 0 && s->qp == Q_NONE && !s->last_cr) {
-			uint8_t mask = s->in_header ? 2 : 1;
-
-			while (end - p >= 4 &&
-			       !((stop[p[0]] | stop[p[1]] | stop[p[2]] | stop[p[3]]) & mask))
-				p += 4;
-			while (p < end && !(stop[*p] & mask))
-				p++;
-			if (p == end)
-				break;
-			if (*p == 'U' || *p == 'Q') { /* these mean nothing else */
-				if (b64_may_end(start, p) && b64_at(s, start, p))
-					s->found |= MAIL_SCAN_INLINE;
+			p = s->in_header ? skip(p, end, true) : skip(p, end, false);
+			if (p + 1 < end && (p[1] == 'U' || p[1] == 'Q')) {
 				p++;
 				continue;
 			}
 		}
-		if ((*p == 'U' || *p == 'Q') && b64_at(s, start, p))
-			s->found |= MAIL_SCAN_INLINE;
 		octet(s, *p++);
 	}
 	if (n > 0)

@@ -12,6 +12,7 @@
  *
  *  - Content-Type fields at any depth: multipart/encrypted, multipart/signed, application/pgp-*,
  *    application/pkcs7-*; whatever case, comments, folds, white space before the colon
+ *  - names of files that end in .pgp or .gpg, in Content-Type and Content-Disposition fields
  *  - "-----BEGIN PGP " as it is, in quoted-printable with any octets encoded and soft breaks
  *    anywhere, in base64 at each alignment with anything between the letters
  *  - fields in the message's header whose name starts with X-Postern-
@@ -20,10 +21,10 @@
 #define MAIL_SCAN_SIGNED                                                                           \
 	0x02 /* multipart/signed that may be OpenPGP, application/pgp-signature                    \
 	      */
-#define MAIL_SCAN_INLINE 0x04 /* armour */
+#define MAIL_SCAN_INLINE 0x04 /* armour, or an attachment named as one */
 #define MAIL_SCAN_FORGED 0x08 /* X-Postern-* from outside */
 #define MAIL_SCAN_SMIME 0x10 /* pkcs7; no worker acts on it yet */
-#define MAIL_SCAN_ODD 0x20 /* a Content-Type too long to judge */
+#define MAIL_SCAN_ODD 0x20 /* a Content-Type or -Disposition too long to judge */
 
 /* Found any of these: hand the message to a worker. */
 #define MAIL_SCAN_WORKER                                                                           \

@@ -8,7 +8,7 @@
 #include "mail/reader.h"
 #include "mail/write.h"
 
-#define SIGNER_BUF 4096 /* octets; an encoded address has at most three times as many, and folds */
+#define SIGNER_BUF 4096 /* octets: an address, each of it encoded, and folds */
 
 static const char *const decrypted_names[] = {
     [MAIL_DEC_NO] = "no",

@@ -211,10 +211,11 @@ tls_server_ctx(const void *chain, size_t n, const char *name, const void *client
 	init();
 	if ((ctx = new_ctx(TLS_server_method(), "ECDHE+AESGCM:ECDHE+CHACHA20:!PSK")) == NULL ||
 	    SSL_CTX_set_num_tickets(ctx, 0) != 1 ||
-	    SSL_CTX_set1_groups_list(ctx, "X25519:P-256:P-384") != 1) {
+	    SSL_CTX_set1_groups_list(ctx, "X25519:P-256:P-384:P-521") != 1) {
 		(void)err_set(e, ENOMEM, "TLS cannot be set up: %s", reason());
 		goto fail;
 	}
+	SSL_CTX_set_security_level(ctx, 2); /* RSA of 2,048 bit, no SHA-1; Debian's default */
 	SSL_CTX_set_options(
 	    ctx, SSL_OP_NO_TICKET | SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
 	if (each_cert(chain, n, name, add_ours, ctx, e) == -1 ||

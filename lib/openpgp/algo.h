@@ -87,8 +87,9 @@ const EVP_CIPHER *pgp_cipher_wrap(unsigned algo); /* key wrap, RFC 3394; AES onl
 
 /*
  * Fetch everything now and start libgcrypt, so that no file is opened and no lock taken later:
- * before a sandbox is locked, before workers are forked and before a second thread comes here.  0, or -1 with errno ENOTSUP.
- * Idempotent; every function of this library works without it, but starts slower.
+ * before a sandbox is locked, before workers are forked and before a second thread comes here.  0,
+ * or -1 with errno ENOTSUP. Idempotent; every function of this library works without it, but starts
+ * slower.
  */
 int pgp_algo_init(void);
 

@@ -39,7 +39,8 @@ put_number(uint8_t *out, size_t width, gcry_mpi_t x)
 	return r;
 }
 
-/* A scalar, above 0 and below the order, marked secret: libgcrypt then multiplies in constant time. */
+/* A scalar, above 0 and below the order, marked secret: libgcrypt then multiplies in constant time.
+ */
 static gcry_mpi_t
 secret_scalar(gcry_ctx_t ec, const struct pgp_curve *curve, const uint8_t *d)
 {
@@ -62,7 +63,8 @@ secret_scalar(gcry_ctx_t ec, const struct pgp_curve *curve, const uint8_t *d)
 static gcry_mpi_point_t
 read_point(gcry_ctx_t ec, const struct pgp_curve *curve, const uint8_t *point)
 {
-	gcry_mpi_t x = number(point + 1, curve->width), y = number(point + 1 + curve->width, curve->width);
+	gcry_mpi_t x = number(point + 1, curve->width),
+		   y = number(point + 1 + curve->width, curve->width);
 	gcry_mpi_t p = gcry_mpi_ec_get_mpi("p", ec, 0);
 	gcry_mpi_point_t q = NULL;
 
@@ -86,7 +88,8 @@ multiply(gcry_ctx_t ec, const struct pgp_curve *curve, gcry_mpi_t d, gcry_mpi_po
     uint8_t *outx, uint8_t *outy)
 {
 	gcry_mpi_point_t q = gcry_mpi_point_new(0);
-	gcry_mpi_t x = gcry_mpi_snew(curve->bits), y = outy != NULL ? gcry_mpi_new(curve->bits) : NULL;
+	gcry_mpi_t x = gcry_mpi_snew(curve->bits),
+		   y = outy != NULL ? gcry_mpi_new(curve->bits) : NULL;
 	int r = -1;
 
 	gcry_mpi_ec_mul(q, d, base, ec);
@@ -191,8 +194,8 @@ digest_sexp(const struct pgp_curve *curve, const uint8_t *digest, size_t n)
 }
 
 int
-pgp_brainpool_sign(const struct pgp_curve *curve, const uint8_t *d, const uint8_t *digest,
-    size_t n, struct pgp_sigval *out)
+pgp_brainpool_sign(const struct pgp_curve *curve, const uint8_t *d, const uint8_t *digest, size_t n,
+    struct pgp_sigval *out)
 {
 	gcry_sexp_t key = NULL, data = digest_sexp(curve, digest, n), sig = NULL;
 	gcry_mpi_t r = NULL, s = NULL;
@@ -232,8 +235,8 @@ pgp_brainpool_verify(const struct pgp_curve *curve, const uint8_t *point, const 
 	if (data != NULL &&
 	    gcry_sexp_build(&key, NULL, "(public-key (ecc (curve %s) (q %b)))", curve->name,
 		(int)pgp_point_len(curve), point) == 0 &&
-	    gcry_sexp_build(&sig, NULL, "(sig-val (ecdsa (r %b) (s %b)))", (int)r.n, r.p, (int)s.n,
-		s.p) == 0 &&
+	    gcry_sexp_build(
+		&sig, NULL, "(sig-val (ecdsa (r %b) (s %b)))", (int)r.n, r.p, (int)s.n, s.p) == 0 &&
 	    gcry_pk_verify(sig, data, key) == 0)
 		rc = 0;
 	gcry_sexp_release(key);

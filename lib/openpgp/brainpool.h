@@ -30,7 +30,7 @@ int pgp_brainpool_sign(const struct pgp_curve *curve, const uint8_t *d, const ui
     size_t n, struct pgp_sigval *out);
 
 /* 0 when good, else -1. */
-int pgp_brainpool_verify(const struct pgp_curve *curve, const uint8_t *point,
-    const uint8_t *digest, size_t n, struct bytes r, struct bytes s);
+int pgp_brainpool_verify(const struct pgp_curve *curve, const uint8_t *point, const uint8_t *digest,
+    size_t n, struct bytes r, struct bytes s);
 
 #endif

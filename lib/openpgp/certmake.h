@@ -9,7 +9,8 @@
 /*
  * Building certificates.  The keys are given by their public half, their secret halves may live
  * elsewhere: each signature is asked of secret->sign by fingerprint (unwrap is not used).
- * Signatures use SHA-512 with Ed25519, SHA-256 with RSA, and the hash of the curve's size with ECDSA.
+ * Signatures use SHA-512 with Ed25519, SHA-256 with RSA, and the hash of the curve's size with
+ * ECDSA.
  */
 struct pgp_certspec {
 	const struct cert_key *keys; /* [0] the primary; algo, created, fpr, params, and flags:

@@ -60,8 +60,9 @@ pgp_esks_add(struct pgp_esks *s, const uint8_t *body, size_t n)
 		return 0;
 	for (i = 0; i < s->p->nkeys && *count < PGP_TRIES_MAX; i++) {
 		k = s->p->keys[i];
-		if (k->algo != body[9] || (hidden ? !plausible(k, esk, n)
-						  : memcmp(body + 1, pgp_keyid(k->fpr.p, k->fpr.n), 8) != 0))
+		if (k->algo != body[9] ||
+		    (hidden ? !plausible(k, esk, n)
+			    : memcmp(body + 1, pgp_keyid(k->fpr.p, k->fpr.n), 8) != 0))
 			continue;
 		if (!kept && n > 0 && buf_put(&s->octets, esk, n) == -1)
 			return -1;
@@ -80,8 +81,8 @@ unwrap(struct pgp_esks *s, const struct pgp_esk_try *t)
 	unsigned i;
 
 	errno = 0;
-	if (secret->unwrap(secret->ctx, k->fpr.p, k->fpr.n, buf_ptr(&s->octets) + t->off, t->n,
-		key) == -1) {
+	if (secret->unwrap(
+		secret->ctx, k->fpr.p, k->fpr.n, buf_ptr(&s->octets) + t->off, t->n, key) == -1) {
 		if (errno == EAGAIN || errno == EIO || errno == ENOMEM)
 			s->temporary = true;
 		return;

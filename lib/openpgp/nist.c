@@ -93,8 +93,8 @@ put_half(uint8_t *out, const BIGNUM *x, size_t width)
 }
 
 int
-pgp_nist_sign(
-    const struct pgp_curve *curve, EVP_PKEY *k, const uint8_t *digest, size_t n, struct pgp_sigval *out)
+pgp_nist_sign(const struct pgp_curve *curve, EVP_PKEY *k, const uint8_t *digest, size_t n,
+    struct pgp_sigval *out)
 {
 	uint8_t der[DER_MAX];
 	const uint8_t *p = der;
@@ -132,8 +132,7 @@ pgp_nist_verify(EVP_PKEY *k, const uint8_t *digest, size_t n, struct bytes r, st
 		goto out;
 	rb = sb = NULL; /* sig's */
 	if ((dn = i2d_ECDSA_SIG(sig, &p)) > 0 && (ctx = EVP_PKEY_CTX_new(k, NULL)) != NULL &&
-	    EVP_PKEY_verify_init(ctx) > 0 &&
-	    EVP_PKEY_verify(ctx, der, (size_t)dn, digest, n) == 1)
+	    EVP_PKEY_verify_init(ctx) > 0 && EVP_PKEY_verify(ctx, der, (size_t)dn, digest, n) == 1)
 		rc = 0;
 out:
 	BN_free(rb);

@@ -20,8 +20,8 @@ EVP_PKEY *pgp_nist_key(
 int pgp_nist_scalar(const struct pgp_curve *curve, EVP_PKEY *k, uint8_t *d);
 
 /* Sign a digest (n octets; its leftmost bits are used, FIPS 186-5, 6.4). 0 and out, or -1. */
-int pgp_nist_sign(
-    const struct pgp_curve *curve, EVP_PKEY *k, const uint8_t *digest, size_t n, struct pgp_sigval *out);
+int pgp_nist_sign(const struct pgp_curve *curve, EVP_PKEY *k, const uint8_t *digest, size_t n,
+    struct pgp_sigval *out);
 
 /* 0 when good, else -1. */
 int pgp_nist_verify(EVP_PKEY *k, const uint8_t *digest, size_t n, struct bytes r, struct bytes s);

@@ -46,7 +46,8 @@ struct pgp_params {
 static inline size_t
 pgp_point_len(const struct pgp_curve *c)
 {
-	return 1 + c->width * (c->kind == PGP_CURVE_ED25519 || c->kind == PGP_CURVE_X25519 ? 1u : 2u);
+	return 1 +
+	       c->width * (c->kind == PGP_CURVE_ED25519 || c->kind == PGP_CURVE_X25519 ? 1u : 2u);
 }
 
 static inline uint8_t
@@ -101,7 +102,8 @@ EVP_PKEY *pgp_curve_public(const struct pgp_curve *curve, const uint8_t *point);
 /* What pgp_ecdh_derive works with, to be kept with a key that is used again; or NULL. */
 EVP_PKEY_CTX *pgp_ecdh_ctx(EVP_PKEY *own);
 
-/* Shared secret of width octets: X25519's, or an x coordinate. 0 or -1 (also for an all-zero one). */
+/* Shared secret of width octets: X25519's, or an x coordinate. 0 or -1 (also for an all-zero one).
+ */
 int pgp_ecdh_derive(EVP_PKEY_CTX *ctx, EVP_PKEY *peer, size_t width, uint8_t *z);
 
 /* AES key wrap (RFC 3394), n a multiple of 8, out n + 8 or n - 8 octets. 0 or -1. */

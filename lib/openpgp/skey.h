@@ -33,8 +33,8 @@ struct evp_pkey_st;
 /*
  * Make a key.
  *
- * decrypts	on a curve that does either: 1 for a key that decrypts (ECDH), 0 for one that signs or
- *		certifies (ECDSA); the first three types need not be told
+ * decrypts	on a curve that does either: 1 for a key that decrypts (ECDH), 0 for one that signs
+ *or certifies (ECDSA); the first three types need not be told
  * created	seconds since the epoch, part of its fingerprint
  *
  * Returns the key, or NULL with e filled.
@@ -68,7 +68,8 @@ struct pgp_skey *pgp_skey_decode(const uint8_t *p, size_t n, struct err *e);
 /* The public half (flags 0, times but created 0); its fields point into the key. */
 void pgp_skey_public(const struct pgp_skey *k, struct cert_key *out);
 
-/* The key as OpenSSL has it, for signatures that are not OpenPGP's; NULL when libgcrypt holds it. */
+/* The key as OpenSSL has it, for signatures that are not OpenPGP's; NULL when libgcrypt holds it.
+ */
 struct evp_pkey_st *pgp_skey_evp(struct pgp_skey *k);
 
 /* The secret parameters as pgp_skey_load takes them; they point into the key. */

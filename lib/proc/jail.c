@@ -40,8 +40,8 @@ close_all_but(int fd)
 	int null = open("/dev/null", O_RDWR);
 
 	if (null == -1 || dup2(null, STDIN_FILENO) == -1 || dup2(null, STDOUT_FILENO) == -1 ||
-	    (fd != OWN_FD && dup2(fd, OWN_FD) == -1) ||
-	    fcntl(OWN_FD, F_SETFD, FD_CLOEXEC) == -1 || close_range(OWN_FD + 1, ~0U, 0) == -1)
+	    (fd != OWN_FD && dup2(fd, OWN_FD) == -1) || fcntl(OWN_FD, F_SETFD, FD_CLOEXEC) == -1 ||
+	    close_range(OWN_FD + 1, ~0U, 0) == -1)
 		return -1;
 	return OWN_FD;
 }

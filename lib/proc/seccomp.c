@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <signal.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -224,8 +225,8 @@ static const struct call calls[] = {
     CALL1(clone, SB_FORK | SB_EXEC, MASKED(0, CLONE_VM | CLONE_THREAD | NEW_SPACES, 0)),
     CALL(wait4, SB_FORK | SB_EXEC),
     CALL(waitid, SB_FORK | SB_EXEC),
-    CALL(kill, SB_FORK | SB_EXEC),
-    CALL(tgkill, SB_FORK | SB_EXEC),
+    CALL(kill, SB_FORK),
+    CALL(tgkill, SB_FORK),
     CALL(pidfd_open, SB_FORK),
     CALL(pidfd_send_signal, SB_FORK),
     CALL(seccomp, SB_FORK),
@@ -242,6 +243,8 @@ static const struct call calls[] = {
 
     /* Programs: what the loader and gpg's servers need more. */
     CALL(execve, SB_EXEC),
+    CALL1(kill, SB_EXEC, IS(1, 0)), /* does the holder of a lock live? */
+    CALL1(tgkill, SB_EXEC, IS(2, SIGABRT)), /* abort(3) */
     CALL(mmap, SB_EXEC),
     CALL(mprotect, SB_EXEC),
     CALL(arch_prctl, SB_EXEC),

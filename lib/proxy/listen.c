@@ -98,6 +98,7 @@ proxy_limits(const struct conf_limits *l, struct err *e)
 {
 	unsigned total = (unsigned)l->sessions, each = (unsigned)l->sessions_per_client;
 
+	proxy_route_renew();
 	if (each > total)
 		each = total;
 	if (clients == NULL)

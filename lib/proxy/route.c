@@ -1,5 +1,6 @@
 #include "proxy/route.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -7,6 +8,7 @@
 struct shared {
 	LIST_ENTRY(shared) next;
 	unsigned refs;
+	bool old; /* from before a reload: for the sessions that have it */
 	struct proxy_route r;
 };
 
@@ -45,22 +47,29 @@ proxy_route_set(struct proxy_route *r, const struct conf_connector *k, const str
 const struct proxy_route *
 proxy_route_get(const struct conf_connector *k, const struct conf *conf)
 {
-	struct proxy_route r;
 	struct shared *x;
 
-	proxy_route_set(&r, k, conf);
-	/* Of a connector there is one, and another while sessions from before a reload go on. */
 	LIST_FOREACH (x, &routes, next)
-		if (memcmp(&x->r, &r, sizeof r) == 0) {
+		if (!x->old && strcmp(x->r.connector, k->name) == 0) {
 			x->refs++;
 			return &x->r;
 		}
 	if ((x = malloc(sizeof *x)) == NULL)
 		return NULL;
-	memcpy(&x->r, &r, sizeof r);
+	proxy_route_set(&x->r, k, conf);
 	x->refs = 1;
+	x->old = false;
 	LIST_INSERT_HEAD(&routes, x, next);
 	return &x->r;
+}
+
+void
+proxy_route_renew(void)
+{
+	struct shared *x;
+
+	LIST_FOREACH (x, &routes, next)
+		x->old = true;
 }
 
 void

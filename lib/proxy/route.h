@@ -33,11 +33,14 @@ struct proxy_route {
 };
 
 /*
- * The route of a connector under this configuration, shared and never changed; NULL with ENOMEM.
- * Each get wants its drop, with which the caller lets go of it; NULL is allowed there.
+ * The route of a connector under the running configuration, shared and never changed; NULL with
+ * ENOMEM.  Each get wants its drop, with which the caller lets go of it; NULL is allowed there.
  */
 const struct proxy_route *proxy_route_get(const struct conf_connector *k, const struct conf *conf);
 void proxy_route_drop(const struct proxy_route *r);
+
+/* The configuration is another one now.  proxy_limits does this too. */
+void proxy_route_renew(void);
 
 /* The same into r of one's own. */
 void proxy_route_set(

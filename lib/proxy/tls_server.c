@@ -18,7 +18,8 @@
 #define SIGN_MS 10000 /* milliseconds for a signature: clients wait about half a minute */
 #define LOCKED_MS 3000 /* for so long a locked or silent cryptod is not asked again */
 #define COMPLAIN_MS 60000 /* one line for each kind of trouble in so much time */
-#define SOON (14 * 86400) /* seconds before its end that a certificate is warned of */
+#define SOON (14 * DAY) /* seconds before its end that a certificate is warned of */
+#define DAY 86400 /* seconds between two looks at the ends of certificates */
 #define SHOWN_MAX 16 /* certificates in the status */
 
 /* A file that was read before the jail; the text stays, a reload may use it otherwise. */
@@ -54,6 +55,7 @@ static LIST_HEAD(, identity) identities = LIST_HEAD_INITIALIZER(identities);
 static struct ask_list fresh = TAILQ_HEAD_INITIALIZER(fresh);
 static struct ask_list asked = TAILQ_HEAD_INITIALIZER(asked);
 static struct event *sender; /* sends what is fresh, from the loop and its stack */
+static struct event *daily;
 static uint64_t refuse_until; /* clock_ms */
 static uint64_t complained[CRYPTO_FAILED + 2]; /* clock_ms by status; the last: no answer */
 static uint64_t total_signed, total_failed;
@@ -139,7 +141,7 @@ on_answer(void *arg, struct ipc_msg *m, int error)
 		if (may_complain(CRYPTO_FAILED + 1))
 			log_warn("TLS towards clients: no answer from cryptod: %s",
 			    strerrordesc_np(error));
-		settle(a, KEYPROV_LATER, NULL, 0);
+		settle(a, KEYPROV_FAILED, NULL, 0);
 		return;
 	}
 	p = m->body;
@@ -150,7 +152,7 @@ on_answer(void *arg, struct ipc_msg *m, int error)
 	if (p->status == CRYPTO_LOCKED)
 		refuse_until = clock_ms() + LOCKED_MS;
 	complain(a, p->status);
-	settle(a, p->status == CRYPTO_LOCKED ? KEYPROV_LATER : KEYPROV_FAILED, NULL, 0);
+	settle(a, KEYPROV_FAILED, NULL, 0);
 }
 
 static void
@@ -281,6 +283,19 @@ find_identity(const struct conf_connector *k)
 	return NULL;
 }
 
+/* In the running configuration, which a reload may have changed. */
+static bool
+is_used(const struct identity *id)
+{
+	const struct conf *conf = proc_env()->conf;
+	size_t i;
+
+	for (i = 0; i < conf->nconnectors; i++)
+		if (offers_tls(&conf->connectors[i]) && find_identity(&conf->connectors[i]) == id)
+			return true;
+	return false;
+}
+
 static struct evp_pkey_st *
 bind_key(struct x509_st *cert, void *arg, struct err *e)
 {
@@ -320,6 +335,30 @@ warn_of_end(const struct identity *id)
 		    log_str(id->cert->path), day);
 }
 
+/* Of several processes with the same certificates one is enough to say it. */
+static void
+warn_of_ends(void)
+{
+	static const struct timeval day = {DAY, 0};
+	const struct identity *id;
+
+	if (proc_env()->instance != 0)
+		return;
+	LIST_FOREACH (id, &identities, next)
+		if (is_used(id))
+			warn_of_end(id);
+	(void)event_add(daily, &day);
+}
+
+static void
+on_day(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)arg;
+	warn_of_ends();
+}
+
 static int
 make_identity(const struct conf_connector *k, struct err *e)
 {
@@ -346,7 +385,6 @@ make_identity(const struct conf_connector *k, struct err *e)
 		return err_set(e, why.code, "connector %s: %s", k->name, why.text);
 	}
 	LIST_INSERT_HEAD(&identities, id, next);
-	warn_of_end(id);
 	return 0;
 }
 
@@ -358,9 +396,9 @@ start_signing(struct err *e)
 		return 0;
 	if (keyprov_start(&ops, NULL, e) == -1)
 		return -1;
-	if ((sender = event_new(proc_env()->base, -1, 0, on_send, NULL)) == NULL)
-		return err_set(e, ENOMEM, "memory");
-	return 0;
+	daily = evtimer_new(proc_env()->base, on_day, NULL);
+	sender = event_new(proc_env()->base, -1, 0, on_send, NULL);
+	return daily != NULL && sender != NULL ? 0 : err_set(e, ENOMEM, "memory");
 }
 
 static int
@@ -374,6 +412,8 @@ make_identities(const struct conf *conf, struct err *e)
 		if (start_signing(e) == -1 || make_identity(&conf->connectors[i], e) == -1)
 			return -1;
 	}
+	if (daily != NULL)
+		warn_of_ends();
 	return 0;
 }
 
@@ -437,6 +477,8 @@ tls_server_status(void)
 	proc_fact("tls.signatures", "%llu", (unsigned long long)total_signed);
 	proc_fact("tls.signatures.failed", "%llu", (unsigned long long)total_failed);
 	LIST_FOREACH (id, &identities, next) {
+		if (!is_used(id))
+			continue;
 		if (n++ == SHOWN_MAX)
 			break;
 		end = tls_ctx_expires(id->ctx);

@@ -59,14 +59,22 @@ def on_core(core):
 on_core.told = False
 
 
+def _proc(*path):
+    """A file of /proc; b"" of a process that has just ended: its parent has its time then."""
+    try:
+        return read(os.path.join("/proc", *map(str, path)))
+    except ProcessLookupError:
+        return b""
+
+
 def _cpu(pid):
-    stat = read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+    stat = _proc(pid, "stat").rpartition(b")")[2].split()
     if not stat:
         return 0
     own, ended = (sum(map(int, stat[i:i + 2])) / TICKS for i in (11, 13))
     try:
         # The same of the threads that live, in nanoseconds.
-        threads = [read(f"/proc/{pid}/task/{t}/schedstat").split() 
+        threads = [_proc(pid, "task", t, "schedstat").split()
                    for t in os.listdir(f"/proc/{pid}/task")]
     except OSError:
         threads = []
@@ -82,7 +90,7 @@ def pss(pids):
     """Octets of memory of these processes and all below them; what is shared counts in parts."""
     total = 0
     for pid in {p for root in pids for p in tree(root)}:
-        for line in read(f"/proc/{pid}/smaps_rollup").decode().splitlines():
+        for line in _proc(pid, "smaps_rollup").decode().splitlines():
             if line.startswith("Pss:"):
                 total += int(line.split()[1]) * KIB
     return total

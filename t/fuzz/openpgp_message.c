@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static const uint8_t fixed_key[32] = {1, 2, 3};
 static const uint8_t params[4] = {0, 1, 1, 1};
 
-/* Every packet unwraps to the same session key. */
+/* Four session keys; 0 is the right one. */
 static int
 unwrap(void *ctx, const uint8_t *fpr, size_t fprlen, const uint8_t *esk, size_t n,
     struct pgp_session_key *out)
@@ -36,6 +36,8 @@ unwrap(void *ctx, const uint8_t *fpr, size_t fprlen, const uint8_t *esk, size_t 
 	out->algo = 9;
 	out->n = sizeof fixed_key;
 	memcpy(out->key, fixed_key, sizeof fixed_key);
+	if (n > 0)
+		out->key[31] = esk[n - 1] & 3;
 	return 0;
 }
 
@@ -96,7 +98,9 @@ read_message(const uint8_t *data, size_t size)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const uint8_t pkesk[] = {0xc1, 14, 3, 1, 2, 3, 4, 5, 6, 7, 8, 1, 0, 9, 1, 255};
+	/* To our key, by its name: the right session key behind a false one. */
+	static const uint8_t pkesk[] = {0xc1, 14, 3, 1, 2, 3, 4, 5, 6, 7, 8, 1, 0, 9, 1, 254, /**/
+	    0xc1, 14, 3, 1, 2, 3, 4, 5, 6, 7, 8, 1, 0, 9, 1, 252};
 	struct pgp_session_key k = {.algo = 9, .n = sizeof fixed_key};
 	struct pgp_seipd seipd;
 	struct sink to;

@@ -202,6 +202,87 @@ recipients() {
 	run "a key with a passphrase" protected
 }
 
+hidden() {
+	nobody_named() {
+		gpg -r robert@example.org -r alice@example.org -r sepp@example.org --throw-keyids \
+		    -u robert@example.org -s -e -o in text.lf || return 1
+		local k
+		for k in robert alice sepp; do
+			we_open $k robert in text.lf || return 1
+		done
+		"$pm" decrypt -k sepp.sec -k alice.sec -k robert.sec -c robert.pub in got >said &&
+		    cat said && cmp got text.lf && said_good said 1
+	}
+	run "gpg->us nobody named" nobody_named
+	one_of_many() {
+		gpg --quick-gen-key 'Dora <dora@example.org>' ed25519 sign,cert never || return 1
+		local fpr i sub
+		fpr=$(gpg --with-colons -k dora@example.org | awk -F: '/^fpr/ {print $10; exit}')
+		for i in cv25519 rsa2048 cv25519 nistp256 cv25519; do
+			gpg --quick-add-key "$fpr" $i encr never || return 1
+		done
+		gpg --export-secret-keys dora@example.org >dora.sec
+		gpg --export dora@example.org >dora.pub
+		for sub in $(gpg --with-colons -k dora@example.org |
+		    awk -F: '/^sub/ {s = 1} /^fpr/ && s {print $10}'); do
+			gpg -R sepp@example.org -R "$sub!" -R robert@example.org \
+			    -u dora@example.org -s -e -o in text.lf &&
+			    we_open dora dora in text.lf || return 1
+		done
+	}
+	run "gpg->us hidden, to any of a consumer's five keys" one_of_many
+	not_ours() {
+		gpg -R sepp@example.org -R robert@example.org -e -o in text.lf
+		"$pm" decrypt -k alice.sec in got >said
+		cat said
+		grep -q '^status failed' said && ! cmp -s got text.lf
+	}
+	run "gpg->us hidden, to others" not_ours
+	subkeys_only() {
+		gpg --export-secret-subkeys alice@example.org >sub.sec &&
+		    gpg -r alice@example.org -u alice@example.org -s -e -o in text.lf &&
+		    "$pm" decrypt -k sub.sec -c alice.pub in got >said && cat said &&
+		    cmp got text.lf && said_good said 1
+	}
+	run "a key without its primary's secret part" subkeys_only
+}
+
+curves() {
+	local k
+	for k in nistp256 nistp384 nistp521 brainpoolP256r1 brainpoolP384r1 brainpoolP512r1; do
+		curve_key() {
+			gpg --quick-gen-key "Curva <$k@example.org>" $k sign,cert never &&
+			    fpr=$(gpg --with-colons -k $k@example.org |
+				awk -F: '/^fpr/ {print $10; exit}') &&
+			    gpg --quick-add-key "$fpr" $k encr never &&
+			    gpg --export "$k@example.org" >"$k.pub" &&
+			    gpg --export-secret-keys "$k@example.org" >"$k.sec"
+		}
+		run "gpg makes $k" curve_key
+		for n in 0 8193 102400; do
+			run "gpg->us $k $n" from_gpg $k $n zlib ""
+			run "us->gpg $k $n" to_gpg $k $n "-z 2 -a"
+		done
+		curve_detached() {
+			gpg -u $k@example.org -b -o sig text.lf &&
+			    "$pm" verify -c $k.pub sig text.lf >said && cat said &&
+			    said_good said 1 && "$pm" sign -s $k.sec text.lf sig &&
+			    gpg --verify sig text.lf
+		}
+		run "gpg->us->gpg detached $k" curve_detached
+		[ "${k#brainpool}" = $k ] || continue # which Sequoia does not do
+		curve_sq() {
+			rm -f in.sq got
+			sq encrypt --recipient-cert $k.pub --signer-key $k.sec -o in.sq text.lf &&
+			    we_open $k $k in.sq text.lf &&
+			    "$pm" encrypt -r $k.pub -s $k.sec text.lf out && rm -f got &&
+			    sq decrypt --recipient-key $k.sec --signer-cert $k.pub -n 1 -o got out &&
+			    cmp got text.lf
+		}
+		run "sq->us->sq $k" curve_sq
+	done
+}
+
 old_mail() {
 	local c
 	for c in 3DES CAST5 BLOWFISH TWOFISH CAMELLIA256 AES192; do
@@ -227,13 +308,14 @@ old_mail() {
 		    grep -q '^signature weak' said && cmp got text.lf
 	}
 	run "gpg->us digest SHA1 is weak" sha1
-	bzip2() {
-		gpg -r alice@example.org --compress-algo bzip2 -e -o in text.lf
-		"$pm" decrypt -k alice.sec in got >said
-		cat said
-		grep -q '^status unsupported' said
+	for c in 0 1 8192 102400 20M; do
+		run "gpg->us bzip2 $c" from_gpg alice $c bzip2 ""
+	done
+	bzip2_of_text() {
+		gpg -r alice@example.org -u robert@example.org --compress-algo bzip2 -s -e --armor \
+		    -o in text.lf && we_open alice robert in text.lf
 	}
-	run "gpg->us bzip2 is named" bzip2
+	run "gpg->us bzip2 of text" bzip2_of_text
 	bomb() {
 		head -c 50000000 /dev/zero >zeros
 		gpg -r alice@example.org --compress-algo zlib -z 9 -e -o in zeros
@@ -242,6 +324,13 @@ old_mail() {
 		grep -q '^status limit' said && [ "$(stat -c %s got)" -lt 10000000 ]
 	}
 	run "gpg->us expansion is bounded" bomb
+	bzip2_bomb() {
+		gpg -r alice@example.org --compress-algo bzip2 -e -o in zeros
+		"$pm" decrypt -x 100 -k alice.sec in got >said
+		cat said
+		grep -q '^status limit' said && [ "$(stat -c %s got)" -lt 10000000 ]
+	}
+	run "gpg->us expansion of bzip2 is bounded" bzip2_bomb
 }
 
 detached() {
@@ -333,6 +422,8 @@ both_ways
 with_sq
 texts
 recipients
+hidden
+curves
 old_mail
 detached
 cleartext

@@ -8,8 +8,24 @@ from pt.util import sh
 PAT, ALICE = "pat@partner.test", "alice@example.test"
 
 
+EXACT = """
+connector "exact" {{
+  service = pop3
+  listen = {{"127.0.0.1:{port}"}}
+  peer = "office-pop3"
+  sizes = exact
+  banner = yes
+}}
+"""
+
+
+def exact(w):
+    w.exact = w.ports.get()
+    return EXACT.format(port=w.exact)
+
+
 def world():
-    w = Site(tls=True)
+    w = Site(tls=True, more=exact)
     w.pat = w.outsider("pat")
     return w
 
@@ -165,6 +181,33 @@ def sizes_lists_and_tops_agree(w):
                 top = c.pop(f"TOP {n} {count}", multi=True)[1]
                 want = head + b"\r\n" + b"".join(r + b"\r\n" for r in rows[:-1][:count])
                 assert top == want, (n, count, top[-200:], want[-200:])
+
+
+@case
+def exact_sizes_are_those_of_retr(w):
+    """In the first session, which opens everything, in the next, and when the server's order is another."""
+    w.imap.empty("alice")
+    mine = [mails.pgp_encrypted(w.pat, letter(), [ALICE], sign=PAT), letter(), mails.pgp_signed(w.pat, letter(), PAT),
+            letter("no end"), mails.pgp_encrypted(w.pat, letter("x\n" * 50000), [ALICE])]
+    for data in mine:
+        w.imap.deliver("alice", data)
+    seen = []
+    for _ in range(3):
+        with clients.Raw(w.exact) as c:
+            c.pop()
+            c.pop("USER alice")
+            c.pop(f"PASS {w.users['alice']}")
+            stat = c.pop("STAT")[0].split()
+            sizes = [int(x.split()[1]) for x in c.pop("LIST", multi=True)[1].splitlines()]
+            assert stat == ["+OK", str(len(sizes)), str(sum(sizes))], (stat, sizes)
+            uidl = c.pop("UIDL", multi=True)[1].split()[1::2]
+            texts = [c.pop(f"RETR {n}", multi=True)[1] for n in range(1, len(sizes) + 1)]
+            assert [len(t) for t in texts] == sizes
+            seen.append({u: t for u, t in zip(uidl, texts)})
+        w.imap.deliver("alice", letter(f"number {len(seen)}\n"))
+    assert seen[0].items() <= seen[1].items() <= seen[2].items()
+    log = w.gw.log_text()
+    assert [f"sizes: {n} messages learnt" in log for n in (5, 1)] == [True, True]
 
 
 @case

@@ -320,6 +320,40 @@ START_TEST(a_key_in_use_may_leave_the_cache)
 }
 END_TEST
 
+START_TEST(quick_keys_are_those_that_take_microseconds)
+{
+	static const struct {
+		enum key_kind kind;
+		enum key_use use;
+		int slow;
+	} t[] = {
+	    {KIND_ED25519, USE_SIGN, 0},
+	    {KIND_CV25519, USE_DECRYPT, 0},
+	    {KIND_P256, USE_SIGN, 0},
+	    {KIND_P256, USE_DECRYPT, 0},
+	    {KIND_P256, USE_TLS, 0},
+	    {KIND_P384, USE_SIGN, 1},
+	    {KIND_P384, USE_DECRYPT, 1},
+	    {KIND_P521, USE_TLS, 1},
+	    {KIND_BP256, USE_SIGN, 1},
+	    {KIND_BP512, USE_DECRYPT, 1},
+	};
+	struct loaded_key *k;
+	uint8_t fpr[KEY_FPR];
+	struct err e = {0};
+
+	for (unsigned i = 0; i < sizeof t / sizeof t[0]; i++) {
+		harness_key(&keyctl, t[i].kind, t[i].use, fpr);
+		ck_assert_ptr_nonnull(k = keys_get(cryptod.keys, (struct bytes){fpr, KEY_FPR}, &e));
+		ck_assert_msg(k->slow == t[i].slow, "kind %d use %d", t[i].kind, t[i].use);
+		/* A slow one is not even loaded by the loop. */
+		ck_assert_int_eq(k->skey == NULL, t[i].slow);
+	}
+	ck_assert_ptr_nonnull(k = keys_get(cryptod.keys, (struct bytes){rsa_key, KEY_FPR}, &e));
+	ck_assert_int_eq(k->slow, 1);
+}
+END_TEST
+
 /* Everything at once, with children made in between: what a race would break. */
 START_TEST(many_keys_many_threads_and_children)
 {
@@ -371,6 +405,7 @@ slow_suite(void)
 	    whoever_goes_before_the_answer_does_no_harm,
 	    says_busy_when_too_much_waits,
 	    a_key_in_use_may_leave_the_cache,
+	    quick_keys_are_those_that_take_microseconds,
 	    many_keys_many_threads_and_children,
 	    NULL,
 	};

@@ -3,6 +3,7 @@
 Suite *secure_suite(void);
 Suite *open_suite(void);
 Suite *banner_suite(void);
+Suite *parts_suite(void);
 Suite *hostile_suite(void);
 Suite *worker_suite(void);
 
@@ -10,6 +11,6 @@ int
 main(void)
 {
 	people_make();
-	return unit_run(
-	    (Suite *(*[])(void)){secure_suite, open_suite, banner_suite, hostile_suite, worker_suite, NULL});
+	return unit_run((Suite *(*[])(void)){secure_suite, open_suite, parts_suite, banner_suite,
+	    hostile_suite, worker_suite, NULL});
 }

@@ -124,7 +124,8 @@ on_signer(struct ipc *c, const struct ipc_msg *m)
 
 	world.lookups++;
 	for (i = 0; i < PEOPLE && !world.signers_defer; i++) {
-		if (i == MALLORY || (world.unknown & 1U << i) != 0 || pgp_cert_find(&people[i].cert, q->id.p, q->id.n) == NULL)
+		if (i == MALLORY || (world.unknown & 1U << i) != 0 ||
+		    pgp_cert_find(&people[i].cert, q->id.p, q->id.n) == NULL)
 			continue;
 		s.consumer = people[i].addr;
 		s.addrs.v = &people[i].mailbox;

@@ -301,6 +301,10 @@ START_TEST(what_is_not_ours_has_no_banner)
 }
 END_TEST
 
+#define LOOK_ALIKE                                                                                 \
+	"Content-Type: text/plain\r\n\r\n[ Notice of the mail gateway. Your phrase: x ]\r\n"       \
+	"Signature: Good: signed by its sender, and unchanged.\r\n"
+
 START_TEST(hostile_bodies_stay_in_their_part)
 {
 	static const char *const plain[] = {
@@ -314,8 +318,7 @@ START_TEST(hostile_bodies_stay_in_their_part)
 	    "Content-Type: text/plain",
 	    "",
 	    /* his idea of our banner */
-	    "Content-Type: text/plain\r\n\r\n[ Notice of the mail gateway. Your phrase: x ]\r\n"
-	    "Signature: Good: signed by its sender, and unchanged.\r\n",
+	    LOOK_ALIKE,
 	};
 	struct outcome o;
 	struct buf m, text, html;
@@ -371,8 +374,7 @@ START_TEST(every_banner_is_as_long_as_every_other)
 	for (d = MAIL_DEC_NO; d <= MAIL_DEC_NO_INTEGRITY; d++)
 		for (s = MAIL_SIG_NONE; s <= MAIL_SIG_DAMAGED; s++)
 			for (i = 0; i < sizeof who / sizeof who[0]; i++) {
-				v = (struct mail_verdict){
-				    .decrypted = (enum mail_decrypted)d,
+				v = (struct mail_verdict){.decrypted = (enum mail_decrypted)d,
 				    .signature = (enum mail_signature)s,
 				    .signer = who[i],
 				    .fingerprint = "0123456789ABCDEF0123456789ABCDEF"
@@ -606,7 +608,8 @@ START_TEST(a_quoted_banner_does_not_tell_the_phrase)
 	if (strcmp(quotes[_i].cte, "base64") == 0) {
 		to = sink_buf(&m);
 		mail_filter_init(&f, MAIL_B64_ENCODE, &to);
-		ck_assert_int_eq(mail_filter_write(&f, quotes[_i].text, strlen(quotes[_i].text)), 0);
+		ck_assert_int_eq(
+		    mail_filter_write(&f, quotes[_i].text, strlen(quotes[_i].text)), 0);
 		ck_assert_int_eq(mail_filter_end(&f), 0);
 	} else
 		buf_puts(&m, quotes[_i].text);
@@ -696,8 +699,8 @@ banner_suite(void)
 	tcase_set_timeout(c, 120);
 	for (i = 0; tests[i] != NULL; i++)
 		tcase_add_test(c, tests[i]);
-	tcase_add_loop_test(c, a_quoted_banner_does_not_tell_the_phrase, 0,
-	    sizeof quotes / sizeof quotes[0]);
+	tcase_add_loop_test(
+	    c, a_quoted_banner_does_not_tell_the_phrase, 0, sizeof quotes / sizeof quotes[0]);
 	suite_add_tcase(s, c);
 	return s;
 }

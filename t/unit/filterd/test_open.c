@@ -341,6 +341,48 @@ START_TEST(opens_for_hidden_recipients)
 }
 END_TEST
 
+/* More hidden recipients before ours than one grant carries. */
+START_TEST(renews_its_grant_for_many_hidden_recipients_of_stored_mail)
+{
+	static const struct pgp_encrypt_params anonymous = {.armor = true, .anonymous = true};
+	struct pgp_encrypt_params p = anonymous;
+	struct pgp_recipient to[GRANT_MAX + 5];
+	struct pgp_skey *keys[GRANT_MAX + 5];
+	struct cert_key pub[GRANT_MAX + 5];
+	struct pgp_encrypt *w;
+	struct outcome o;
+	struct buf a, m;
+	struct sink sink;
+	size_t i;
+
+	harness_reset();
+	buf_init(&a, 1 << 20);
+	buf_init(&m, 1 << 20);
+	for (i = 0; i < GRANT_MAX + 4; i++) {
+		ck_assert_ptr_nonnull(keys[i] = pgp_skey_generate(PGP_GEN_CV25519, 1, 1, NULL));
+		pgp_skey_public(keys[i], &pub[i]);
+		to[i] = (struct pgp_recipient){NULL, &pub[i]};
+	}
+	to[i] = (struct pgp_recipient){&people[ALICE].cert, &people[ALICE].keys[1]};
+	p.to = to;
+	p.nto = GRANT_MAX + 5;
+	sink = sink_buf(&a);
+	ck_assert_ptr_nonnull(w = pgp_encrypt_open(&p, &sink, NULL));
+	ck_assert_int_eq(pgp_encrypt_write(w, ENTITY, strlen(ENTITY)), 0);
+	ck_assert_int_eq(pgp_encrypt_close(w, NULL), 0);
+	pgp_mime(&m, HEAD, &a);
+	opens(&o, &m, "yes none");
+	ck_assert_uint_eq(world.unwraps, GRANT_MAX + 5);
+	ck_assert_uint_eq(world.openings, 2);
+	ck_assert_uint_eq(world.denied, 0);
+	outcome_free(&o);
+	for (i = 0; i < GRANT_MAX + 4; i++)
+		pgp_skey_free(keys[i]);
+	buf_free(&a);
+	buf_free(&m);
+}
+END_TEST
+
 static const struct {
 	const char *name;
 	struct world w;
@@ -477,6 +519,7 @@ open_suite(void)
 	tcase_add_test(c, opens_ciphertext_that_was_signed_outside);
 	tcase_add_test(c, leaves_alone_what_is_not_to_us);
 	tcase_add_test(c, opens_for_hidden_recipients);
+	tcase_add_test(c, renews_its_grant_for_many_hidden_recipients_of_stored_mail);
 	LOOP(defers_what_it_could_open_later, passing);
 	LOOP(strips_forged_verdicts, forged);
 	LOOP(opens_large_messages, mib);

@@ -229,19 +229,18 @@ START_TEST(makes_a_gateway_password_and_stores_its_hash_only)
 	tool_begin();
 	write_conf();
 	gateway_begin(record_factor, 3);
-	ck_assert_msg(
-	    tool("-c", "c", "consumer", "password", "alice", NULL) == 0, "%s", tool_err);
+	ck_assert_msg(tool("-c", "c", "consumer", "password", "alice", NULL) == 0, "%s", tool_err);
 	ck_assert_int_eq(sscanf(tool_out, "alice\t%127s\n", password), 1);
 	ck_assert_uint_eq(strlen(password), FACTOR_TEXT_LEN);
 	hex = tool_read("asked");
 	ck_assert_int_eq(hex_decode(stored, sizeof stored, hex, strlen(hex)), FACTOR_HASH_LEN);
 	ck_assert(factor_match((struct bytes){stored, sizeof stored}, password));
-	ck_assert_msg(tool("-c", "c", "consumer", "password", "--json", "alice", NULL) == 0, "%s",
-	    tool_err);
+	ck_assert_msg(
+	    tool("-c", "c", "consumer", "password", "--json", "alice", NULL) == 0, "%s", tool_err);
 	ck_assert_ptr_nonnull(strstr(tool_out, "\"password\": \""));
 	ck_assert_ptr_null(strstr(tool_out, password));
-	ck_assert_msg(tool("-c", "c", "consumer", "password", "--remove", "alice", NULL) == 0,
-	    "%s", tool_err);
+	ck_assert_msg(tool("-c", "c", "consumer", "password", "--remove", "alice", NULL) == 0, "%s",
+	    tool_err);
 	ck_assert_str_eq(tool_read("asked"), "");
 	gateway_end();
 	ck_assert_int_eq(tool("-c", "c", "consumer", "password", NULL), EX_USAGE);

@@ -13,6 +13,31 @@ struct holder holder;
 
 static struct cert *certs;
 
+#define SPARE 3 /* RSA keys of a size that one test has at once, at most */
+
+static EVP_PKEY *spare[2][SPARE];
+static unsigned taken[2];
+
+void
+holder_prepare(void)
+{
+	unsigned i;
+
+	for (i = 0; i < SPARE; i++) {
+		spare[0][i] = EVP_RSA_gen(2048);
+		spare[1][i] = EVP_RSA_gen(3072);
+	}
+}
+
+static EVP_PKEY *
+take_rsa(unsigned size)
+{
+	EVP_PKEY *key = spare[size][taken[size]++ % SPARE];
+
+	EVP_PKEY_up_ref(key);
+	return key;
+}
+
 static EVP_PKEY *
 make_key(enum kind kind)
 {
@@ -21,9 +46,9 @@ make_key(enum kind kind)
 
 	switch (kind) {
 	case RSA_2048:
-		return EVP_RSA_gen(2048);
+		return take_rsa(0);
 	case RSA_3072:
-		return EVP_RSA_gen(3072);
+		return take_rsa(1);
 	case ED_25519:
 		return EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
 	default:

@@ -56,6 +56,9 @@ extern struct holder {
 	int may_wait;
 } holder;
 
+/* RSA keys take long to make: once, before all tests, which share them. */
+void holder_prepare(void);
+
 /* Before and after a test. */
 void holder_start(void);
 void holder_stop(void);

@@ -1,5 +1,6 @@
 #include <stdlib.h>
 
+#include "t/unit/keyprov/holder.h"
 #include "t/unit/unit.h"
 
 Suite *handshake_suite(void);
@@ -9,5 +10,6 @@ Suite *trouble_suite(void);
 int
 main(void)
 {
+	holder_prepare();
 	return unit_run((Suite *(*[])(void)){key_suite, handshake_suite, trouble_suite, NULL});
 }

@@ -253,7 +253,8 @@ trouble_suite(void)
 	    a_connection_freed_between_answer_and_next_step_leaves_nothing,
 	    one_that_waits_for_a_job_may_be_freed,
 	    the_deadline_of_a_connection_ends_it_though_the_signature_is_missing,
-	    a_client_that_leaves_meanwhile_does_no_harm, a_failed_signature_ends_its_handshake_only,
+	    a_client_that_leaves_meanwhile_does_no_harm,
+	    what_a_client_sends_meanwhile_waits_with_it, a_failed_signature_ends_its_handshake_only,
 	    an_answer_that_is_no_signature_ends_its_handshake_only, NULL};
 
 	return unit_suite("trouble", tests);

@@ -40,7 +40,8 @@ START_TEST(a_signer_is_named_only_when_the_signature_is_valid)
 	ck_assert_int_eq(mail_put_verdict(&s, &v), 0);
 	ck_assert_int_eq(buf_putc(&b, 0), 0);
 	ck_assert_str_eq((const char *)buf_ptr(&b),
-	    "X-Postern-Verdict: v=1; decrypted=yes         ; signature=good         ; by=postern\r\n"
+	    "X-Postern-Verdict: v=1; decrypted=yes         ; signature=good         ; "
+	    "by=postern\r\n"
 	    "X-Postern-Signer: alice@example.org; key=0123ABCD\r\n");
 	buf_reset(&b);
 	v.signature = MAIL_SIG_BAD;
@@ -160,7 +161,7 @@ verdict_suite(void)
 {
 	return unit_suite("verdict", (const TTest *const[]){every_verdict_is_as_long_as_every_other,
 					 a_signer_is_named_only_when_the_signature_is_valid,
-	    a_signers_field_takes_the_room_that_is_asked_for,
-	    of_two_verdicts_the_worse_wins_either_way_round,
+					 a_signers_field_takes_the_room_that_is_asked_for,
+					 of_two_verdicts_the_worse_wins_either_way_round,
 					 forged_fields_go_and_nothing_else, NULL});
 }

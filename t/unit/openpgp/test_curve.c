@@ -104,8 +104,9 @@ START_TEST(impossible_signatures_are_bad)
 		size_t n = how == 2 ? widths[_i] : sizeof big;
 
 		v.n = how == 0 ? pgp_mpi_write(v.data, NULL, 0) : pgp_mpi_write(v.data, &one, 1);
-		v.n += how == 1 ? pgp_mpi_write(v.data + v.n, NULL, 0)
-				: pgp_mpi_write(v.data + v.n, how == 0 ? &one : big, how == 0 ? 1 : n);
+		v.n += how == 1
+			   ? pgp_mpi_write(v.data + v.n, NULL, 0)
+			   : pgp_mpi_write(v.data + v.n, how == 0 ? &one : big, how == 0 ? 1 : n);
 		ck_assert(!good(pk, PGP_HASH_SHA512, digest, &v));
 	}
 	pgp_pk_free(pk);
@@ -211,8 +212,8 @@ START_TEST(points_off_the_curve_are_refused)
 	check_rejected(k, esk, with_point(esk, point, 1 + widths[_i]), &s);
 	/* a good point of another curve */
 	at = 1u + theirs.params.p[0] + 2u;
-	check_rejected(
-	    k, esk, with_point(esk, theirs.params.p + at, 1 + 2 * widths[(_i + 1) % (int)CURVES]), &s);
+	check_rejected(k, esk,
+	    with_point(esk, theirs.params.p + at, 1 + 2 * widths[(_i + 1) % (int)CURVES]), &s);
 	pgp_skey_free(k);
 	pgp_skey_free(other);
 }
@@ -290,7 +291,8 @@ work(void *arg)
 START_TEST(several_threads_use_one_key)
 {
 	static const enum pgp_keytype kinds[][2] = {{PGP_GEN_ED25519, PGP_GEN_CV25519},
-	    {PGP_GEN_RSA, PGP_GEN_RSA}, {PGP_GEN_P256, PGP_GEN_P256}, {PGP_GEN_BP256, PGP_GEN_BP256}};
+	    {PGP_GEN_RSA, PGP_GEN_RSA}, {PGP_GEN_P256, PGP_GEN_P256},
+	    {PGP_GEN_BP256, PGP_GEN_BP256}};
 	struct shared s = {.key = session_key(PGP_CIPHER_AES256)};
 	struct pgp_pk *pk;
 	pthread_t t[THREADS];
@@ -418,8 +420,9 @@ START_TEST(certificates_and_messages_of_every_curve)
 	buf_init(&cert, PGP_SECKEY_MAX);
 	buf_init(&sec, PGP_SECKEY_MAX);
 	ck_assert_msg(pgp_certmake(&spec, &secret, &cert, &e) == 0, "%s", e.text);
-	ck_assert_msg(pgp_seckey_write(buf_ptr(&cert), buf_len(&cert), own, 3, "word", &sec, &e) == 0,
-	    "%s", e.text);
+	ck_assert_msg(
+	    pgp_seckey_write(buf_ptr(&cert), buf_len(&cert), own, 3, "word", &sec, &e) == 0, "%s",
+	    e.text);
 	ck_assert_int_eq(pgp_seckey_read(buf_ptr(&sec), buf_len(&sec), "drow", NOW, &back, &e), -1);
 	ck_assert_msg(pgp_seckey_read(buf_ptr(&sec), buf_len(&sec), "word", NOW, &back, &e) == 0,
 	    "%s", e.text);

@@ -352,7 +352,8 @@ START_TEST(weak_and_unknown_public_keys_are_refused)
 	ck_assert(pgp_pk_load(&k, &e) == NULL);
 	ck_assert_int_eq(e.code, ENOTSUP);
 	k.algo = PGP_PK_ECDH;
-	k.params = (struct bytes){(const uint8_t *)"\x05\x2b\x81\x04\x00\x0a\0\0", 8}; /* secp256k1 */
+	k.params =
+	    (struct bytes){(const uint8_t *)"\x05\x2b\x81\x04\x00\x0a\0\0", 8}; /* secp256k1 */
 	ck_assert(pgp_pk_load(&k, &e) == NULL);
 	ck_assert_int_eq(e.code, ENOTSUP);
 }

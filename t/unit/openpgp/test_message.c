@@ -200,8 +200,7 @@ START_TEST(names_what_it_does_not_open)
 	    {"\xc8\x02\x03"
 	     "B",
 		4, PGP_MALFORMED}, /* bzip2, cut */
-	    {"\xc8\x02\x04x", 4, PGP_UNSUPPORTED},
-	    {"\xc8\x02\x02\xff", 4, PGP_MALFORMED},
+	    {"\xc8\x02\x04x", 4, PGP_UNSUPPORTED}, {"\xc8\x02\x02\xff", 4, PGP_MALFORMED},
 	    {"\xe0\x00", 2, PGP_MALFORMED}, /* tag 32: critical */
 	    {"\xca\x03PGP", 5, PGP_MALFORMED}, /* no message behind the marker */
 	};
@@ -336,8 +335,8 @@ bzip2_packet(uint8_t *m, unsigned room, const uint8_t *p, size_t n)
 
 	memcpy(plain + head, "b\0\0\0\0\0", 6);
 	memcpy(plain + head + 6, p, n);
-	ck_assert_int_eq(BZ2_bzBuffToBuffCompress((char *)z, &len, (char *)plain,
-			     (unsigned)(head + 6 + n), 9, 0, 0),
+	ck_assert_int_eq(BZ2_bzBuffToBuffCompress(
+			     (char *)z, &len, (char *)plain, (unsigned)(head + 6 + n), 9, 0, 0),
 	    BZ_OK);
 	ck_assert_uint_le(len + 10, room);
 	head = pgp_packet_head(m, PGP_TAG_COMPRESSED, len + 1);
@@ -390,10 +389,13 @@ START_TEST(bounds_expansion_of_bzip2)
 	struct pgp_result r;
 	struct mail got;
 
-	memcpy(zeros, "\xcb\xff\x00\x7f\xff\x00"
-		      "b\0\0\0\0\0",
+	memcpy(zeros,
+	    "\xcb\xff\x00\x7f\xff\x00"
+	    "b\0\0\0\0\0",
 	    12);
-	ck_assert_int_eq(BZ2_bzBuffToBuffCompress((char *)z + 3, &len, (char *)zeros, 0x7fff00 + 6, 9, 0, 0), BZ_OK);
+	ck_assert_int_eq(
+	    BZ2_bzBuffToBuffCompress((char *)z + 3, &len, (char *)zeros, 0x7fff00 + 6, 9, 0, 0),
+	    BZ_OK);
 	z[0] = 0xc8;
 	z[1] = (uint8_t)(len + 1);
 	z[2] = PGP_COMP_BZIP2;

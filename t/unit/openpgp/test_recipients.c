@@ -286,11 +286,11 @@ Suite *
 recipients_suite(void)
 {
 	people_make();
-	return unit_suite("openpgp recipients",
-	    (const TTest *const[]){the_order_of_recipients_does_not_matter,
-		false_session_keys_give_way_to_the_right_one,
-		integrity_decides_between_keys_that_look_right,
-		tries_are_bounded_and_named_keys_come_first,
-		a_key_that_is_away_matters_only_if_no_other_opens,
-		data_without_integrity_are_refused_unopened, NULL});
+	return unit_suite(
+	    "openpgp recipients", (const TTest *const[]){the_order_of_recipients_does_not_matter,
+				      false_session_keys_give_way_to_the_right_one,
+				      integrity_decides_between_keys_that_look_right,
+				      tries_are_bounded_and_named_keys_come_first,
+				      a_key_that_is_away_matters_only_if_no_other_opens,
+				      data_without_integrity_are_refused_unopened, NULL});
 }

@@ -11,6 +11,6 @@ Suite *factor_suite(void);
 int
 main(void)
 {
-	return unit_run((Suite *(*[])(void)){identity_suite, factor_suite, plan_suite,
-	    opening_suite, database_suite, NULL});
+	return unit_run((Suite *(*[])(void)){
+	    identity_suite, factor_suite, plan_suite, opening_suite, database_suite, NULL});
 }

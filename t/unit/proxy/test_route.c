@@ -24,6 +24,7 @@ START_TEST(sessions_of_one_connector_share_a_route)
 	ck_assert_str_eq(a->login_domain, "example.org");
 	/* After a reload the old one stays as it is. */
 	c.limits.errors = 7;
+	proxy_route_renew();
 	changed = proxy_route_get(&connector, &c);
 	ck_assert_ptr_ne(a, changed);
 	ck_assert_uint_eq(a->limits.errors, 0);

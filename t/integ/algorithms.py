@@ -1,0 +1,136 @@
+#!/usr/bin/env python3
+"""Elliptic curves, bzip2 and hidden recipients through the whole gateway, with GnuPG outside."""
+
+from pt import Site, case, run
+from pt import mails
+
+ALICE, BOB = "alice@example.test", "bob@example.test"
+CURVES = ("nistp256", "nistp384", "nistp521", "brainpoolP256r1", "brainpoolP384r1", "brainpoolP512r1")
+SECRET = "Dear colleague,\n4711 it is.\n"
+
+
+class With:
+    """A gpg that encrypts with further options."""
+
+    def __init__(self, gpg, *args):
+        self.gpg, self.args = gpg, args
+
+    def encrypt(self, data, to, sign=None):
+        return self.gpg.encrypt(data, to, sign=sign, args=self.args)
+
+
+def world():
+    w = Site(keys=("alice",))
+    w.pat = w.outsider("pat")
+    # Whoever has many keys is tried with each where the recipient is hidden.
+    for curve in CURVES:
+        w.make_key("bob", curve)
+    w.gpgs = {}
+    for n, curve in enumerate(CURVES):
+        user = f"u{n}"
+        w.gpgs[curve] = w.outsider(user, algo=curve), f"{user}@partner.test"
+        w.gpgs[curve][0].add(w.certificate("bob"))
+    w.pat.add(w.certificate("bob"))
+    return w
+
+
+def fetched(w, data, user):
+    w.imap.empty(user)
+    w.imap.deliver(user, data)
+    got = w.fetch(user)
+    assert len(got) == 1
+    return got[0], "; ".join(mails.header(got[0], "X-Postern-Verdict"))
+
+
+def keys_of(gpg, address):
+    """The fingerprints of all encryption subkeys of an address."""
+    out = gpg.run("--with-colons", "--list-keys", address).stdout.decode().splitlines()
+    fprs, sub = [], False
+    for line in out:
+        fields = line.split(":")
+        if fields[0] in ("pub", "sub"):
+            sub = fields[0] == "sub" and "e" in fields[11]
+        elif fields[0] == "fpr" and sub:
+            fprs.append(fields[9])
+    return fprs
+
+
+@case
+def mail_to_a_key_on_any_curve_is_encrypted(w):
+    for curve, (gpg, address) in w.gpgs.items():
+        w.send("alice", address, mails.plain(ALICE, address, "[encrypt] plan", SECRET))
+        got = w.partner.take()[0].data
+        assert b"4711" not in got, curve
+        part, status = mails.open_pgp(gpg, got)
+        assert b"4711 it is." in part and "DECRYPTION_OKAY" in status, (curve, status)
+        assert ALICE in status.get("GOODSIG", ""), (curve, status)
+
+
+@case
+def keys_on_curves_sign_and_the_hash_fits(w):
+    """GnuPG refuses a digest that is shorter than the curve's order."""
+    address = "nobody@partner.test"
+    w.send("bob", address, mails.plain(BOB, address, "plan"))
+    got = w.partner.take()[0].data
+    status = mails.check_signed(w.pat, got)[1]
+    assert BOB in status.get("GOODSIG", ""), status
+    curve = w.gpgs["brainpoolP512r1"]
+    w.send("bob", curve[1], mails.plain(BOB, curve[1], "[encrypt] plan", SECRET))
+    part, status = mails.open_pgp(curve[0], w.partner.take()[0].data)
+    assert b"4711 it is." in part and BOB in status.get("GOODSIG", ""), status
+
+
+@case
+def mail_to_each_of_a_consumers_keys_is_opened(w):
+    subs = keys_of(w.pat, BOB)
+    assert len(subs) == len(CURVES), subs
+    for sub in subs:
+        data = mails.pgp_encrypted(w.pat, mails.plain("pat@partner.test", BOB, "Re", SECRET), [sub + "!"],
+                                   sign="pat@partner.test")
+        got, verdict = fetched(w, data, "bob")
+        assert b"4711 it is." in got and "decrypted=yes" in verdict and "signature=good" in verdict, verdict
+
+
+@case
+def signatures_of_any_curve_verify(w):
+    for curve, (gpg, address) in w.gpgs.items():
+        data = mails.pgp_encrypted(gpg, mails.plain(address, BOB, "Re", SECRET), [BOB], sign=address)
+        got, verdict = fetched(w, data, "bob")
+        assert b"4711 it is." in got and "signature=good" in verdict, (curve, verdict)
+        got, verdict = fetched(w, mails.pgp_signed(gpg, mails.plain(address, BOB, "Re", SECRET), address), "bob") \
+            if curve == "nistp256" else (got, verdict)
+        assert "signature=good" in verdict, (curve, verdict)
+
+
+@case
+def hidden_recipients_are_found(w):
+    hide = With(w.pat, "--throw-keyids")
+    for sub in keys_of(w.pat, BOB):
+        data = mails.pgp_encrypted(hide, mails.plain("pat@partner.test", BOB, "Re", SECRET),
+                                   ["pat@partner.test", ALICE, sub + "!"], sign="pat@partner.test")
+        for user in ("alice", "bob"):
+            got, verdict = fetched(w, data, user)
+            assert b"4711 it is." in got and "signature=good" in verdict, (sub, user, verdict)
+
+
+@case
+def mail_to_hidden_others_is_not_shown(w):
+    hide = With(w.pat, "--throw-keyids")
+    data = mails.pgp_encrypted(hide, mails.plain("pat@partner.test", BOB, "Re", SECRET), ["pat@partner.test"])
+    got, verdict = fetched(w, data, "bob")
+    assert b"4711" not in got and "decrypted=yes" not in verdict, verdict
+
+
+@case
+def bzip2_is_read(w):
+    squeeze = With(w.pat, "--compress-algo", "bzip2")
+    text = SECRET + "a line that comes again\n" * 2000
+    data = mails.pgp_encrypted(squeeze, mails.plain("pat@partner.test", ALICE, "Re", text), [ALICE],
+                               sign="pat@partner.test")
+    assert len(data) < 6000
+    got, verdict = fetched(w, data, "alice")
+    assert got.count(b"comes again") == 2000 and "signature=good" in verdict, verdict
+
+
+if __name__ == "__main__":
+    run(world)
