@@ -59,8 +59,11 @@ enum line {
 static inline bool
 is_b64(uint8_t c)
 {
-	static const bool letter[256] = {
-	    ['+'] = true, ['/'] = true, ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true};
+	static const bool letter[256] = {['+'] = true,
+	    ['/'] = true,
+	    ['0' ... '9'] = true,
+	    ['A' ... 'Z'] = true,
+	    ['a' ... 'z'] = true};
 
 	return letter[c];
 }
@@ -337,11 +340,28 @@ octet(struct mail_scan *s, uint8_t c)
 	qp_octet(s, c);
 }
 
-/* The letter before the anchor, when it is at hand, rules nearly all of them out. */
+static inline bool
+is_anchor(uint8_t c)
+{
+	return (c & (uint8_t) ~('Q' ^ 'U')) == ('Q' & 'U');
+}
+
+/* Four letters in a row decide nearly always; no branch for each, since they are as random. */
 static inline bool
 b64_may_end(const uint8_t *start, const uint8_t *at)
 {
-	return at == start || at[-1] == 'B' || at[-1] == 'g' || at[-1] == 'H' || !is_b64(at[-1]);
+	uint32_t got, want;
+	unsigned i, may;
+
+	if (at - start < 3)
+		return true;
+	may = !is_b64(at[-1]) + !is_b64(at[-2]) + !is_b64(at[-3]);
+	memcpy(&got, at - 3, sizeof got);
+	for (i = 0; i < 3; i++) {
+		memcpy(&want, spelling[i].text + spelling[i].len - sizeof want, sizeof want);
+		may += got == want;
+	}
+	return may != 0;
 }
 
 /*
@@ -375,6 +395,13 @@ b64_at(const struct mail_scan *s, const uint8_t *start, const uint8_t *at)
 		else
 			return false;
 	}
+}
+
+static inline void
+anchor(struct mail_scan *s, const uint8_t *start, const uint8_t *at)
+{
+	if (b64_may_end(start, at) && b64_at(s, start, at))
+		s->found |= MAIL_SCAN_INLINE;
 }
 
 /* Keep the last letters of what was remembered and this chunk. */
@@ -413,7 +440,7 @@ stops(vec c, vec d, bool header)
 {
 	vec lf = vec_is(c, '\n'), low = d | 0x20, at, no_b64;
 
-	at = (vec_is(c, '-') & vec_is(d & (uint8_t)~('-' ^ '='), '-' & '=')) |
+	at = (vec_is(c, '-') & vec_is(d & (uint8_t) ~('-' ^ '='), '-' & '=')) |
 	     (vec_is(c, '=') & vec_is(d, '2')) | (lf & vec_is(low, 'c'));
 	if (header)
 		at |= (lf & (vec_is(d, '\r') | vec_is(d, '\n'))) |
@@ -422,7 +449,7 @@ stops(vec c, vec d, bool header)
 	 * nothing but base64's "+" and "/" is there by mistake. */
 	no_b64 = (vec)((vec_signed)c < '0') | vec_is(c, ':') |
 		 (vec)((vec_signed)((c - 1) & 0x1f) > 0x19);
-	return at | (vec_is(d & (uint8_t)~('Q' ^ 'U'), 'Q' & 'U') &
+	return at | (vec_is(d & (uint8_t) ~('Q' ^ 'U'), 'Q' & 'U') &
 			(vec_is(c, 'B') | vec_is(c, 'g') | vec_is(c, 'H') | no_b64));
 }
 
@@ -432,7 +459,7 @@ stops_at(uint8_t c, uint8_t d, bool header)
 {
 	uint8_t low = d | 0x20;
 
-	if (d == 'U' || d == 'Q')
+	if (is_anchor(d))
 		return true;
 	switch (c) {
 	case '-':
@@ -448,30 +475,32 @@ stops_at(uint8_t c, uint8_t d, bool header)
 	}
 }
 
-static inline vec
-stops_from(const uint8_t *p, bool header)
-{
-	return stops(vec_load(p), vec_load(p + 1), header);
-}
-
 /*
- * The first octet from p on that must be read, or the last one, of which nothing is known.  p < end;
- * header is a constant, so that the many octets of a body do not pay for the header's stops.
+ * The first octet from p on that the automaton must read, or the last one, of which nothing is
+ * known.  p < end; header is a constant, so that a body does not pay for the header's stops.
  */
 __attribute__((always_inline)) static inline const uint8_t *
-skip(const uint8_t *p, const uint8_t *end, bool header)
+skip(struct mail_scan *s, const uint8_t *start, const uint8_t *p, const uint8_t *end, bool header)
 {
 	const uint8_t *last = end - 1;
-	vec a, b;
+	vec at;
 
-	for (; last - p >= 2 * VEC_OCTETS; p += 2 * VEC_OCTETS) {
-		a = stops_from(p, header);
-		b = stops_from(p + VEC_OCTETS, header);
-		if (vec_any(a | b))
-			return vec_any(a) ? p + vec_first(a) : p + VEC_OCTETS + vec_first(b);
+	while (p < last) {
+		if (last - p >= VEC_OCTETS) {
+			at = stops(vec_load(p), vec_load(p + 1), header);
+			if (!vec_any(at)) {
+				p += VEC_OCTETS;
+				continue;
+			}
+			p += vec_first(at);
+		} else if (!stops_at(p[0], p[1], header)) {
+			p++;
+			continue;
+		}
+		if (!is_anchor(p[1]))
+			return p;
+		anchor(s, start, ++p);
 	}
-	while (p < last && !stops_at(p[0], p[1], header))
-		p++;
 	return p;
 }
 
@@ -481,14 +510,17 @@ mail_scan_feed(struct mail_scan *s, const void *data, size_t n)
 	const uint8_t *start = data, *p = start, *end = start + n;
 
 	while (p < end) {
-		if ((*p == 'U' || *p == 'Q') && b64_may_end(start, p) && b64_at(s, start, p))
-			s->found |= MAIL_SCAN_INLINE;
-		if (s->line == L_TEXT && s->armour == 0 && s->qp == Q_NONE && !s->last_cr) {
-			p = s->in_header ? skip(p, end, true) : skip(p, end, false);
-			if (p + 1 < end && (p[1] == 'U' || p[1] == 'Q')) {
-				p++;
-				continue;
-			}
+		if (is_anchor(*p))
+			anchor(s, start, p);
+		if (s->line == L_NAME && s->pos == 0 && !stops_at('\n', *p, s->in_header))
+			s->line = L_TEXT; /* no name begins like that */
+		if (s->line == L_TEXT && s->qp == Q_NONE && !s->last_cr) {
+			if (s->armour == 0)
+				p = s->in_header ? skip(s, start, p, end, true)
+						 : skip(s, start, p, end, false);
+			else if (s->armour == MARKER_DASHES)
+				while (*p == '-' && end - p > 1)
+					p++;
 		}
 		octet(s, *p++);
 	}

@@ -19,10 +19,18 @@ class _Trust(ctypes.Structure):
     _fields_ = [("ssl", ctypes.c_uint), ("email", ctypes.c_uint), ("object_signing", ctypes.c_uint)]
 
 
+def _item(data):
+    """A SECItem with these octets, which it keeps alive."""
+    item = _Item(0, None, len(data))
+    item.kept = ctypes.create_string_buffer(data, len(data))
+    item.data = ctypes.cast(item.kept, ctypes.c_void_p)
+    return item
+
+
 def _library():
     """libnss3, with the results of what returns pointers declared."""
     nss = ctypes.CDLL("libnss3.so")
-    for name in ("PK11_GetInternalKeySlot", "CERT_DecodeCertFromPackage", "CERT_GetDefaultCertDB"):
+    for name in ("PK11_GetInternalKeySlot", "CERT_NewTempCertificate", "CERT_GetDefaultCertDB"):
         getattr(nss, name).restype = ctypes.c_void_p
     return nss
 
@@ -51,20 +59,19 @@ class Store:
     def trust(self, ca):
         """Trust the authority in a PEM file for servers."""
         der = ssl.PEM_cert_to_DER_cert(read(ca).decode("ascii"))
-        cert = ctypes.c_void_p(self._nss.CERT_DecodeCertFromPackage(der, len(der)))
+        item = _item(der)
+        base = ctypes.c_void_p(self._nss.CERT_GetDefaultCertDB())
+        cert = ctypes.c_void_p(self._nss.CERT_NewTempCertificate(base, ctypes.byref(item), None, 0, 1))
         if not cert:
             raise RuntimeError(f"{ca}: no certificate")
         _must(self._nss.PK11_ImportCert(self._slot, cert, ctypes.c_ulong(0), b"Test CA", 0), "PK11_ImportCert")
         trust = _Trust()
         _must(self._nss.CERT_DecodeTrustString(ctypes.byref(trust), b"CT,,"), "CERT_DecodeTrustString")
-        base = ctypes.c_void_p(self._nss.CERT_GetDefaultCertDB())
         _must(self._nss.CERT_ChangeCertTrust(base, cert, ctypes.byref(trust)), "CERT_ChangeCertTrust")
         self._nss.CERT_DestroyCertificate(cert)
 
     def _seal(self, text):
-        data = text.encode()
-        plain = _Item(0, ctypes.cast(ctypes.create_string_buffer(data, len(data)), ctypes.c_void_p), len(data))
-        key, out = _Item(0, None, 0), _Item(0, None, 0)
+        plain, key, out = _item(text.encode()), _Item(0, None, 0), _Item(0, None, 0)
         _must(self._nss.PK11SDR_Encrypt(ctypes.byref(key), ctypes.byref(plain), ctypes.byref(out), None),
               "PK11SDR_Encrypt")
         sealed = ctypes.string_at(out.data, out.len)
