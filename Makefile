@@ -156,15 +156,19 @@ page_path = $(MANDIR)/man$(subst .,,$(suffix $(1)))/$(call page_of,$(basename $(
 PAGE_REFS := sed $(foreach h,$(HELPERS),-e 's/Xr $(h) 8/Xr postern-$(h) 8/g')
 KEYCTL_BIN := $(D)$(PREFIX)/bin/$(KEYCTL_NAME)
 KEYCTL_PAGE := $(D)$(MANDIR)/man1/$(KEYCTL_NAME).1
+# Loaded by the name of the program whose command line is typed.
+COMPLETION := $(D)$(PREFIX)/share/bash-completion/completions
 
 install: all
 	install -d $(D)$(PREFIX)/sbin $(D)$(PREFIX)/bin $(D)$(LIBEXEC) $(D)$(SYSCONFDIR)/postern \
 	    $(D)$(UNITDIR) $(D)$(PREFIX)/lib/sysusers.d $(D)$(PREFIX)/lib/tmpfiles.d \
-	    $(addprefix $(D)$(MANDIR)/man,1 5 8)
+	    $(addprefix $(D)$(MANDIR)/man,1 5 8) $(COMPLETION)
 	install -m 755 $(B)/bin/master $(D)$(PREFIX)/sbin/postern
 	install -m 755 $(addprefix $(B)/bin/,$(HELPERS)) $(D)$(LIBEXEC)
 	install -m 755 $(B)/bin/gwctl $(D)$(PREFIX)/bin/gwctl
 	install -m 755 $(B)/bin/keyctl $(D)$(PREFIX)/bin/gwkeyctl
+	install -m 644 etc/bash-completion/gwctl $(COMPLETION)/gwctl
+	ln -sf gwctl $(COMPLETION)/gwkeyctl
 	install -m 644 etc/postern.conf $(D)$(SYSCONFDIR)/postern/postern.conf.example
 	install -m 644 etc/sysusers.d/postern.conf $(D)$(PREFIX)/lib/sysusers.d/postern.conf
 	$(SUBST) etc/tmpfiles.d/postern.conf >$(D)$(PREFIX)/lib/tmpfiles.d/postern.conf
@@ -176,7 +180,8 @@ install: all
 	    $(D)$(UNITDIR)/postern@.service $(foreach p,$(PAGES),$(D)$(call page_path,$(p)))
 	@if [ $(KEYCTL_NAME) = gwkeyctl ]; then :; \
 	elif [ ! -e $(KEYCTL_BIN) ] || [ "$$(readlink $(KEYCTL_BIN))" = gwkeyctl ]; then \
-		ln -sf gwkeyctl $(KEYCTL_BIN) && ln -sf gwkeyctl.1 $(KEYCTL_PAGE); \
+		ln -sf gwkeyctl $(KEYCTL_BIN) && ln -sf gwkeyctl.1 $(KEYCTL_PAGE) && \
+		ln -sf gwctl $(COMPLETION)/$(KEYCTL_NAME); \
 	else \
 		echo "$(KEYCTL_BIN) is another program and stays; ours is gwkeyctl"; \
 	fi
@@ -184,9 +189,10 @@ install: all
 # Configuration, keys and mail stay; so do folders that others use too.
 uninstall:
 	@if [ "$$(readlink $(KEYCTL_BIN))" = gwkeyctl ]; then \
-		rm -f $(KEYCTL_BIN) $(KEYCTL_PAGE); \
+		rm -f $(KEYCTL_BIN) $(KEYCTL_PAGE) $(COMPLETION)/$(KEYCTL_NAME); \
 	fi
 	rm -f $(D)$(PREFIX)/sbin/postern $(D)$(PREFIX)/bin/gwctl $(D)$(PREFIX)/bin/gwkeyctl \
+	    $(COMPLETION)/gwctl $(COMPLETION)/gwkeyctl \
 	    $(D)$(SYSCONFDIR)/postern/postern.conf.example \
 	    $(D)$(PREFIX)/lib/sysusers.d/postern.conf $(D)$(PREFIX)/lib/tmpfiles.d/postern.conf \
 	    $(D)$(UNITDIR)/postern.service $(D)$(UNITDIR)/postern@.service \

@@ -238,6 +238,17 @@ grants_use(struct grants *g, struct holder *h, struct bytes job, enum key_op op,
 	return GRANT_OK;
 }
 
+int
+grants_key(struct grants *g, struct bytes job, unsigned i, struct bytes *key)
+{
+	struct grant *gr;
+
+	if (job.n != JOB_ID || (gr = grant_find(g, job.p)) == NULL || i >= gr->nkeys)
+		return 0;
+	*key = (struct bytes){gr->keys[i].fpr, gr->keys[i].n};
+	return 1;
+}
+
 const char *
 grants_why(enum grant_verdict v)
 {

@@ -58,6 +58,9 @@ enum grant_verdict {
 enum grant_verdict grants_use(struct grants *g, struct holder *h, struct bytes job, enum key_op op,
     struct bytes key, uint64_t now, const char **consumer);
 
+/* The i-th key of a job: 1 and key, valid until the next call here, or 0 when there is none. */
+int grants_key(struct grants *g, struct bytes job, unsigned i, struct bytes *key);
+
 /* "no grant", "grant used up"...: for the log. */
 const char *grants_why(enum grant_verdict v);
 

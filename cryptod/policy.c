@@ -30,18 +30,24 @@ keys_fit(const struct grant_req *r)
 	return best;
 }
 
+/*
+ * A grant that wants no answer (id 0) is taken unseen: what is wrong with its keys the worker hears
+ * when it asks for their use.
+ */
 void
 cryptod_grant(struct chan *c, struct ipc_msg *m)
 {
 	const struct grant_req *r = m->body;
+	enum crypto_status st = CRYPTO_OK;
 	struct grant_rep rep;
-	enum crypto_status st;
 
 	if (!perm_any(chan_peer(c), PERM_GRANT))
 		st = CRYPTO_DENIED;
 	else if (cryptod.keys == NULL)
 		st = CRYPTO_LOCKED;
-	else if ((st = keys_fit(r)) == CRYPTO_OK)
+	else if (m->id != 0)
+		st = keys_fit(r);
+	if (st == CRYPTO_OK)
 		st = grants_add(cryptod.grants, r, clock_ms());
 	if (st != CRYPTO_OK && st != CRYPTO_LOCKED)
 		log_warn("grant for consumer=%s refused: %s", log_str(r->consumer),
@@ -49,6 +55,8 @@ cryptod_grant(struct chan *c, struct ipc_msg *m)
 		    : st == CRYPTO_BUSY   ? "too many grants"
 		    : st == CRYPTO_FAILED ? "key store cannot be read"
 					  : "no key for this use");
+	if (m->id == 0)
+		return;
 	rep.status = (uint8_t)st;
 	(void)chan_send(c, M_grant_rep, m->id, &rep, -1);
 }

@@ -34,8 +34,58 @@ struct request {
 	const char *consumer; /* NULL: the job says nothing */
 	enum crypto_status status;
 	const char *why; /* when CRYPTO_DENIED */
+	int granted; /* policyd has allowed it: if it cannot be, the worker is not to blame */
 	struct loaded_key *loaded;
 };
+
+/*
+ * A grant may still be in policyd's socket: policyd writes it there before it answers the worker,
+ * and waits for nothing.
+ */
+static enum grant_verdict
+use_grant(struct request *q, uint64_t now)
+{
+	enum grant_verdict v;
+	struct chan *policyd;
+
+	v = grants_use(cryptod.grants, q->w->holder, q->job, q->op, q->key, now, &q->consumer);
+	if (v != GRANT_NONE || (policyd = proc_chan(P_POLICYD, 0)) == NULL)
+		return v;
+	chan_poll(policyd);
+	return grants_use(cryptod.grants, q->w->holder, q->job, q->op, q->key, now, &q->consumer);
+}
+
+/*
+ * The key is not there.  Is another one of the grant's?  The worker must know: without any of them
+ * its message will never be opened here, else this one's absence is a fault.
+ */
+static enum crypto_status
+missing(const struct request *q)
+{
+	struct bytes other;
+	enum key_use use;
+	int disabled, rc;
+
+	for (unsigned i = 0; grants_key(cryptod.grants, q->job, i, &other); i++) {
+		rc = keys_peek(cryptod.keys, other, &use, &disabled, &(struct err){0});
+		if (rc != 0)
+			return CRYPTO_FAILED;
+	}
+	return CRYPTO_NOKEY;
+}
+
+/* Nobody but the log hears that a key of the database is not in the store. */
+static void
+log_key_trouble(const struct request *q, const struct err *e)
+{
+	char fpr[2 * 32 + 1];
+
+	if (e->code == ENOKEY)
+		log_warn("worker=%s key=%s consumer=%s: not in the key store", q->w->name,
+		    hex_encode(fpr, q->key.p, q->key.n), log_str(q->consumer));
+	else
+		log_err("%s", e->text);
+}
 
 static void
 judge(struct request *q, enum proc_id peer)
@@ -51,18 +101,18 @@ judge(struct request *q, enum proc_id peer)
 	q->status = CRYPTO_LOCKED;
 	if (cryptod.keys == NULL)
 		return;
-	v = grants_use(cryptod.grants, q->w->holder, q->job, q->op, q->key, now, &q->consumer);
+	v = use_grant(q, now);
 	q->status = CRYPTO_DENIED;
 	q->why = grants_why(v);
 	if (v != GRANT_OK)
 		return;
+	q->granted = 1;
 	q->status = CRYPTO_BUSY;
 	if (!rate_take(cryptod.rate, q->consumer, now))
 		return;
 	if ((q->loaded = keys_get(cryptod.keys, q->key, &e)) == NULL) {
-		q->status = e.code == ENOKEY ? CRYPTO_NOKEY : CRYPTO_FAILED;
-		if (q->status == CRYPTO_FAILED)
-			log_err("%s", e.text);
+		q->status = e.code == ENOKEY ? missing(q) : CRYPTO_FAILED;
+		log_key_trouble(q, &e);
 		return;
 	}
 	q->status = CRYPTO_DENIED;
@@ -91,7 +141,7 @@ refused(const struct request *q)
 	    q->op == OP_SIGN ? "sign" : "unwrap", hex_encode(fpr, q->key.p, q->key.n),
 	    log_str(q->consumer), q->why);
 	refusals = grants_refusals(q->w->holder);
-	if (++*refusals < REFUSALS_MAX)
+	if (q->granted || ++*refusals < REFUSALS_MAX)
 		return;
 	log_err("worker=%s closed: %u requests without permission", q->w->name, *refusals);
 	chan_free(q->w->chan);

@@ -184,7 +184,7 @@ dnsd_status(void)
 	proc_fact("validation", "%s", config.anchors != NULL ? "on" : "off");
 	proc_fact("asked", "%llu", (unsigned long long)n->asked);
 	proc_fact("found", "%llu", (unsigned long long)n->found);
-	proc_fact("not found", "%llu", (unsigned long long)n->notfound);
+	proc_fact("notfound", "%llu", (unsigned long long)n->notfound);
 	proc_fact("failed", "%llu", (unsigned long long)n->failed);
 	proc_fact("bogus", "%llu", (unsigned long long)n->bogus);
 	proc_fact("open", "%u", n->open);

@@ -245,9 +245,6 @@ ask_unwrap(void *ctx, const uint8_t *fpr, size_t fprlen, const uint8_t *esk, siz
 	}
 	p = m.body;
 	why = status_errno(p->status);
-	/* policyd said that the key is here: then its absence is a fault, not an answer. */
-	if (why == ENOKEY)
-		why = EAGAIN;
 	if (why == 0 && p->session_key.n > sizeof out->key)
 		why = EIO;
 	if (why == 0) {

@@ -56,7 +56,9 @@ verify_part(struct reading *r, const struct octets *o, const struct mail_index *
 		buf_free(&b);
 		if (res.status == PGP_IO)
 			return reading_defer(r, "the message cannot be read now");
-		r->verdict.signature = MAIL_SIG_DAMAGED;
+		/* A bad one was found elsewhere: this must not hide it. */
+		if (r->verdict.signature != MAIL_SIG_BAD)
+			r->verdict.signature = MAIL_SIG_DAMAGED;
 		return READ_DONE;
 	}
 	buf_free(&b);

@@ -55,11 +55,11 @@ struct job {
 	struct mail_index ix;
 	struct mail_header header; /* of spool */
 	char from[MAIL_ADDR_MAX + 1];
-	char subject[SUBJECT_MAX], sensitivity[SUBJECT_MAX];
+	struct buf subject, sensitivity; /* strings, once they were read */
 	struct rcpt *rcpts;
 	size_t n;
 	struct kept *plans;
-	size_t nplans;
+	size_t nplans, plans_room;
 	const struct plan_rep *first; /* who may sign */
 	char **named; /* addresses that the header tells everybody, sorted */
 	size_t nnamed, named_room;
@@ -96,23 +96,16 @@ refuse(struct job *j, const char *dsn, const char *text)
  * charset that is not known here what is written in it.
  */
 static int
-all_fields(const struct mail_header *h, const char *name, char *out, size_t outsz)
+all_fields(const struct mail_header *h, const char *name, struct buf *out)
 {
 	struct mail_field f;
-	struct buf b;
 	size_t pos = 0;
-	int rc = 0;
 
-	buf_init(&b, outsz - 1);
-	while (rc == 0 && mail_field_next(h, &pos, &f))
+	while (mail_field_next(h, &pos, &f))
 		if (mail_field_is(&f, name) &&
-		    (mail_decode_guess(f.body, &b) == -1 || buf_putc(&b, '\n') == -1))
-			rc = -1;
-	if (buf_len(&b) > 0)
-		memcpy(out, buf_ptr(&b), buf_len(&b));
-	out[buf_len(&b)] = '\0';
-	buf_free(&b);
-	return rc;
+		    (mail_decode_guess(f.body, out) == -1 || buf_putc(out, '\n') == -1))
+			return -1;
+	return buf_putc(out, '\0');
 }
 
 static int
@@ -131,8 +124,8 @@ read_message(struct job *j, int fd)
 	if (j->header.cut || (j->ix.truncated & MAIL_TRUNC_HEADER) != 0)
 		return refuse(j, "5.6.0", "the header of the message is too large");
 	/* Whether encryption was asked for must be known for sure. */
-	if (all_fields(&j->header, "Subject", j->subject, sizeof j->subject) == -1 ||
-	    all_fields(&j->header, "Sensitivity", j->sensitivity, sizeof j->sensitivity) == -1)
+	if (all_fields(&j->header, "Subject", &j->subject) == -1 ||
+	    all_fields(&j->header, "Sensitivity", &j->sensitivity) == -1)
 		return refuse(j, "5.6.0", "the Subject or Sensitivity of the message is too long");
 	/* An address too long to be asked about is nobody's. */
 	if (mail_from_single(&j->header, j->from, sizeof j->from, &e) == -1 ||
@@ -209,8 +202,8 @@ evaluate_policy(struct job *j)
 {
 	struct policy_facts f = {
 	    .sender = j->q->sender,
-	    .subject = j->subject,
-	    .sensitivity = j->sensitivity,
+	    .subject = (const char *)buf_ptr(&j->subject),
+	    .sensitivity = (const char *)buf_ptr(&j->sensitivity),
 	    .consumer = 1,
 	};
 	struct err e;
@@ -224,22 +217,42 @@ evaluate_policy(struct job *j)
 	return 0;
 }
 
+/* Room for one more answer of policyd's; NULL when there is none. */
+static struct kept *
+next_plan(struct job *j)
+{
+	size_t room = j->plans_room * 2 + 1;
+	struct kept *more;
+
+	if (j->nplans == PLANS_MAX)
+		return NULL;
+	if (j->nplans == j->plans_room) {
+		if ((more = reallocarray(j->plans, room, sizeof *more)) == NULL)
+			return NULL;
+		j->plans = more;
+		j->plans_room = room;
+	}
+	return &j->plans[j->nplans];
+}
+
 /* Ask policyd about all recipients, some at a time. */
 static int
 make_plan(struct job *j)
 {
 	const struct plan_rep *p;
+	struct kept *k;
 	struct err e;
 	size_t at = 0, n, i;
 	int sign = !j->foreign_signed && !j->secured;
 
 	while (at < j->n) {
 		n = j->n - at < PLAN_RCPTS_MAX ? j->n - at : PLAN_RCPTS_MAX;
-		if (j->nplans == PLANS_MAX ||
+		if ((k = next_plan(j)) == NULL ||
 		    ask_plan(&j->w->ask, j->q->sender, j->from, sign && at == 0, &j->q->rcpts.v[at],
-			n, &j->plans[j->nplans], &e) == -1)
+			n, k, &e) == -1)
 			return defer(j, "4.3.0", "the gateway cannot look up keys now");
-		p = j->plans[j->nplans++].body;
+		j->nplans++;
+		p = k->body;
 		if (j->first == NULL)
 			j->first = p;
 		if (p->sign == SIGN_DEFER || p->rcpts.n == 0)
@@ -414,7 +427,7 @@ static int
 send_copy(struct job *j, struct secure_out *o, struct spool *s)
 {
 	struct blob b;
-	int fd = -1;
+	int fd = -1, rc;
 
 	if (s != NULL) {
 		if (spool_send(s, &b, &fd) == -1)
@@ -422,7 +435,11 @@ send_copy(struct job *j, struct secure_out *o, struct spool *s)
 		o->message.v = &b;
 		o->message.n = 1;
 	}
-	if (ipc_send(&j->w->proxy, M_secure_out, j->id, o, fd, SEND_TIMEOUT) == -1)
+	/* One copy waits, so that the last one leaves together with the answer. */
+	rc = ipc_pending(&j->w->proxy) == 0
+		 ? ipc_queue(&j->w->proxy, M_secure_out, j->id, o, fd)
+		 : ipc_send(&j->w->proxy, M_secure_out, j->id, o, fd, SEND_TIMEOUT);
+	if (rc == -1)
 		return defer(j, "4.3.0", "the gateway cannot pass the message on now");
 	return 0;
 }
@@ -441,6 +458,8 @@ compose_failed(struct job *j, const struct err *e)
 	log_warn("cannot secure a message: %s", e->text);
 	if (e->code == ENOSPC || e->code == EDQUOT)
 		return defer(j, "4.3.1", "the gateway is out of room; try again later");
+	if (e->code == ENOKEY)
+		return defer(j, "4.3.0", "the sender's private key is not in the key store");
 	if (e->code == EAGAIN)
 		return defer(j, "4.3.0", "the key store of the gateway is locked; try again later");
 	return defer(j, "4.3.0", "the gateway could not secure the message; try again later");
@@ -579,9 +598,10 @@ next_copy(struct job *j, size_t first, struct pgp_recipient *to, struct rcpt_ind
 static int
 make_copies(struct job *j)
 {
-	struct pgp_recipient *to = calloc(PGP_PKESK_MAX, sizeof *to);
+	size_t i, keys = j->n < PGP_PKESK_MAX / CERT_KEYS_USED ? j->n * CERT_KEYS_USED
+								: PGP_PKESK_MAX;
+	struct pgp_recipient *to = calloc(keys, sizeof *to);
 	struct rcpt_index *who = calloc(j->n, sizeof *who);
-	size_t i;
 	int rc = 0;
 
 	if (to == NULL || who == NULL)
@@ -602,16 +622,17 @@ job_init(struct job *j, struct worker *w, const struct secure_req *q, uint64_t i
 	memset(j, 0, sizeof *j);
 	spool_init(&j->spool, 0, -1);
 	spool_init(&j->masked, WORKER_MESSAGE_MAX, w->spooldir);
+	buf_init(&j->subject, SUBJECT_MAX);
+	buf_init(&j->sensitivity, SUBJECT_MAX);
 	j->w = w;
 	j->q = q;
 	j->id = id;
 	j->now = clock_unix();
 	j->n = q->rcpts.n;
 	j->rcpts = calloc(j->n, sizeof *j->rcpts);
-	j->plans = calloc(PLANS_MAX, sizeof *j->plans);
 	j->refusals = calloc(j->n, sizeof *j->refusals);
 	j->refusal_text = calloc(j->n, sizeof *j->refusal_text);
-	if (j->rcpts == NULL || j->plans == NULL || j->refusals == NULL || j->refusal_text == NULL)
+	if (j->rcpts == NULL || j->refusals == NULL || j->refusal_text == NULL)
 		return defer(j, "4.3.0", "the gateway is out of memory; try again later");
 	for (i = 0; i < j->n; i++)
 		j->rcpts[i].addr = q->rcpts.v[i].addr;
@@ -628,6 +649,8 @@ job_free(struct job *j)
 	mail_index_free(&j->ix);
 	spool_free(&j->spool);
 	spool_free(&j->masked);
+	buf_wipe_free(&j->subject);
+	buf_wipe_free(&j->sensitivity);
 	while (j->nnamed > 0)
 		free(j->named[--j->nnamed]);
 	free(j->named);

@@ -37,6 +37,14 @@ warnings(const char *config, const struct conf *c)
 			n += warn(config, p->line, "ca_file", p->ca_file,
 			    "cannot be read here; install ca-certificates, or name another");
 	}
+	for (i = 0; i < c->nconnectors; i++) {
+		const struct conf_connector *k = &c->connectors[i];
+
+		if (*k->certificate != '\0' && access(k->certificate, R_OK) == -1)
+			n += warn(config, k->line, "certificate", k->certificate, strerror(errno));
+		if (*k->client_ca != '\0' && access(k->client_ca, R_OK) == -1)
+			n += warn(config, k->line, "client_ca", k->client_ca, strerror(errno));
+	}
 	if (statfs(c->node.spool_dir, &fs) == 0 && fs.f_type == TMPFS_MAGIC)
 		n += warn(config, 0, "spool_dir", c->node.spool_dir,
 		    "is in memory and does not outlive a restart of the machine; choose a disk");

@@ -620,8 +620,10 @@ each_consumer(struct gwctl *t, struct table *table, struct json_list *list)
 			s = for_json(&p->consumers.v[i]);
 			if (list != NULL)
 				json_list_item(list, &rec_shown_consumer, &s);
-			else
+			else if (table != NULL)
 				consumer_row(table, &p->consumers.v[i]);
+			else
+				(void)printf("%s\n", shown(p->consumers.v[i].id));
 			(void)strlcpy(after, p->consumers.v[i].id, sizeof after);
 		}
 		ipc_done(&t->policy, &m);
@@ -635,17 +637,19 @@ verb_consumer_list(struct gwctl *t, int argc, char *argv[])
 	static const char *const heads[] = {"ID", "KIND", "TENANT", "ADDRESS", "NAME", NULL};
 	struct json_list list;
 	struct table table;
-	int rc, end;
+	int rc, end = 0, how = list_options(argc, argv);
 
-	if (argc == 2 && strcmp(argv[1], "--json") == 0) {
+	if (how == -1)
+		return EX_USAGE;
+	if (how == LIST_JSON) {
 		json_list_begin(&list, "consumers");
 		rc = each_consumer(t, NULL, &list);
 		end = json_list_end(&list);
-	} else if (argc == 1) {
+	} else if (how == LIST_TABLE) {
 		table_begin(&table, heads);
 		rc = each_consumer(t, &table, NULL);
 		end = table_end(&table);
 	} else
-		return complain_usage();
+		rc = each_consumer(t, NULL, NULL);
 	return rc != 0 ? rc : end;
 }

@@ -100,8 +100,10 @@ each_domain(struct gwctl *t, struct table *table, struct json_list *list)
 
 			if (list != NULL)
 				json_list_item(list, &rec_domain, d);
-			else
+			else if (table != NULL)
 				table_row(table, cells);
+			else
+				(void)printf("%s\n", shown(d->name));
 			(void)strlcpy(after, d->name, sizeof after);
 		}
 		ipc_done(&t->policy, &m);
@@ -115,17 +117,19 @@ verb_domain_list(struct gwctl *t, int argc, char *argv[])
 	static const char *const heads[] = {"DOMAIN", "TENANT", NULL};
 	struct json_list list;
 	struct table table;
-	int rc, end;
+	int rc, end = 0, how = list_options(argc, argv);
 
-	if (argc == 2 && strcmp(argv[1], "--json") == 0) {
+	if (how == -1)
+		return EX_USAGE;
+	if (how == LIST_JSON) {
 		json_list_begin(&list, "domains");
 		rc = each_domain(t, NULL, &list);
 		end = json_list_end(&list);
-	} else if (argc == 1) {
+	} else if (how == LIST_TABLE) {
 		table_begin(&table, heads);
 		rc = each_domain(t, &table, NULL);
 		end = table_end(&table);
 	} else
-		return complain_usage();
+		rc = each_domain(t, NULL, NULL);
 	return rc != 0 ? rc : end;
 }

@@ -29,13 +29,14 @@ static const struct verb {
 	"write a working postern.conf"},
     {"config", "check", verb_config_check, "", "tell every error of the configuration"},
     {"config", "dump", verb_config_dump, "", "print every setting with its value"},
-    {"status", NULL, verb_status, "[-v | --json]", "show what runs and how it is"},
+    {"status", NULL, verb_status, "[-v | --verbose | -q | --quiet | --json]",
+	"show what runs, and what needs attention"},
     {"reload", NULL, verb_reload, "", "make the gateway read its configuration again"},
     {"reopen", NULL, verb_reopen, "", "make the gateway open its log file again"},
     {"stop", NULL, verb_stop, "", "end the gateway, when what is under way is finished"},
     {"domain", "add", verb_domain_add, "[--tenant NAME] DOMAIN...", "manage a mail domain"},
     {"domain", "del", verb_domain_del, "DOMAIN...", "manage it no longer"},
-    {"domain", "list", verb_domain_list, "[--json]", "list the managed domains"},
+    {"domain", "list", verb_domain_list, "[-q | --quiet | --json]", "list the managed domains"},
     {"consumer", "add", verb_consumer_add,
 	"--internal|--external [--address ADDRESS]... [--login [PEER:]NAME]...\n"
 	"    [--name TEXT] [--tenant NAME] ID",
@@ -51,10 +52,11 @@ static const struct verb {
     {"consumer", "phrase", verb_consumer_phrase, "[--json] ID",
 	"make a new phrase for the banners in fetched mail"},
     {"consumer", "show", verb_consumer_show, "[--json] ID|ADDRESS", "show one"},
-    {"consumer", "list", verb_consumer_list, "[--json]", "list all"},
+    {"consumer", "list", verb_consumer_list, "[-q | --quiet | --json]", "list all"},
     {"key", "import", verb_key_import, "[--consumer ID] FILE...",
 	"add OpenPGP certificates (public keys); - is standard input"},
-    {"key", "list", verb_key_list, "[--consumer ID] [--json]", "list the certificates"},
+    {"key", "list", verb_key_list, "[--consumer ID] [-q | --quiet | --json]",
+	"list the certificates"},
     {"key", "show", verb_key_show, "[--json] FINGERPRINT|KEYID|ADDRESS",
 	"show certificates with all their keys"},
     {"key", "delete", verb_key_delete, "[--yes] FINGERPRINT", "remove a certificate"},
@@ -72,6 +74,7 @@ complain(int code, const char *fmt, ...)
 	va_list ap;
 
 	(void)fflush(stdout);
+	progress_clear();
 	(void)fprintf(stderr, "%s: ", getprogname());
 	va_start(ap, fmt);
 	(void)vfprintf(stderr, fmt, ap);
@@ -141,7 +144,7 @@ usage(FILE *f, const char *group)
 			continue;
 		(void)snprintf(words, sizeof words, "%s %s", verbs[i].group,
 		    verbs[i].name != NULL ? verbs[i].name : "");
-		(void)fprintf(f, "  %-16s %s\n", words, verbs[i].what);
+		(void)fprintf(f, "  %-17s  %s\n", words, verbs[i].what);
 	}
 	(void)fprintf(
 	    f, "\n%s VERB --help tells the options of a verb; see gwctl(8).\n", getprogname());

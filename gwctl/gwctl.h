@@ -102,14 +102,46 @@ size_t parse_key_id(const char *s, uint8_t *out);
 /* "Type yes": 1, 0; -1 without a terminal. */
 int ask_yes(const char *question);
 
+/* ---- term.c ---- */
+
+/* What standard output can show.  A pipe or file gets plain ASCII lines of any length. */
+struct term {
+	int tty, colour, utf8;
+	size_t columns; /* of the terminal; 80 when nobody knows */
+};
+const struct term *term_out(void);
+
+/* Columns that a text takes. */
+size_t text_width(const char *s);
+
+/* Octets of s that fit into so many columns. */
+size_t text_fit(const char *s, size_t columns);
+
+enum tint { TINT_NONE, TINT_HEAD, TINT_GOOD, TINT_WARN, TINT_BAD };
+
+/* Print the n first octets of s, in colour where term_out() has it. */
+void put_tinted(enum tint tint, const char *s, size_t n);
+
+/*
+ * Tell on a terminal at standard error how far a long job is, at most a few times a second; all 0:
+ * nobody knows how much it is.  progress_clear takes the line away: before anything else is
+ * printed.
+ */
+void progress(const char *what, size_t done, size_t all);
+void progress_clear(void);
+
 /* ---- table.c ---- */
 
 #define TABLE_COLUMNS_MAX 12
 
 /* Rows that are held until their columns' widths are known. */
+struct cell {
+	char *text;
+	enum tint tint;
+};
 struct table {
 	unsigned columns;
-	char **cells;
+	struct cell *cells;
 	size_t n, room; /* cells */
 	int failed; /* out of memory */
 };
@@ -117,11 +149,33 @@ struct table {
 /* Begin with the heads of the columns, NULL at the end. */
 void table_begin(struct table *t, const char *const heads[]);
 
+/* Begin without heads. */
+void table_begin_bare(struct table *t, unsigned columns);
+
 /* A row, one string a column, already fit to be printed; "" is shown as "-". */
 void table_row(struct table *t, const char *const cells[]);
 
+/* Colour a column of the last row. */
+void table_tint(struct table *t, unsigned column, enum tint tint);
+
 /* Print and free; 0 or the exit code. */
 int table_end(struct table *t);
+
+/*
+ * The same in a box with a title, on a terminal as wide as that and not wider: the last column is
+ * cut.  An arrow can come in at the top and leave at the bottom.
+ */
+#define BOX_ARROW 36 /* its column, the box's first being 0 */
+#define BOX_IN 1
+#define BOX_OUT 2
+int table_box(struct table *t, const char *title, int arrows);
+
+/*
+ * The options of a listing, "[-q | --json]": LIST_*, or -1 (usage, said).  With LIST_NAMES there is
+ * one name a line and nothing else: for scripts, and for what completes command lines.
+ */
+enum { LIST_TABLE, LIST_JSON, LIST_NAMES };
+int list_options(int argc, char *argv[]);
 
 /* Records as JSON, one after the other: {"NAME": [ ... ]}, so that no list is too long. */
 struct json_list {

@@ -176,6 +176,8 @@ cert_row(const struct stored_cert *sc, uint64_t now, struct table *table)
 		date_text(k->created, created), date_text(k->expires, expires),
 		state_text(pgp_key_state(sc->cert.v, k, now)), sc->secret ? "private" : "public",
 		shown(sc->consumer), uid_of(sc->cert.v, now)});
+	if (pgp_key_state(sc->cert.v, k, now) != PGP_KEY_OK)
+		table_tint(table, 4, TINT_BAD);
 }
 
 static void
@@ -210,6 +212,14 @@ cert_print(const struct stored_cert *sc, uint64_t now)
 
 /* ---- list ---- */
 
+static void
+print_fpr(struct bytes fpr)
+{
+	char text[FPR_TEXT];
+
+	(void)printf("%s\n", hex_encode(text, fpr.p, fpr.n));
+}
+
 static int
 each_cert(struct gwctl *t, const char *consumer, struct table *table, struct json_list *list)
 {
@@ -230,8 +240,10 @@ each_cert(struct gwctl *t, const char *consumer, struct table *table, struct jso
 
 			if (list != NULL)
 				rc = cert_json(&p->certs.v[i], now, list);
-			else
+			else if (table != NULL)
 				cert_row(&p->certs.v[i], now, table);
+			else
+				print_fpr(last);
 			memcpy(after, last.p, last.n);
 			q.after = (struct bytes){after, last.n};
 		}
@@ -246,6 +258,7 @@ verb_key_list(struct gwctl *t, int argc, char *argv[])
 	static const struct option longs[] = {
 	    {"consumer", required_argument, NULL, 'c'},
 	    {"json", no_argument, NULL, 'j'},
+	    {"quiet", no_argument, NULL, 'q'},
 	    {NULL, 0, NULL, 0},
 	};
 	static const char *const heads[] = {"FINGERPRINT", "ALGO", "CREATED", "EXPIRES", "STATE",
@@ -253,26 +266,27 @@ verb_key_list(struct gwctl *t, int argc, char *argv[])
 	const char *consumer = "";
 	struct json_list list;
 	struct table table;
-	int o, rc, end, json = 0;
+	int o, rc, end = 0, how = 0;
 
-	while ((o = getopt_long(argc, argv, "", longs, NULL)) != -1)
+	while ((o = getopt_long(argc, argv, "q", longs, NULL)) != -1)
 		if (o == 'c')
 			consumer = optarg;
-		else if (o == 'j')
-			json = 1;
-		else
+		else if (o == '?' || (how != 0 && how != o))
 			return complain_usage();
+		else
+			how = o;
 	if (optind != argc)
 		return complain_usage();
-	if (json) {
+	if (how == 'j') {
 		json_list_begin(&list, "certificates");
 		rc = each_cert(t, consumer, NULL, &list);
 		end = json_list_end(&list);
-	} else {
+	} else if (how == 0) {
 		table_begin(&table, heads);
 		rc = each_cert(t, consumer, &table, NULL);
 		end = table_end(&table);
-	}
+	} else
+		rc = each_cert(t, consumer, NULL, NULL);
 	return rc != 0 ? rc : end;
 }
 

@@ -175,6 +175,7 @@ print_result(const struct import *im, const struct cert *c, const char *consumer
 	char fpr[2 * 32 + 1];
 	struct err e = {0};
 
+	progress_clear();
 	(void)printf("%s  %s  %s  %s\n", hex_encode(fpr, f.p, f.n), what, shown(consumer),
 	    name_of(c, im->now));
 	if (pgp_cert_encryption_keys(c, im->now, &k, 1, &e) == -1)
@@ -237,8 +238,8 @@ import_run(struct import *im, const struct read_certs *run, int *worst)
 	int rc;
 
 	for (i = 0; i < run->certs.n; i++) {
-		if (im->done > 0 && im->done % 16 == 0 && isatty(STDERR_FILENO))
-			(void)fprintf(stderr, "\r%u ", im->done);
+		progress(
+		    "certificates", im->done, run->next == 0 ? im->done - i + run->certs.n : 0);
 		if ((rc = import_cert(im, &run->certs.v[i])) != 0) {
 			*worst = rc;
 			im->failed++;
@@ -286,6 +287,7 @@ import_file(struct import *im)
 			run->next = 0;
 		job.from = run->next;
 	} while (import_run(im, run, &worst) == 0 && job.from != 0);
+	progress_clear();
 	if (im->done > 1 && im->failed > 0)
 		(void)complain(0, "%s: %u of %u certificates were not imported", shown(im->file),
 		    im->failed, im->done);

@@ -123,19 +123,41 @@ empty(int fd, int depth)
 	(void)closedir(d);
 }
 
-/* Ask the agent to end, and make it end. */
+/*
+ * Connect to the agent, by the socket itself: where the folder's owner is not us, he may have put
+ * a link to somebody else's there, or one that nobody accepts from.  The socket, or -1.
+ */
+static int
+reach_agent(const struct gpg_home *h)
+{
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	char path[sizeof h->tmp + 16];
+	int s = -1, fd;
+
+	(void)snprintf(path, sizeof path, "%s/S.gpg-agent", h->tmp);
+	if ((fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC)) == -1)
+		return -1;
+	(void)snprintf(sun.sun_path, sizeof sun.sun_path, "/proc/self/fd/%d", fd);
+	s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (s != -1 && connect(s, (struct sockaddr *)&sun, sizeof sun) == -1) {
+		close(s);
+		s = -1;
+	}
+	close(fd);
+	return s;
+}
+
+/* Ask the agent to end, and make it end: a process of the home's owner, whom else it might be. */
 static void
 end_agent(const struct gpg_home *h)
 {
-	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	uid_t owner = geteuid() == 0 ? h->uid : geteuid();
+	struct pollfd p = {.fd = -1, .events = POLLIN};
 	struct ucred who;
 	socklen_t n = sizeof who;
-	struct pollfd p = {.fd = -1, .events = POLLIN};
-	int s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int s = reach_agent(h);
 
-	(void)snprintf(sun.sun_path, sizeof sun.sun_path, "%s/S.gpg-agent", h->tmp);
-	if (s == -1 || connect(s, (struct sockaddr *)&sun, sizeof sun) == -1 ||
-	    getsockopt(s, SOL_SOCKET, SO_PEERCRED, &who, &n) == -1 ||
+	if (s == -1 || getsockopt(s, SOL_SOCKET, SO_PEERCRED, &who, &n) == -1 || who.uid != owner ||
 	    (p.fd = pidfd_open(who.pid, 0)) == -1)
 		goto out;
 	(void)send(s, "KILLAGENT\n", 10, MSG_NOSIGNAL);

@@ -286,6 +286,9 @@ verb_lock(struct keyctl *t, int argc, char *argv[])
 	if (t->conf->ignition.key_file[0] != '\0')
 		(void)printf(
 		    "the next start unlocks it again with %s\n", t->conf->ignition.key_file);
+	else if (t->conf->ignition.credential[0] != '\0')
+		(void)printf("the next start unlocks it again with the credential %s\n",
+		    t->conf->ignition.credential);
 	return EX_OK;
 }
 

@@ -426,6 +426,12 @@ count(enum table table)
 }
 
 int64_t
+db_count_domains(void)
+{
+	return count(T_DOMAINS);
+}
+
+int64_t
 db_count_consumers(void)
 {
 	return count(T_CONSUMERS);

@@ -72,6 +72,7 @@ int db_certs(const uint8_t *after, size_t n, const char *consumer, struct held *
     struct err *e);
 
 /* Numbers for gwctl status; -1 when they cannot be read. */
+int64_t db_count_domains(void);
 int64_t db_count_consumers(void);
 int64_t db_count_certs(void);
 

@@ -190,8 +190,10 @@ judge_password(const struct consumer *who, const struct factor_req *q, const cha
 	int match = factor_match(stored, q->secret);
 
 	if (f != NULL && f->n >= FACTOR_TRIES) {
-		*why = "too many wrong gateway passwords; try again in ten minutes";
-		return FACTOR_DEFER;
+		/* As a wrong one: who hears that it is this knows that the mail server's was right.
+		 */
+		*why = "too many wrong gateway passwords: none counts until ten minutes are over";
+		return FACTOR_DENIED;
 	}
 	if (match)
 		return FACTOR_OK;

@@ -23,7 +23,7 @@
 #define GRANTS_OPEN_MAX 8 /* that one worker waits for: an honest one asks one after the other */
 #define ANSWER_MAX (IPC_FRAME_MAX - 16 * 1024) /* octets of certificates in one answer */
 
-/* A grant that cryptod was asked for: the answer to the worker waits for it. */
+/* A question of a worker's, and the grant that cryptod gets or is asked for. */
 struct grant {
 	LIST_ENTRY(grant) next;
 	struct bound *b;
@@ -36,13 +36,15 @@ struct grant {
 		struct opening_rep opening;
 	} rep;
 	/* What rep points into. */
-	struct held own[CERTS_MAX];
+	struct held *own; /* certificates of the consumer, CERTS_MAX at most */
 	size_t nown;
-	struct held rcpts[PLAN_RCPTS_MAX * RCPT_CERTS_MAX];
-	size_t nrcpts;
-	struct plan_rcpt rcpt[PLAN_RCPTS_MAX];
-	struct cert rcpt_certs[PLAN_RCPTS_MAX * RCPT_CERTS_MAX];
-	char why[PLAN_RCPTS_MAX][256];
+	struct plan_keys {
+		struct cert certs[RCPT_CERTS_MAX]; /* part of */
+		struct held held[RCPT_CERTS_MAX];
+		char why[256];
+	} *rcpt_keys; /* of each recipient */
+	struct plan_rcpt *rcpts;
+	size_t nrcpts; /* of both */
 	struct cert_key keys[OPENING_KEYS_MAX];
 	struct grant_key granted[OPENING_KEYS_MAX];
 	struct held consumer;
@@ -52,11 +54,17 @@ struct grant {
 static void
 grant_free(struct grant *g)
 {
+	size_t i, k;
+
 	while (g->nown > 0)
 		held_free(&g->own[--g->nown]);
-	while (g->nrcpts > 0)
-		held_free(&g->rcpts[--g->nrcpts]);
+	for (i = 0; i < g->nrcpts; i++)
+		for (k = 0; k < g->rcpts[i].certs.n; k++)
+			held_free(&g->rcpt_keys[i].held[k]);
 	held_free(&g->consumer);
+	free(g->own);
+	free(g->rcpts);
+	free(g->rcpt_keys);
 	free(g);
 }
 
@@ -152,16 +160,27 @@ grant_new(struct chan *c, const struct ipc_msg *m, uint16_t type)
 	return g;
 }
 
-/* Ask cryptod to let this worker use n keys. */
+/*
+ * Put the grant into cryptod's socket.  What the worker asks of cryptod after it has its answer
+ * comes later, so cryptod finds the grant, and tells the worker itself when it cannot be used.
+ */
+static int
+hand_grant(const struct grant_req *q)
+{
+	struct chan *c = proc_chan(P_CRYPTOD, 0);
+
+	if (c == NULL || chan_pending(c) > 0 || chan_send(c, M_grant_req, 0, q, -1) == -1)
+		return -1;
+	chan_flush(c, 0);
+	return chan_pending(c) > 0 ? -1 : 0;
+}
+
+/* Let this worker use n keys, and answer it. */
 static void
-ask_grant(struct grant *g, enum key_op op, const char *consumer, size_t n)
+give_grant(struct grant *g, enum key_op op, const char *consumer, size_t n)
 {
 	struct grant_req q;
 
-	if (g->b->ngrants >= GRANTS_OPEN_MAX) {
-		answer_defer(g, "too many requests at once");
-		return;
-	}
 	memset(&q, 0, sizeof q);
 	arc4random_buf(g->job, sizeof g->job);
 	q.job = (struct bytes){g->job, sizeof g->job};
@@ -172,6 +191,17 @@ ask_grant(struct grant *g, enum key_op op, const char *consumer, size_t n)
 	q.consumer = consumer;
 	q.keys.v = g->granted;
 	q.keys.n = n;
+	if (hand_grant(&q) == 0) {
+		answer(g);
+		return;
+	}
+	/* cryptod is away or far behind: wait for it, or for its successor. */
+	if (g->b->ngrants >= GRANTS_OPEN_MAX) {
+		answer_defer(g, "too many requests at once");
+		return;
+	}
+	/* The one before may still arrive, and a job's number counts once. */
+	arc4random_buf(g->job, sizeof g->job);
 	LIST_INSERT_HEAD(&g->b->grants, g, next);
 	g->b->ngrants++;
 	g->req = proc_request(P_CRYPTOD, M_grant_req, &q, GRANT_WAIT, on_grant, g);
@@ -206,10 +236,19 @@ consumer_of(struct grant *g, const struct session *s, const char *sender, struct
 static int
 load_own(struct grant *g, const char *consumer, struct err *e)
 {
-	int n = db_certs_of(consumer, g->own, CERTS_MAX, e);
+	struct held h[CERTS_MAX];
+	int n = db_certs_of(consumer, h, CERTS_MAX, e);
 
-	g->nown = n > 0 ? (size_t)n : 0;
-	return n;
+	if (n <= 0)
+		return n;
+	if ((g->own = calloc((size_t)n, sizeof *g->own)) != NULL) {
+		memcpy(g->own, h, (size_t)n * sizeof *h);
+		g->nown = (size_t)n;
+		return n;
+	}
+	while (n > 0)
+		held_free(&h[--n]);
+	return err_sys(e, "certificates");
 }
 
 /* The consumer's newest key that may sign now; its certificate goes into the answer. */
@@ -264,16 +303,16 @@ static int
 plan_rcpt_keys(struct grant *g, const struct session *s, const char *addr, size_t i, size_t *size,
     struct err *e)
 {
-	struct plan_rcpt *r = &g->rcpt[i];
-	struct cert *certs = &g->rcpt_certs[i * RCPT_CERTS_MAX];
+	struct plan_rcpt *r = &g->rcpts[i];
+	struct plan_keys *own = &g->rcpt_keys[i];
 	struct held owner, h[CERTS_MAX];
 	const struct cert_key *k;
 	char norm[MAIL_ADDR_MAX + 1];
 	struct err why = {0};
 	int n, x, rc;
 
-	r->certs.v = certs;
-	r->why = g->why[i];
+	r->certs.v = own->certs;
+	r->why = own->why;
 	if (mail_addr_normalise(addr, norm, sizeof norm) == -1)
 		return 0;
 	if ((rc = db_domain_managed(s->tenant, mail_addr_domain(norm), e)) == -1)
@@ -287,14 +326,14 @@ plan_rcpt_keys(struct grant *g, const struct session *s, const char *addr, size_
 		const struct stored_cert *c = h[x].rec;
 
 		if (pgp_cert_encryption_keys(c->cert.v, clock_unix(), &k, 1, &why) == -1) {
-			(void)strlcpy(g->why[i], why.text, sizeof g->why[i]);
+			(void)strlcpy(own->why, why.text, sizeof own->why);
 			held_free(&h[x]);
 		} else if (r->certs.n == RCPT_CERTS_MAX) {
 			held_free(&h[x]);
 		} else {
-			certs[r->certs.n++] = *c->cert.v;
 			*size += buf_len(&h[x].octets);
-			g->rcpts[g->nrcpts++] = h[x];
+			own->held[r->certs.n] = h[x];
+			own->certs[r->certs.n++] = *c->cert.v;
 		}
 	}
 	if (n > 0)
@@ -309,7 +348,14 @@ plan_rcpts(struct grant *g, const struct session *s, const struct plan_req *q, s
 {
 	size_t i, size = 0;
 
-	g->rep.plan.rcpts.v = g->rcpt;
+	if (q->rcpts.n == 0)
+		return 0;
+	g->rcpts = calloc(q->rcpts.n, sizeof *g->rcpts);
+	g->rcpt_keys = calloc(q->rcpts.n, sizeof *g->rcpt_keys);
+	if (g->rcpts == NULL || g->rcpt_keys == NULL)
+		return err_sys(e, "recipients");
+	g->nrcpts = q->rcpts.n;
+	g->rep.plan.rcpts.v = g->rcpts;
 	for (i = 0; i < q->rcpts.n; i++) {
 		if (plan_rcpt_keys(g, s, q->rcpts.v[i].addr, i, &size, e) == -1)
 			return -1;
@@ -372,7 +418,7 @@ on_plan(struct chan *c, struct ipc_msg *m)
 	g->rep.plan.sign_key = k->fpr;
 	g->rep.plan.job = (struct bytes){g->job, sizeof g->job};
 	g->granted[0].key = k->fpr;
-	ask_grant(g, OP_SIGN, g->rep.plan.consumer, 1);
+	give_grant(g, OP_SIGN, g->rep.plan.consumer, 1);
 }
 
 /* Does one of the message's key ids name this key? Zeros name every key. */
@@ -460,7 +506,7 @@ on_opening(struct chan *c, struct ipc_msg *m)
 	g->rep.opening.job = (struct bytes){g->job, sizeof g->job};
 	g->rep.opening.keys.v = g->keys;
 	g->rep.opening.keys.n = n;
-	ask_grant(g, OP_UNWRAP, s->consumer, n);
+	give_grant(g, OP_UNWRAP, s->consumer, n);
 }
 
 #define SIGNERS_MAX 4 /* as in signer_rep */

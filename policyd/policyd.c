@@ -176,6 +176,7 @@ static void
 policyd_status(void)
 {
 	proc_fact("sessions", "%u", session_count());
+	proc_fact("domains", "%lld", (long long)db_count_domains());
 	proc_fact("consumers", "%lld", (long long)db_count_consumers());
 	proc_fact("certificates", "%lld", (long long)db_count_certs());
 }

@@ -14,7 +14,7 @@
 #include "pop3d/session.h"
 
 #define CHUNK (32 * 1024) /* octets of a message stuffed and queued at a time */
-#define AHEAD_LINE 32 /* octets of a line that may be "RETR n" */
+#define STATUS_ROOM 64 /* octets of the line before a message */
 
 static void on_message(struct session *s, const struct pop3_reply *r);
 
@@ -88,7 +88,7 @@ sent(struct session *s)
 {
 	struct fetch *f = s->fetch;
 
-	f->sending.size = f->send_end = 0;
+	f->sending = false;
 	s->retrieved++;
 	totals.messages++;
 	/* A client that fetches the same again is rare, and idle sessions are many. */
@@ -97,29 +97,49 @@ sent(struct session *s)
 	session_done(s, NULL);
 }
 
+/* The next octets to the client, as many as it has room for: how many, 0 to wait, -1 on errors. */
+static ssize_t
+send_some(struct session *s)
+{
+	struct fetch *f = s->fetch;
+	uint8_t chunk[CHUNK];
+	const uint8_t *p = f->shown.mem != NULL ? f->shown.mem + f->sent : chunk;
+	uint64_t left = f->send_end - f->sent;
+	size_t step = conn_room(s->client);
+
+	/* Stuffing at most doubles; the end mark needs a few octets more. */
+	if (!f->stuffed)
+		step = step < 2 * CHUNK + 16 ? 0 : CHUNK;
+	else if (f->shown.mem == NULL && step > CHUNK)
+		step = CHUNK;
+	if (step > left)
+		step = (size_t)left;
+	if (p == chunk && octets_read(&f->shown, chunk, step, f->sent) == -1)
+		return -1;
+	if ((f->stuffed ? conn_write(s->client, p, step) : dots_encode(&f->encoder, p, step)) == -1)
+		return -1;
+	f->sent += step;
+	return (ssize_t)step;
+}
+
 void
 fetch_pump(struct session *s)
 {
 	struct fetch *f = s->fetch;
-	uint8_t chunk[CHUNK];
-	size_t step;
+	ssize_t n;
 
-	if (f == NULL || (f->sending.size == 0 && f->send_end == 0))
+	if (f == NULL || !f->sending)
 		return;
 	while (f->sent < f->send_end) {
-		/* Stuffing at most doubles; the end mark needs a few octets more. */
-		if (conn_room(s->client) < 2 * CHUNK + 16)
+		if ((n = send_some(s)) == 0)
 			return; /* drained calls again */
-		step = f->send_end - f->sent < CHUNK ? (size_t)(f->send_end - f->sent) : CHUNK;
-		if (octets_read(&f->sending, chunk, step, f->sent) == -1 ||
-		    dots_encode(&f->encoder, chunk, step) == -1) {
+		if (n == -1) {
 			log_err("%s: cannot read a message back: %s", s->id, strerror(errno));
 			session_end(s, NULL); /* in the middle of it: nothing can be said */
 			return;
 		}
-		f->sent += step;
 	}
-	if (dots_encode_end(&f->encoder) == -1)
+	if (!f->stuffed && dots_encode_end(&f->encoder) == -1)
 		session_end(s, NULL);
 	else
 		sent(s);
@@ -151,64 +171,35 @@ static void
 send_shown(struct session *s)
 {
 	struct fetch *f = s->fetch;
-	char text[64];
+	char text[STATUS_ROOM];
 
-	if (spool_octets(f->shown, &f->sending) == -1) {
-		temporary(s, "the message cannot be read back");
-		return;
-	}
 	f->cached = f->whole;
 	f->sent = 0;
-	f->send_end = f->sending.size;
-	if (f->what == FETCH_TOP && top_end(&f->sending, f->lines, &f->send_end) == -1) {
+	f->send_end = f->shown.size;
+	if (f->what == FETCH_TOP && top_end(&f->shown, f->lines, &f->send_end) == -1) {
 		temporary(s, "the message cannot be read back");
 		return;
 	}
-	(void)snprintf(text, sizeof text, "+OK %llu octets",
-	    (unsigned long long)octets_announced(&f->sending));
+	(void)snprintf(text, sizeof text, "+OK %llu octets", (unsigned long long)f->size);
 	session_reply(s, f->what == FETCH_TOP ? "+OK top of message follows" : text);
 	if (s->ended)
 		return;
 	f->to_client = conn_sink(s->client);
 	dots_encode_init(&f->encoder, &f->to_client);
 	dots_encode_any_lf(&f->encoder);
-	if (f->send_end > 0)
-		fetch_pump(s);
-	else if (dots_encode_end(&f->encoder) == -1) /* an empty message: only the end mark */
-		session_end(s, NULL);
-	else
-		sent(s);
+	f->sending = true;
+	fetch_pump(s);
 }
 
-/*
- * The client has sent the next RETR already: so may we, and the message is on its way while this
- * one is opened and sent.  That line is the very next that is looked at; what it asks for stays in
- * the peer's connection until then.
- */
-static void
-look_ahead(struct session *s)
+/* Whole and in a spool: what the user is shown. 0, or -1 with errno. */
+static int
+show(struct fetch *f, struct spool *from)
 {
-	char line[AHEAD_LINE + 1];
-	const uint8_t *p, *lf;
-	struct args a;
-	size_t n;
-
-	if (!s->can.pipelining || s->quitting || s->fetch->what != FETCH_RETR ||
-	    s->client_lines.skipped > 0)
-		return;
-	p = conn_in(s->client, &n);
-	if (n > AHEAD_LINE)
-		n = AHEAD_LINE;
-	if ((lf = memchr(p, '\n', n)) == NULL || lf == p || lf[-1] != '\r')
-		return;
-	n = (size_t)(lf - p) - 1;
-	memcpy(line, p, n);
-	line[n] = '\0';
-	if (strlen(line) != n || parse_command(&a, line) != 4 ||
-	    strncasecmp(line, "RETR", 4) != 0 || parse_numbers(&a) == -1 || a.n != 1 || a.v[0] == 0)
-		return;
-	s->ahead = a.v[0];
-	session_send(s, "RETR %llu", (unsigned long long)s->ahead);
+	if (spool_octets(from, &f->shown) == -1)
+		return -1;
+	if (!f->stuffed)
+		f->size = octets_announced(&f->shown);
+	return 0;
 }
 
 /* What the user is shown is known, and whether it may be remembered. */
@@ -216,15 +207,12 @@ static void
 conclude(struct session *s, bool plain, bool keep, const struct bytes *sticky)
 {
 	struct fetch *f = s->fetch;
-	struct slot *x = s->drop != NULL ? maildrop_add(s->drop, f->number) : NULL;
-	struct octets o;
-	uint64_t size;
+	uint64_t size = f->size;
+	struct slot *x = NULL;
 
-	if (spool_octets(f->shown, &o) == -1) {
-		temporary(s, "the message cannot be read back");
-		return;
-	}
-	size = octets_announced(&o);
+	/* A session in which there was nothing for a worker leaves the memory alone. */
+	if (s->drop != NULL && s->drop->loaded)
+		x = maildrop_add(s->drop, f->number);
 	if (x != NULL) {
 		if (s->drop->sized && x->size != size)
 			log_warn("%s: message %llu: %llu octets were announced, now it has %llu",
@@ -270,23 +258,22 @@ worker_message(struct ipc_msg *m, void *arg)
 	struct fetch *f = s->fetch;
 	const struct open_rep *p = m->body;
 	const char *why = "the gateway cannot open the message now";
+	struct spool *result = &f->stored;
 	char facts[600];
 
-	f->shown = &f->stored;
 	if (p->result == OPEN_VIRTUAL) {
+		result = NULL;
 		spool_free(&f->opened);
-		if (p->message.n != 1 ||
-		    spool_receive(&f->opened, p->message.v, m->fd, POP3_MESSAGE_MAX) == -1)
-			f->shown = NULL;
-		else {
+		if (p->message.n == 1 &&
+		    spool_receive(&f->opened, p->message.v, m->fd, POP3_MESSAGE_MAX) == 0) {
 			m->fd = -1;
-			f->shown = &f->opened;
+			result = &f->opened;
 		}
 	} else if (p->result == OPEN_DEFER) {
-		f->shown = NULL;
+		result = NULL;
 		why = p->text;
 	}
-	if (f->shown == NULL) {
+	if (result == NULL || show(f, result) == -1) {
 		temporary(s, why);
 		return 1;
 	}
@@ -314,7 +301,7 @@ ask_worker(struct session *s)
 {
 	if (s->worker == NULL)
 		s->worker = proxy_worker_new(s->route, s->authzid, s->authcid, 0, s->client_text);
-	look_ahead(s);
+	ahead_fill(s);
 	if (s->ended)
 		return;
 	if (s->worker == NULL || proxy_worker_ask(s->worker, &worker_ops, s) == -1)
@@ -346,68 +333,169 @@ open_message(struct session *s)
 		maildrop_load(s->drop, pop3d_statedir());
 		x = maildrop_add(s->drop, f->number);
 	}
-	if (x != NULL && (x->flags & SLOT_UID) == 0 && s->can.uidl && f->what != FETCH_SIZE)
+	/* Its answer would come behind those of messages that were asked for ahead. */
+	if (x != NULL && (x->flags & SLOT_UID) == 0 && s->can.uidl && f->what != FETCH_SIZE &&
+	    s->ahead == 0)
 		session_ask(s, on_uidl, "UIDL %llu", (unsigned long long)f->number);
 	else
 		ask_worker(s);
 }
 
-static void
-ask_peer(struct session *s)
+void
+fetch_ask(struct session *s)
 {
 	session_ask(s, on_message, "RETR %llu", (unsigned long long)s->fetch->number);
 }
 
-/* The whole message is here. */
-void
-fetch_received(struct session *s)
+/* The whole message is here; shown: so is what the user is shown. */
+static void
+received(struct session *s, bool shown)
 {
 	static const struct bytes nothing;
 	struct fetch *f = s->fetch;
-	struct octets o;
-	bool worker;
 
-	if (f->error != 0 || spool_octets(&f->stored, &o) == -1) {
+	if (f->error != 0 || (!shown && show(f, &f->stored) == -1)) {
 		log_err("%s: message %llu: %s", s->id, (unsigned long long)f->number,
 		    strerror(f->error ? f->error : errno));
 		temporary(s, f->error == ENOSPC ? "the gateway is out of room"
 						: "the message cannot be kept");
-		return;
-	}
-	worker = (mail_scan_end(&f->scan) & MAIL_SCAN_WORKER) != 0;
-	f->shown = &f->stored;
-	if (!f->whole && worker) {
+	} else if (!f->whole && f->worker) {
 		/* Not what it was when it was looked at: all of it, then. */
 		f->whole = true;
-		ask_peer(s);
+		fetch_ask(s);
 	} else if (!f->whole)
 		send_shown(s);
-	else if (worker && f->what == FETCH_SIZE && sizes_stopped(s)) {
+	else if (f->worker && f->what == FETCH_SIZE && sizes_stopped(s)) {
 		fetch_free(s);
 		sizes_learnt(s, "");
-	} else if (worker)
+	} else if (f->worker)
 		open_message(s);
 	else {
-		look_ahead(s);
+		ahead_fill(s);
 		if (!s->ended)
 			conclude(s, true, true, &nothing);
 	}
 }
 
-/* The sink of the peer's data: into the spool, past the scan. */
+/* The sink of the message without what was stuffed. */
 static int
-store(void *ctx, const void *p, size_t n)
+look(void *ctx, const void *p, size_t n)
 {
 	struct fetch *f = ctx;
 
 	mail_scan_feed(&f->scan, p, n);
-	return spool_write(&f->stored, p, n);
+	return f->stuffed ? 0 : spool_write(&f->stored, p, n);
 }
 
-struct sink
-fetch_sink(struct session *s)
+struct unstuffing {
+	struct dots_decoder dots;
+	struct sink out;
+};
+
+static int
+unstuff_write(void *ctx, const void *p, size_t n)
 {
-	return (struct sink){store, s->fetch};
+	struct unstuffing *u = ctx;
+	size_t used;
+
+	return dots_decode(&u->dots, p, n, &used, &u->out) == -1 ? -1 : 0;
+}
+
+/* From now on stored is without what was stuffed: what there is, and the n octets behind it at p. */
+static int
+unstuff(struct session *s, const uint8_t *p, size_t n)
+{
+	struct fetch *f = s->fetch;
+	struct spool to;
+	struct unstuffing u = {.out = spool_sink(&to)};
+	struct sink in = {unstuff_write, &u};
+	struct octets o;
+	int error;
+
+	spool_init(&to, POP3_MESSAGE_MAX, pop3d_spooldir());
+	dots_decode_init(&u.dots, false);
+	if (spool_octets(&f->stored, &o) == -1 || sink_copy(&in, &o, 0, o.size) == -1 ||
+	    sink_write(&in, p, n) == -1) {
+		error = errno;
+		spool_free(&to);
+		errno = error;
+		return -1;
+	}
+	spool_free(&f->stored);
+	f->stored = to;
+	f->stuffed = false;
+	s->dots = u.dots;
+	return 0;
+}
+
+/*
+ * May it go to the client as it came?  Not where dots are stuffed in a way of its own: a client may
+ * see the end in the middle of it.
+ */
+static bool
+passes(const struct session *s)
+{
+	return s->fetch->stuffed && !s->fetch->worker && s->fetch->error == 0 && !s->dots.odd;
+}
+
+/* Octets of the message, as they came, into the spool. */
+static void
+keep(struct session *s, const uint8_t *p, size_t n)
+{
+	struct fetch *f = s->fetch;
+
+	if (f->error != 0 || !f->stuffed)
+		return;
+	if ((passes(s) ? spool_write(&f->stored, p, n) : unstuff(s, p, n)) == -1)
+		f->error = errno;
+}
+
+/* All of a message is in these octets, and may go from there. */
+static bool
+goes_from_there(const struct session *s, size_t n)
+{
+	const struct fetch *f = s->fetch;
+
+	return passes(s) && f->stored.size == 0 &&
+	       (f->what == FETCH_SIZE || conn_room(s->client) >= n + STATUS_ROOM);
+}
+
+int
+fetch_take(struct session *s, struct conn *c)
+{
+	struct fetch *f = s->fetch;
+	struct sink out = {look, f};
+	const uint8_t *p;
+	size_t n, used;
+	int end;
+
+	p = conn_in(c, &n);
+	if (n == 0)
+		return 0;
+	session_wait(s);
+	end = dots_decode(&s->dots, p, n, &used, f->error == 0 ? &out : NULL);
+	if (end == -1) {
+		f->error = errno;
+		end = dots_ended(&s->dots);
+	}
+	f->worker = end ? (mail_scan_end(&f->scan) & MAIL_SCAN_WORKER) != 0
+			: mail_scan_needs_worker(&f->scan);
+	if (end && goes_from_there(s, used))
+		f->shown = octets_mem(p, used);
+	else {
+		keep(s, p, used);
+		conn_consume(c, used);
+		used = 0;
+	}
+	if (!end)
+		return 1;
+	f->size = s->dots.octets;
+	(void)event_del(s->reply_timer);
+	s->mode = PEER_IDLE;
+	received(s, used > 0);
+	if (!s->ended && used > 0)
+		conn_consume(c, used);
+	return 1;
 }
 
 static void
@@ -430,6 +518,7 @@ on_message(struct session *s, const struct pop3_reply *r)
 	spool_init(&f->stored, POP3_MESSAGE_MAX, pop3d_spooldir());
 	mail_scan_init(&f->scan);
 	f->error = 0;
+	f->stuffed = f->what != FETCH_TOP; /* of which lines are counted */
 	dots_decode_init(&s->dots, false);
 	s->mode = PEER_FETCH;
 }
@@ -461,18 +550,18 @@ is_cached(const struct session *s, uint64_t number)
 void
 fetch_retr(struct session *s, uint64_t number)
 {
-	bool asked = s->ahead != 0;
-
-	s->ahead = 0;
-	if (!asked && is_cached(s, number)) {
+	if (s->ahead == 0 && is_cached(s, number)) {
 		s->fetch->what = FETCH_RETR;
 		send_shown(s);
 	} else if (begin(s, FETCH_RETR, number) == -1)
 		session_end(s, "-ERR [SYS/TEMP] out of memory");
-	else if (asked)
+	else if (s->ahead > 0) {
+		s->ahead--;
 		session_expect(s, on_message);
-	else
-		ask_peer(s);
+		if (s->uids)
+			ahead_fill(s);
+	} else
+		ahead_retr(s);
 }
 
 void
@@ -493,7 +582,7 @@ fetch_top(struct session *s, uint64_t number, uint64_t lines)
 	s->fetch->lines = lines;
 	s->fetch->whole = x == NULL || (x->flags & SLOT_PLAIN) == 0;
 	if (s->fetch->whole)
-		ask_peer(s);
+		fetch_ask(s);
 	else
 		session_ask(s, on_message, "TOP %llu %llu", (unsigned long long)number,
 		    (unsigned long long)lines);

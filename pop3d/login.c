@@ -12,8 +12,12 @@
 #include "pop3d/session.h"
 #include "proxy/factor.h"
 
-#define DELAY_FIRST 2000 /* milliseconds: what servers let a wrong password wait, until we know */
-#define DELAY_MAX 10000
+/*
+ * Milliseconds from the last response on, before which a login that wants a second factor is not
+ * refused, whichever factor was wrong: longer than a mail server lets a wrong password wait.  The
+ * time it took before would not do: somebody may have it refused sooner than other passwords are.
+ */
+#define REFUSAL_MS 3000
 
 /* What a login that wants a second factor fails with, whichever factor was wrong. */
 static const char refusal[] = "-ERR [AUTH] the login is not valid";
@@ -32,9 +36,6 @@ struct attempt {
 	struct factor *factor;
 	struct event *wait;
 };
-
-/* How long a peer lets a wrong password wait, so that our refusals take as long. */
-static uint64_t delay = DELAY_FIRST;
 
 static void
 wipe(char **text)
@@ -149,14 +150,14 @@ on_wait(evutil_socket_t fd, short what, void *arg)
 }
 
 /*
- * The second factor is wrong or missing: refused as if the peer had done it, in its words and
- * after the time that it takes.  The session ends in both cases, since this one must: the peer has
- * taken the login, or must not hear of it.
+ * One of the two factors is wrong or missing: nobody learns which.  The session ends, since it must
+ * when the peer has taken the login, or must not hear of it.
  */
 static void
 refuse(struct session *s, const char *why)
 {
-	uint64_t took = clock_ms() - s->login->asked, left = took < delay ? delay - took : 0;
+	uint64_t took = clock_ms() - s->login->asked;
+	uint64_t left = took < REFUSAL_MS ? REFUSAL_MS - took : 0;
 	struct timeval tv = {(time_t)(left / 1000), (suseconds_t)(left % 1000 * 1000)};
 
 	failed(s, why);
@@ -214,8 +215,6 @@ ask_factor(struct session *s, const struct pop3_reply *r)
 static void
 peer_refused(struct session *s, const struct pop3_reply *r)
 {
-	uint64_t took = clock_ms() - s->login->asked;
-
 	if (s->route->second_factor != CONF_FACTOR_NONE) {
 		/* That somebody has the maildrop open tells that the password was right. */
 		if (strcmp(r->code, "IN-USE") == 0) {
@@ -223,9 +222,7 @@ peer_refused(struct session *s, const struct pop3_reply *r)
 			return;
 		}
 		if (strncmp(r->code, "SYS/", 4) != 0) {
-			delay = took < DELAY_MAX ? took : DELAY_MAX;
-			failed(s, "");
-			session_end(s, refusal);
+			refuse(s, "");
 			return;
 		}
 	}

@@ -26,7 +26,8 @@ struct maildrop {
 	size_t n, room;
 	bool banner; /* sizes are with one */
 	bool sized; /* every message of the session has its slot and its size */
-	bool loaded, changed;
+	bool loaded; /* the memory was read */
+	bool changed;
 	struct memory memory;
 	uint8_t id[MEMORY_ID];
 	char name[MEMORY_NAME_MAX];

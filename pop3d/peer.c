@@ -3,12 +3,15 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "pop3d/session.h"
 
 #define PEER_IN_MAX (64 * 1024)
 #define PEER_OUT_MAX (16 * 1024)
 #define CAPA_LINES_MAX 200
+#define CAPA_MS 60000 /* that an answer to CAPA is remembered */
+#define CAPA_PEERS_MAX 16
 
 static void
 give_up(struct session *s, const char *why)
@@ -18,6 +21,8 @@ give_up(struct session *s, const char *why)
 	/* What the peer gave has been escaped where the text was made. */
 	log_warn("%s: peer %s (%s:%u): %s", s->id, s->route->peer, s->route->host, s->route->port,
 	    log_clean(text, sizeof text, why, strlen(why)));
+	if (s->state == ST_CONNECT)
+		upstream_failed(s->route, text);
 	session_end(s, "-ERR [SYS/TEMP] the mail server cannot be reached");
 }
 
@@ -29,19 +34,81 @@ greet(struct session *s)
 
 	s->state = ST_AUTH;
 	s->mode = PEER_IDLE;
+	upstream_reached(s->route, s->peer);
 	(void)snprintf(text, sizeof text, "+OK %s POP3 ready", s->route->hostname);
 	session_done(s, text);
+}
+
+/*
+ * What peers said before a login, for a short while: most sessions come to do little, and are spared
+ * a round trip.  It is what clients are offered; whoever relies on pipelining asks again, since
+ * behind one address there may be several servers.
+ */
+static struct remembered {
+	char host[HOST_MAX];
+	uint16_t port;
+	enum conf_tls tls;
+	uint64_t until; /* clock_ms */
+	struct capabilities can;
+} remembered[CAPA_PEERS_MAX];
+
+static bool
+is_of(const struct remembered *x, const struct proxy_route *r)
+{
+	return x->port == r->port && x->tls == r->tls && strcmp(x->host, r->host) == 0;
+}
+
+static const struct capabilities *
+recall(const struct proxy_route *r)
+{
+	size_t i;
+
+	for (i = 0; i < CAPA_PEERS_MAX; i++)
+		if (is_of(&remembered[i], r) && clock_ms() < remembered[i].until)
+			return &remembered[i].can;
+	return NULL;
+}
+
+static void
+remember(const struct proxy_route *r, const struct capabilities *can)
+{
+	struct remembered *to = &remembered[0];
+	size_t i;
+
+	for (i = 0; i < CAPA_PEERS_MAX; i++) {
+		if (is_of(&remembered[i], r)) {
+			to = &remembered[i];
+			break;
+		}
+		if (remembered[i].until < to->until)
+			to = &remembered[i];
+	}
+	(void)strlcpy(to->host, r->host, sizeof to->host);
+	to->port = r->port;
+	to->tls = r->tls;
+	to->until = clock_ms() + CAPA_MS;
+	to->can = *can;
+}
+
+void
+peer_forget(void)
+{
+	memset(remembered, 0, sizeof remembered);
 }
 
 static int
 capa_line(struct session *s, const char *line)
 {
-	if (line == NULL)
-		greet(s);
-	else if (++s->capa_lines > CAPA_LINES_MAX)
-		return -1;
-	else
+	if (line != NULL) {
+		if (++s->capa_lines > CAPA_LINES_MAX)
+			return -1;
 		parse_capability(&s->can, line);
+		return 0;
+	}
+	s->capa_heard = true;
+	if (s->state == ST_CONNECT)
+		remember(s->route, &s->can);
+	s->capa_then(s);
 	return 0;
 }
 
@@ -51,17 +118,39 @@ on_capa(struct session *s, const struct pop3_reply *r)
 	if (r->status != POP3_OK) {
 		/* A server of before 1998: USER and PASS it has. */
 		s->can.user = s->can.uidl = true;
-		greet(s);
+		s->capa_heard = true;
+		s->capa_then(s);
 		return;
 	}
 	s->capa_lines = 0;
 	session_lines(s, capa_line);
 }
 
-static void
-ask_capa(struct session *s)
+void
+peer_capabilities(struct session *s, void (*then)(struct session *s))
 {
+	if (s->capa_heard) {
+		then(s);
+		return;
+	}
+	s->can.uidl = s->can.pipelining = false;
+	s->capa_then = then;
 	session_ask(s, on_capa, "CAPA");
+}
+
+/* The peer can be talked to: what it can do decides what the client is offered. */
+static void
+ready(struct session *s)
+{
+	const struct capabilities *can = recall(s->route);
+
+	if (can == NULL) {
+		peer_capabilities(s, greet);
+		return;
+	}
+	s->can = *can;
+	s->can.pipelining = false;
+	greet(s);
 }
 
 static void
@@ -93,7 +182,7 @@ on_greeting(struct session *s, const struct pop3_reply *r)
 	else if (s->route->tls == CONF_TLS_STARTTLS)
 		session_ask(s, on_stls, "STLS");
 	else
-		ask_capa(s);
+		ready(s);
 }
 
 static void
@@ -139,68 +228,34 @@ take_line(struct session *s)
 		session_wait(s);
 }
 
-/* Octets of a multi-line answer; 1 when its end was among them. */
+/*
+ * Lines for the client are there.  They go on as they are, dots and all; only the end is looked
+ * for.  Returns 0 when no more may be taken now.
+ */
 static int
-take_data(struct session *s, const uint8_t *p, size_t n, size_t *used)
-{
-	struct sink out;
-	int end;
-
-	if (s->mode == PEER_PASS) {
-		/* As they are, dots and all; only the end is looked for. */
-		if (n > conn_room(s->client))
-			n = conn_room(s->client);
-		end = dots_decode(&s->dots, p, n, used, NULL);
-		if (conn_write(s->client, p, *used) == -1) {
-			session_end(s, NULL);
-			return 0;
-		}
-		return end;
-	}
-	if (s->fetch->error == 0) {
-		out = fetch_sink(s);
-		end = dots_decode(&s->dots, p, n, used, &out);
-		if (end != -1)
-			return end;
-		s->fetch->error = errno;
-		return dots_ended(&s->dots);
-	}
-	return dots_decode(&s->dots, p, n, used, NULL);
-}
-
-/* A multi-line answer has ended. */
-static void
-data_ended(struct session *s)
-{
-	bool passed = s->mode == PEER_PASS;
-
-	(void)event_del(s->reply_timer);
-	s->mode = PEER_IDLE;
-	if (passed)
-		session_done(s, NULL);
-	else
-		fetch_received(s);
-}
-
-/* Octets of a multi-line answer are there. Returns 0 when no more may be taken now. */
-static int
-take_answer(struct session *s, struct conn *c)
+pass_lines(struct session *s, struct conn *c)
 {
 	const uint8_t *p;
-	size_t n, used = 0;
+	size_t n, used;
 	int end;
 
 	p = conn_in(c, &n);
 	if (n == 0)
 		return 0;
 	session_wait(s);
-	end = take_data(s, p, n, &used);
-	if (s->ended)
+	if (n > conn_room(s->client))
+		n = conn_room(s->client);
+	end = dots_decode(&s->dots, p, n, &used, NULL);
+	if (conn_write(s->client, p, used) == -1) {
+		session_end(s, NULL);
 		return 0;
+	}
 	conn_consume(c, used);
-	if (end == 1)
-		data_ended(s);
-	else if (s->mode == PEER_PASS && conn_room(s->client) == 0) {
+	if (end == 1) {
+		(void)event_del(s->reply_timer);
+		s->mode = PEER_IDLE;
+		session_done(s, NULL);
+	} else if (conn_room(s->client) == 0) {
 		/* A client that does not read: the peer waits, and so does its clock. */
 		(void)event_del(s->reply_timer);
 		conn_pause(c);
@@ -240,8 +295,11 @@ peer_readable(struct conn *c, void *arg)
 			}
 			break;
 		case PEER_PASS:
+			if (!pass_lines(s, c))
+				return;
+			break;
 		case PEER_FETCH:
-			if (!take_answer(s, c))
+			if (!fetch_take(s, c))
 				return;
 		}
 	}
@@ -256,7 +314,7 @@ peer_secured(struct conn *c, void *arg)
 	if (s->route->tls == CONF_TLS_IMPLICIT)
 		expect_greeting(s);
 	else
-		ask_capa(s);
+		ready(s);
 }
 
 static void

@@ -74,6 +74,7 @@ pop3d_listener(const struct conf_connector *k, const char *address, int fd, stru
 static int
 pop3d_reload(const struct proc_env *env, struct err *e)
 {
+	peer_forget();
 	if (upstream_reload(env->conf, e) == -1 || tls_server_reload(env->conf, e) == -1)
 		return -1;
 	return proxy_limits(&env->conf->limits, e);
@@ -123,6 +124,8 @@ pop3d_status(void)
 	proc_fact("messages", "%llu", (unsigned long long)totals.messages);
 	proc_fact("messages.opened", "%llu", (unsigned long long)totals.opened);
 	proc_fact("messages.deferred", "%llu", (unsigned long long)totals.deferred);
+	proxy_route_status();
+	upstream_status();
 	tls_server_status();
 }
 

@@ -50,14 +50,18 @@ struct fetch {
 	enum fetch_for what;
 	bool whole; /* stored is the message; else what the peer's TOP gave */
 	bool cached; /* shown is all of message number */
+	bool stuffed; /* stored and shown are as they came, the dots and the end mark too */
+	bool worker; /* there is something for a worker in it */
+	bool sending; /* shown is under way to the client */
 	uint64_t number; /* in the maildrop */
 	uint64_t lines; /* of TOP */
+	uint64_t listed; /* the last in a listing that is read first */
 	int error; /* errno of the spool; the rest is read and dropped */
 	struct spool stored; /* as the peer has it */
 	struct mail_scan scan;
 	struct spool opened; /* as the worker made it */
-	struct spool *shown; /* stored or opened */
-	struct octets sending;
+	struct octets shown;
+	uint64_t size; /* octets of shown that RETR announces */
 	uint64_t sent, send_end;
 	struct dots_encoder encoder;
 	struct sink to_client;
@@ -93,6 +97,8 @@ struct session {
 	/* What the peer can do. */
 	struct capabilities can;
 	unsigned capa_lines; /* of its answer to CAPA so far */
+	bool capa_heard; /* it was asked in this session: can.pipelining is known */
+	void (*capa_then)(struct session *s);
 
 	char *user; /* of USER, until PASS */
 	struct attempt *login; /* while one is under way */
@@ -100,7 +106,8 @@ struct session {
 	struct proxy_worker *worker; /* since the first message that needed one */
 
 	uint64_t number; /* of the message that the command in hand is about */
-	uint64_t ahead; /* of the message that the peer was asked for already, too; 0: none */
+	unsigned ahead; /* further messages that the peer was asked for already */
+	bool uids; /* a listing was asked for: no message's UIDL is, from now on */
 	struct fetch *fetch;
 	struct maildrop *drop;
 	struct sizes *sizes; /* while they are being learnt or listed */
@@ -158,6 +165,13 @@ void command_pass_lines(struct session *s, const struct pop3_reply *r);
 void peer_begin(struct session *s);
 extern const struct conn_handlers peer_handlers;
 
+/*
+ * See to it that what the peer can do is known from itself, in this session, and go on with then:
+ * at once, or when it has answered.
+ */
+void peer_capabilities(struct session *s, void (*then)(struct session *s));
+void peer_forget(void); /* what peers could do in other sessions */
+
 /* login.c */
 unsigned login_mechs(const struct session *s); /* offered now: 1 << enum sasl_mech */
 bool login_expects(const struct session *s); /* the client's next line is a response */
@@ -172,11 +186,16 @@ void fetch_retr(struct session *s, uint64_t number);
 void fetch_top(struct session *s, uint64_t number, uint64_t lines);
 /* RETR of number was sent to the peer, and is answered next: for its size. -1 with ENOMEM. */
 int fetch_size(struct session *s, uint64_t number);
-struct sink fetch_sink(struct session *s);
-void fetch_received(struct session *s);
+void fetch_ask(struct session *s); /* RETR to the peer */
+/* Octets of a message are there, or may be. Returns 0 when there is nothing more to do now. */
+int fetch_take(struct session *s, struct conn *c);
 void fetch_pump(struct session *s); /* the client has room for more */
 void fetch_forget(struct session *s, uint64_t number); /* it was deleted */
 void fetch_free(struct session *s);
+
+/* ahead.c: the peer is asked for messages before their turn, where the client has asked for them. */
+void ahead_retr(struct session *s); /* ask for the message in hand, and maybe for more */
+void ahead_fill(struct session *s); /* it is here: ask for more */
 
 /* sizes.c: STAT and LIST where sizes = exact. */
 void sizes_stat(struct session *s);

@@ -195,7 +195,7 @@ next(struct session *s)
 	z->ndue--;
 	z->octets_due -= x->listed;
 	/* Answers to others are behind this one's. */
-	s->ahead = z->ndue > 0 ? s->drop->v[z->due[z->first]].number : 0;
+	s->ahead = z->ndue;
 	z->began = clock_ms();
 	if (fetch_size(s, x->number) == -1)
 		session_end(s, "-ERR [SYS/TEMP] out of memory");
@@ -302,6 +302,15 @@ on_uidl(struct session *s, const struct pop3_reply *r)
 }
 
 static void
+ask_uidl(struct session *s)
+{
+	if (s->can.uidl)
+		session_ask(s, on_uidl, "UIDL");
+	else
+		session_ask(s, on_list, "LIST");
+}
+
+static void
 begin(struct session *s, enum what what, uint64_t number)
 {
 	struct sizes *z = calloc(1, sizeof *z);
@@ -323,10 +332,7 @@ begin(struct session *s, enum what what, uint64_t number)
 	z->told = clock_ms();
 	z->deadline = z->told + s->route->limits.sizes_timeout * 1000;
 	maildrop_load(s->drop, pop3d_statedir());
-	if (s->can.uidl)
-		session_ask(s, on_uidl, "UIDL");
-	else
-		session_ask(s, on_list, "LIST");
+	peer_capabilities(s, ask_uidl);
 }
 
 void

@@ -92,6 +92,7 @@ data_command(struct session *s, const char *args)
 	}
 	keep_accepted(s);
 	spool_init(&s->spool, s->route->limits.message_size, smtpd_spool);
+	spool_expect(&s->spool, s->mail.size);
 	dots_decode_init(&s->dots, true);
 	s->refused.code = 0;
 	s->header = 0;

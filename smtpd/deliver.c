@@ -210,6 +210,8 @@ conclude(struct session *s)
 	if (is_success(a.code) && tell_sender(s) == -1)
 		answer_set(&a, 451, "4.3.0 the gateway cannot keep a notice now, try again later");
 	log_info("%s: removed", s->qid);
+	/* Nobody is told that a message was taken before the log can say what became of it. */
+	proc_log_push();
 	data_finish(s, &a);
 }
 

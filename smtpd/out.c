@@ -11,7 +11,7 @@
 #include "net/conn.h"
 #include "smtpd/command.h"
 
-#define STEP (32 * 1024) /* octets read at once; twice as many when each is a dot */
+#define STEP (32 * 1024) /* octets at once at least; twice as many go out when each is a dot */
 
 static void on_rcpt(void *arg, unsigned tag, const struct smtp_reply *r);
 static void on_data(void *arg, unsigned tag, const struct smtp_reply *r);
@@ -145,27 +145,40 @@ broken_body(struct out *o)
 	o->streaming = 0;
 }
 
+/* The next octets of the message, max at most, as they lie in memory or read from its file. */
+static const uint8_t *
+next_octets(struct out *o, size_t max, size_t *n)
+{
+	static uint8_t window[STEP];
+	uint64_t left = o->body->size - o->off;
+
+	if (o->body->mem != NULL) {
+		*n = left < max ? (size_t)left : max;
+		return o->body->mem + o->off;
+	}
+	*n = left < sizeof window ? (size_t)left : sizeof window;
+	return octets_read(o->body, window, *n, o->off) == 0 ? window : NULL;
+}
+
 static void
 stream(struct out *o)
 {
-	static uint8_t window[STEP];
 	struct conn *c = peer_conn(o->peer);
-	uint64_t left;
-	size_t n;
+	const uint8_t *p;
+	size_t n, room;
 
-	while (o->streaming && conn_room(c) >= 2 * STEP + 16) {
-		if ((left = o->body->size - o->off) == 0) {
+	while (o->streaming && (room = conn_room(c)) >= 2 * STEP + 16) {
+		if (o->off == o->body->size) {
 			o->streaming = 0;
 			if (dots_encode_end(&o->enc) == 0)
 				(void)peer_expect_end(o->peer, on_end, o);
 			return;
 		}
-		n = left < STEP ? (size_t)left : STEP;
-		if (octets_read(o->body, window, n, o->off) == -1) {
+		if ((p = next_octets(o, (room - 16) / 2, &n)) == NULL) {
 			broken_body(o);
 			return;
 		}
-		if (dots_encode(&o->enc, window, n) == -1)
+		if (dots_encode(&o->enc, p, n) == -1)
 			return; /* the connection has failed: closed will tell */
 		o->off += n;
 	}

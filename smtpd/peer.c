@@ -86,9 +86,10 @@ fail_text(struct peer *p, const char *text)
 	/* What the peer gave has been escaped where the text was made. */
 	log_warn("peer %s (%s:%u): %s", p->r->peer, p->r->host, p->r->port,
 	    log_clean(line, sizeof line, text, strlen(text)));
-	if (p->phase < READY)
+	if (p->phase < READY) {
+		upstream_failed(p->r, line);
 		answer_set(&a, 421, "4.4.1 the mail server cannot be used now");
-	else
+	} else
 		answer_set(&a, 451, "4.4.2 the connection to the mail server was lost");
 	fail(p, &a);
 }
@@ -103,6 +104,8 @@ fail_reply(struct peer *p, const struct smtp_reply *r)
 	answer_from_peer(&a, r);
 	log_warn("peer %s %s said: %s", p->r->peer, p->relay,
 	    log_str(answer_line(line, sizeof line, &a)));
+	if (p->phase < READY)
+		upstream_failed(p->r, log_str(line));
 	if (a.code < 400 || p->phase >= READY)
 		a.code = 421;
 	else if (a.code != 421)
@@ -174,6 +177,7 @@ on_hello(struct peer *p, const struct smtp_reply *r)
 		return;
 	}
 	p->phase = READY;
+	upstream_reached(p->r, p->c);
 	set_clock(p, 1);
 	p->ops->ready(p->arg);
 }
@@ -388,9 +392,8 @@ peer_open(const struct proxy_route *r, const struct peer_ops *ops, void *arg)
 	p->arg = arg;
 	(void)strlcpy(p->relay, "none", sizeof p->relay);
 	smtp_reply_init(&p->reply);
-	if (line_init(&p->in, SMTP_REPLY_LINE_MAX) == -1 ||
-	    (p->up = upstream_connect(r, on_connected, p)) == NULL) {
-		line_free(&p->in);
+	line_init(&p->in, SMTP_REPLY_LINE_MAX);
+	if ((p->up = upstream_connect(r, on_connected, p)) == NULL) {
 		free(p);
 		errno = ENOMEM;
 		return NULL;

@@ -327,8 +327,8 @@ accept_client(const struct conf_connector *k, int fd, const struct sockaddr_stor
 	spool_init(&s->spool, 0, -1);
 	s->until = clock_ms() + s->route->limits.session_timeout * 1000;
 	s->where = "CONNECT";
-	if (line_init(&s->in, s->route->limits.line_length - 2) == -1 ||
-	    (s->timer = evtimer_new(proc_env()->base, on_timer, s)) == NULL ||
+	line_init(&s->in, s->route->limits.line_length - 2);
+	if ((s->timer = evtimer_new(proc_env()->base, on_timer, s)) == NULL ||
 	    (s->c = conn_new(proc_env()->base, fd, &limits, &handlers, s)) == NULL)
 		goto fail;
 	LIST_INSERT_HEAD(&all, s, next);

@@ -105,13 +105,15 @@ static void
 smtpd_status(void)
 {
 	proc_fact("sessions", "%u", sessions_count());
-	proc_fact("sessions in total", "%llu", (unsigned long long)tally.sessions);
-	proc_fact("messages taken in", "%llu", (unsigned long long)tally.messages_in);
-	proc_fact("copies given to the peer", "%llu", (unsigned long long)tally.messages_out);
-	proc_fact("messages refused", "%llu", (unsigned long long)tally.refused);
-	proc_fact("messages deferred", "%llu", (unsigned long long)tally.deferred);
-	proc_fact("notices made", "%llu", (unsigned long long)tally.notices);
-	proc_fact("notices waiting", "%u", bounce_waiting());
+	proc_fact("sessions.total", "%llu", (unsigned long long)tally.sessions);
+	proc_fact("messages", "%llu", (unsigned long long)tally.messages_in);
+	proc_fact("messages.copies", "%llu", (unsigned long long)tally.messages_out);
+	proc_fact("messages.refused", "%llu", (unsigned long long)tally.refused);
+	proc_fact("messages.deferred", "%llu", (unsigned long long)tally.deferred);
+	proc_fact("notices", "%llu", (unsigned long long)tally.notices);
+	proc_fact("notices.waiting", "%u", bounce_waiting());
+	proxy_route_status();
+	upstream_status();
 	tls_server_status();
 }
 

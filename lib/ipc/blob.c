@@ -153,6 +153,13 @@ out:
 	return rc;
 }
 
+void
+spool_expect(struct spool *s, uint64_t n)
+{
+	if (s->kind == BLOB_INLINE && n > s->size && n <= BLOB_INLINE_MAX && n <= s->max)
+		(void)buf_reserve(&s->mem, (size_t)(n - s->size));
+}
+
 int
 spool_write(struct spool *s, const void *p, size_t n)
 {

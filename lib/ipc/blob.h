@@ -55,6 +55,9 @@ struct spool {
 void spool_init(struct spool *s, uint64_t max, int dirfd);
 void spool_free(struct spool *s); /* wipes what was in memory, closes; may be called twice */
 
+/* About n octets will be written: make room for them once, if they stay in memory. */
+void spool_expect(struct spool *s, uint64_t n);
+
 /* Append; 0, or -1 with errno (EFBIG, ENOSPC, EIO, ENOMEM); after -1 only spool_free. */
 int spool_write(struct spool *s, const void *p, size_t n);
 struct sink spool_sink(struct spool *s);

@@ -75,7 +75,8 @@
 	F(STR, name, 1, 64)                                                                        \
 	F(STR, value, 0, 500)
 #define REC_STATUS_REQ(F, L) F(U8, unused, 0, 0)
-#define REC_STATUS_REP(F, L) L(fact, facts, 0, 64)
+#define STATUS_FACTS_MAX 256
+#define REC_STATUS_REP(F, L) L(fact, facts, 0, STATUS_FACTS_MAX)
 
 /* Control socket: a tool's first message, then what it wants of master. */
 #define REC_CTL_HELLO(F, L)                                                                        \

@@ -14,13 +14,18 @@ enum key_op { OP_SIGN = 1, OP_UNWRAP };
 enum crypto_status {
 	CRYPTO_OK,
 	CRYPTO_LOCKED, /* the key store is locked */
-	CRYPTO_NOKEY, /* no such key */
+	CRYPTO_NOKEY, /* no such key; to a worker: none of the grant's keys is here */
 	CRYPTO_DENIED, /* no grant, wrong use, used up, expired */
 	CRYPTO_BUSY, /* rate limit or table full: later */
 	CRYPTO_FAILED /* the operation itself; for unwrap never, see below */
 };
 
-/* policyd allows one worker some operations with some keys of one consumer. */
+/*
+ * policyd allows one worker some operations with some keys of one consumer.  Under the id 0 it wants
+ * no answer: it puts the grant into cryptod's socket before it answers the worker, and cryptod looks
+ * there before it says that there is no grant.  Of such a grant the worker hears what is wrong: the
+ * status that the grant would have had is that of the operation.
+ */
 #define REC_GRANT_KEY(F, L) F(BYTES, key, 20, 32) /* fingerprint */
 #define REC_GRANT_REQ(F, L)                                                                        \
 	F(BYTES, job, JOB_ID, JOB_ID)                                                              \

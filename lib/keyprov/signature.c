@@ -2,6 +2,7 @@
  * The provider's signatures.  What is signed is hashed here.  The parameters (padding, salt, the
  * algorithm's identifier) are the business of a shadow: a context of the default provider that
  * would verify with the public half, is told all that we are told and is asked what came of it.
+ * Where there is nothing to tell or to ask, as with ECDSA in TLS, there is none.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +21,7 @@ struct sig {
 	EVP_MD *hash; /* NULL with Ed25519 */
 	EVP_MD_CTX *md; /* of what is signed; NULL when a digest is given */
 	EVP_MD_CTX *shadow_md; /* then it owns shadow */
-	EVP_PKEY_CTX *shadow;
+	EVP_PKEY_CTX *shadow; /* NULL: none was needed so far */
 };
 
 static void *
@@ -111,6 +112,24 @@ set_hash(struct sig *s, const OSSL_PARAM *p)
 	return 1;
 }
 
+/* Of one that began with a digest or a message: sign_init makes its own. */
+static int
+need_shadow(struct sig *s)
+{
+	if (s->shadow != NULL)
+		return 1;
+	if (s->key == NULL || (s->shadow_md = EVP_MD_CTX_new()) == NULL)
+		return 0;
+	if (EVP_DigestVerifyInit_ex(s->shadow_md, &s->shadow,
+		s->hash != NULL ? EVP_MD_get0_name(s->hash) : NULL, NULL, NULL, s->key->public_half,
+		NULL) > 0)
+		return 1;
+	EVP_MD_CTX_free(s->shadow_md);
+	s->shadow_md = NULL;
+	s->shadow = NULL;
+	return 0;
+}
+
 static int
 set_params(void *ctx, const OSSL_PARAM params[])
 {
@@ -122,7 +141,7 @@ set_params(void *ctx, const OSSL_PARAM params[])
 	p = OSSL_PARAM_locate_const(params, OSSL_SIGNATURE_PARAM_DIGEST);
 	if (p != NULL && !set_hash(s, p))
 		return 0;
-	return s->shadow != NULL && EVP_PKEY_CTX_set_params(s->shadow, params) > 0;
+	return need_shadow(s) && EVP_PKEY_CTX_set_params(s->shadow, params) > 0;
 }
 
 static int
@@ -130,7 +149,7 @@ get_params(void *ctx, OSSL_PARAM params[])
 {
 	struct sig *s = ctx;
 
-	return s->shadow != NULL && EVP_PKEY_CTX_get_params(s->shadow, params) > 0;
+	return need_shadow(s) && EVP_PKEY_CTX_get_params(s->shadow, params) > 0;
 }
 
 static const OSSL_PARAM *
@@ -185,6 +204,8 @@ rsa_scheme(const struct sig *s, const struct scheme *t)
 	char mgf1[50];
 	int pad, salt;
 
+	if (s->shadow == NULL) /* nobody has asked for anything else */
+		return t->pkcs1;
 	if (EVP_PKEY_CTX_get_rsa_padding(s->shadow, &pad) <= 0)
 		return 0;
 	if (pad == RSA_PKCS1_PADDING)
@@ -308,14 +329,6 @@ begin_hash(struct sig *s, const char *name)
 }
 
 static int
-begin_shadow(struct sig *s, const char *name)
-{
-	s->shadow_md = EVP_MD_CTX_new();
-	return s->shadow_md != NULL && EVP_DigestVerifyInit_ex(s->shadow_md, &s->shadow, name, NULL,
-					   NULL, s->key->public_half, NULL) > 0;
-}
-
-static int
 digest_init(void *ctx, const char *name, void *key, const OSSL_PARAM params[])
 {
 	struct sig *s = ctx;
@@ -328,7 +341,7 @@ digest_init(void *ctx, const char *name, void *key, const OSSL_PARAM params[])
 			return 0;
 		name = usual;
 	}
-	return begin_hash(s, name) && begin_shadow(s, name) && set_params(s, params);
+	return begin_hash(s, name) && set_params(s, params);
 }
 
 static int
@@ -351,6 +364,28 @@ digest_final(void *ctx, unsigned char *sig, size_t *len, size_t size)
 	return sign_value(s, sig, len, size, digest, n);
 }
 
+/* Update and final in one call, for which nobody has to copy the whole context. */
+static int
+digest_sign(
+    void *ctx, unsigned char *sig, size_t *len, size_t size, const unsigned char *data, size_t n)
+{
+	struct sig *s = ctx;
+	uint8_t digest[EVP_MAX_MD_SIZE];
+	unsigned have = 0;
+	EVP_MD_CTX *md;
+	int ok;
+
+	if (s->md == NULL)
+		return 0;
+	if (sig == NULL)
+		return sign_value(s, NULL, len, 0, NULL, 0);
+	if (EVP_DigestUpdate(s->md, data, n) != 1 || (md = dup_md(s->md)) == NULL)
+		return 0;
+	ok = EVP_DigestFinal_ex(md, digest, &have) == 1;
+	EVP_MD_CTX_free(md);
+	return ok && sign_value(s, sig, len, size, digest, have);
+}
+
 /* Ed25519 hashes the message itself, twice: it must be there as a whole. */
 static int
 message_init(void *ctx, const char *name, void *key, const OSSL_PARAM params[])
@@ -361,7 +396,7 @@ message_init(void *ctx, const char *name, void *key, const OSSL_PARAM params[])
 		ERR_raise(ERR_LIB_PROV, PROV_R_INVALID_DIGEST);
 		return 0;
 	}
-	return take_key(s, key) && begin_shadow(s, NULL) && set_params(s, params);
+	return take_key(s, key) && set_params(s, params);
 }
 
 #define COMMON                                                                                     \
@@ -379,6 +414,7 @@ static const OSSL_DISPATCH hashed[] = {COMMON,
     {OSSL_FUNC_SIGNATURE_DIGEST_SIGN_INIT, KEYPROV_FN(digest_init)},
     {OSSL_FUNC_SIGNATURE_DIGEST_SIGN_UPDATE, KEYPROV_FN(digest_update)},
     {OSSL_FUNC_SIGNATURE_DIGEST_SIGN_FINAL, KEYPROV_FN(digest_final)},
+    {OSSL_FUNC_SIGNATURE_DIGEST_SIGN, KEYPROV_FN(digest_sign)},
     {OSSL_FUNC_SIGNATURE_SET_CTX_PARAMS, KEYPROV_FN(set_params)},
     {OSSL_FUNC_SIGNATURE_SETTABLE_CTX_PARAMS, KEYPROV_FN(settable)}, {0, NULL}};
 

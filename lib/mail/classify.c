@@ -438,19 +438,20 @@ remember(struct mail_scan *s, const uint8_t *start, const uint8_t *end)
 static inline vec
 stops(vec c, vec d, bool header)
 {
-	vec lf = vec_is(c, '\n'), low = d | 0x20, at, no_b64;
+	vec lf = vec_is(c, '\n'), low = d | 0x20, at, before, high;
 
+	/* "-" and "=" differ in one bit, and so do "Q" and "U". */
 	at = (vec_is(c, '-') & vec_is(d & (uint8_t) ~('-' ^ '='), '-' & '=')) |
 	     (vec_is(c, '=') & vec_is(d, '2')) | (lf & vec_is(low, 'c'));
 	if (header)
 		at |= (lf & (vec_is(d, '\r') | vec_is(d, '\n'))) |
 		      ((lf | vec_is(c, '\r')) & vec_is(low, 'x'));
-	/* Below "0" or 8 bits wide, ":", or in the same column as the octets around the letters:
-	 * nothing but base64's "+" and "/" is there by mistake. */
-	no_b64 = (vec)((vec_signed)c < '0') | vec_is(c, ':') |
+	/* No letter of base64 is what is below "/" ("+" alone by mistake) or 8 bits wide, ":", or
+	 * in one of the six columns that hold no letter. */
+	before = vec_is(c, 'B') | vec_is(c, 'g') | vec_is(c, 'H') | vec_is(c, ':') |
 		 (vec)((vec_signed)((c - 1) & 0x1f) > 0x19);
-	return at | (vec_is(d & (uint8_t) ~('Q' ^ 'U'), 'Q' & 'U') &
-			(vec_is(c, 'B') | vec_is(c, 'g') | vec_is(c, 'H') | no_b64));
+	high = (vec)((vec_signed)c > '.');
+	return at | (vec_is(d & (uint8_t) ~('Q' ^ 'U'), 'Q' & 'U') & ~(high & ~before));
 }
 
 /* The same for the last few octets. */

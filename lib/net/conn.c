@@ -1,7 +1,6 @@
 #include "net/conn.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdarg.h>
@@ -14,16 +13,24 @@
 #include "base/clock.h"
 #include "net/conn_int.h"
 
-#define STEP_MIN 2048 /* octets of a first read: commands are short */
-#define STEP_MAX (64 * 1024) /* beyond it a larger read saves nothing that was measurable */
-#define TURN_MAX (256 * 1024) /* octets of one connection before others get their turn */
+#define THROUGH_MIN                                                                                \
+	(16 * 1024) /* octets of one write that are worth a system call of their own               \
+		     */
 #define DROP_MAX (256 * 1024) /* octets of a finished connection that are worth reading */
 
+/* Connections with deferred work, and the one event that does it for all of them. */
+struct conn_queue {
+	TAILQ_HEAD(, conn) list;
+	struct event ev;
+};
+
 static unsigned count;
+static struct conn_queue soon; /* in this round of the loop */
+static struct conn_queue later; /* when others had their turn: one fast sender must not hold it */
 
 static void on_read(evutil_socket_t fd, short what, void *arg);
 static void on_write(evutil_socket_t fd, short what, void *arg);
-static void on_kick(evutil_socket_t fd, short what, void *arg);
+static void on_queue(evutil_socket_t fd, short what, void *arg);
 static void on_timer(evutil_socket_t fd, short what, void *arg);
 static void arm(struct conn *c);
 
@@ -39,15 +46,40 @@ conn_fd(const struct conn *c)
 	return c->fd;
 }
 
+static void
+queue_init(struct conn_queue *q, struct event_base *base)
+{
+	TAILQ_INIT(&q->list);
+	(void)event_assign(&q->ev, base, -1, 0, on_queue, q);
+}
+
+static void
+unqueue(struct conn *c)
+{
+	if (c->queue != NULL)
+		TAILQ_REMOVE(&c->queue->list, c, next);
+	c->queue = NULL;
+}
+
+static void
+enqueue(struct conn *c, struct conn_queue *q)
+{
+	unqueue(c);
+	TAILQ_INSERT_TAIL(&q->list, c, next);
+	c->queue = q;
+}
+
 struct conn *
 conn_new(struct event_base *base, int fd, const struct conn_limits *limits,
     const struct conn_handlers *handlers, void *arg)
 {
 	struct conn *c;
-	int one = 1, fl;
+	int one = 1;
 
-	if ((fl = fcntl(fd, F_GETFL)) == -1 || fcntl(fd, F_SETFL, fl | O_NONBLOCK) == -1)
-		return NULL;
+	if (count == 0) {
+		queue_init(&soon, base);
+		queue_init(&later, base);
+	}
 	/* Replies are small and somebody waits for each; on a Unix socket there is no such thing.
 	 */
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
@@ -58,12 +90,10 @@ conn_new(struct event_base *base, int fd, const struct conn_limits *limits,
 	c->handlers = handlers;
 	c->arg = arg;
 	c->out_low = limits->out_low;
-	c->step = STEP_MIN;
 	buf_init(&c->in, limits->in_max);
 	buf_init(&c->out, limits->out_max);
 	if (event_assign(&c->rd, base, fd, EV_READ | EV_PERSIST, on_read, c) == -1 ||
 	    event_assign(&c->wr, base, fd, EV_WRITE | EV_PERSIST, on_write, c) == -1 ||
-	    event_assign(&c->kick, base, -1, 0, on_kick, c) == -1 ||
 	    event_assign(&c->timer, base, -1, 0, on_timer, c) == -1 ||
 	    event_add(&c->rd, NULL) == -1) {
 		free(c);
@@ -85,14 +115,18 @@ conn_free(struct conn *c)
 	if (!c->dead) {
 		c->dead = true;
 		count--;
+		unqueue(c);
 		(void)event_del(&c->rd);
 		(void)event_del(&c->wr);
-		(void)event_del(&c->kick);
 		(void)event_del(&c->timer);
+		if (count == 0) {
+			(void)event_del(&soon.ev);
+			(void)event_del(&later.ev);
+		}
 		conn_tls_free(c->tls);
 		c->tls = NULL;
 		(void)close(c->fd);
-		buf_wipe_free(&c->in);
+		conn_in_free(c);
 		buf_wipe_free(&c->out);
 	}
 	if (!c->busy)
@@ -119,7 +153,22 @@ leave(struct conn *c)
 void
 conn_kick(struct conn *c)
 {
-	event_active(&c->kick, EV_TIMEOUT, 1);
+	if (c->queue == &soon)
+		return;
+	enqueue(c, &soon);
+	event_active(&soon.ev, EV_TIMEOUT, 1);
+}
+
+void
+conn_kick_later(struct conn *c)
+{
+	static const struct timeval now = {0, 0};
+
+	if (c->queue != NULL)
+		return;
+	enqueue(c, &later);
+	if (!event_pending(&later.ev, EV_TIMEOUT, NULL))
+		(void)event_add(&later.ev, &now);
 }
 
 void
@@ -139,63 +188,7 @@ conn_ended(struct conn *c, enum conn_end why, const char *text)
 	}
 }
 
-/* --- input --- */
-
-const uint8_t *
-conn_in(const struct conn *c, size_t *n)
-{
-	*n = buf_len(&c->in);
-	return *n > 0 ? buf_ptr(&c->in) : (const uint8_t *)"";
-}
-
-static bool
-tls_open(const struct conn *c)
-{
-	return c->tls != NULL && c->tls->state == TLS_OPEN;
-}
-
-/* Before and during the handshake the socket is the handshake's business. */
-static bool
-tls_pending(const struct conn *c)
-{
-	return c->tls != NULL && c->tls->state < TLS_OPEN;
-}
-
-static void
-drop(struct buf *b, size_t n)
-{
-	explicit_bzero(b->data + b->off, n);
-	buf_drain(b, n);
-}
-
-/* Input that was read and decrypted, but not handed over: the socket makes no event for it. */
-static bool
-tls_held(const struct conn *c)
-{
-	return tls_open(c) && SSL_pending(c->tls->ssl) > 0;
-}
-
-/* As conn_kick, but others get their turn first: one fast sender must not hold the loop. */
-static void
-later(struct conn *c)
-{
-	static const struct timeval now = {0, 0};
-
-	(void)event_add(&c->kick, &now);
-}
-
-void
-conn_consume(struct conn *c, size_t n)
-{
-	bool full = buf_len(&c->in) == c->in.max;
-
-	if (n == 0)
-		return;
-	drop(&c->in, n);
-	/* Reading stopped when the buffer was full; what TLS holds already makes no event. */
-	if (full || tls_held(c))
-		later(c);
-}
+/* --- pauses --- */
 
 void
 conn_pause(struct conn *c)
@@ -221,75 +214,68 @@ conn_paused(const struct conn *c)
 	return c->paused;
 }
 
-static bool
-may_read(const struct conn *c)
-{
-	return !c->dead && !c->ended && !c->paused && !tls_pending(c) &&
-	       buf_len(&c->in) < c->in.max;
-}
-
-static ssize_t
-raw_read(struct conn *c, uint8_t *p, size_t n)
-{
-	ssize_t got;
-
-	while ((got = recv(c->fd, p, n, 0)) == -1 && errno == EINTR)
-		;
-	if (got > 0)
-		return got;
-	if (got == -1 && (errno == EAGAIN || errno == EWOULDBLOCK))
-		return IO_AGAIN;
-	if (got == 0)
-		conn_ended(c, CONN_EOF, "connection closed by the peer");
-	else
-		conn_ended(c, CONN_LOST, strerrordesc_np(errno));
-	return IO_END;
-}
-
-static void
-read_input(struct conn *c)
-{
-	size_t room, turn = 0;
-	ssize_t got;
-	uint8_t *to;
-
-	while (turn < TURN_MAX && may_read(c)) {
-		room = c->in.max - buf_len(&c->in);
-		if (room > c->step)
-			room = c->step;
-		if ((to = buf_reserve(&c->in, room)) == NULL) {
-			conn_ended(c, CONN_LOST, "out of memory");
-			return;
-		}
-		got = tls_open(c) ? conn_tls_read(c, to, room) : raw_read(c, to, room);
-		if (got < 0)
-			return;
-		buf_added(&c->in, (size_t)got);
-		c->moved = clock_ms();
-		c->offer = true;
-		turn += (size_t)got;
-		if ((size_t)got == c->step && c->step < STEP_MAX)
-			c->step *= 2;
-		else if ((size_t)got < c->step / 4 && c->step > STEP_MIN)
-			c->step /= 2;
-		if ((size_t)got < room && !tls_open(c))
-			return; /* the socket is most likely empty */
-	}
-}
-
 /* --- output --- */
+
+/*
+ * A long write goes to the socket at once, behind what is queued, so that it need not be copied.
+ * Returns the octets of it that were taken, or -1 when the connection has failed.
+ */
+static ssize_t
+write_through(struct conn *c, const void *p, size_t n)
+{
+	size_t queued = buf_len(&c->out);
+	struct iovec iov[2] = {
+	    {(void *)(uintptr_t)buf_ptr(&c->out), queued}, {(void *)(uintptr_t)p, n}};
+	struct msghdr m = {.msg_iov = queued > 0 ? iov : iov + 1, .msg_iovlen = queued > 0 ? 2 : 1};
+	ssize_t put;
+
+	if (n < THROUGH_MIN || c->tls != NULL || c->wr_on || c->through >= CONN_TURN_MAX)
+		return 0;
+	while ((put = sendmsg(c->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT)) == -1 && errno == EINTR)
+		;
+	if (put == -1) {
+		if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS)
+			return 0;
+		conn_ended(c, CONN_LOST, strerrordesc_np(errno));
+		conn_kick(c);
+		errno = EPIPE;
+		return -1;
+	}
+	c->moved = clock_ms();
+	c->through += (size_t)put;
+	if ((size_t)put < queued)
+		queued = (size_t)put;
+	conn_drop(&c->out, queued);
+	return put - (ssize_t)queued;
+}
 
 int
 conn_write(struct conn *c, const void *p, size_t n)
 {
-	bool empty = buf_len(&c->out) == 0;
+	ssize_t gone;
+	bool empty;
 
 	if (c->failed) {
 		errno = EPIPE;
 		return -1;
 	}
-	if (buf_put(&c->out, p, n) == -1)
+	if (n > conn_room(c)) {
+		errno = EMSGSIZE;
 		return -1;
+	}
+	if ((gone = write_through(c, p, n)) == -1)
+		return -1;
+	empty = buf_len(&c->out) == 0;
+	n -= (size_t)gone;
+	if (buf_put(&c->out, (const uint8_t *)p + gone, n) == -1) {
+		if (gone == 0)
+			return -1;
+		/* Half of it is gone. */
+		conn_ended(c, CONN_LOST, "out of memory");
+		conn_kick(c);
+		errno = EPIPE;
+		return -1;
+	}
 	if (buf_len(&c->out) > c->out_low)
 		c->above = true;
 	if (empty && n > 0) {
@@ -346,7 +332,7 @@ raw_write(struct conn *c, const uint8_t *p, size_t n)
 {
 	ssize_t put;
 
-	while ((put = send(c->fd, p, n, MSG_NOSIGNAL)) == -1 && errno == EINTR)
+	while ((put = send(c->fd, p, n, MSG_NOSIGNAL | MSG_DONTWAIT)) == -1 && errno == EINTR)
 		;
 	if (put >= 0)
 		return put;
@@ -371,13 +357,13 @@ write_output(struct conn *c)
 	ssize_t put;
 
 	while ((n = sendable(c)) > 0 && !c->failed) {
-		if (turn >= TURN_MAX)
+		if (turn >= CONN_TURN_MAX)
 			return true;
 		put = tls_open(c) ? conn_tls_write(c, buf_ptr(&c->out), n)
 				  : raw_write(c, buf_ptr(&c->out), n);
 		if (put < 0)
 			return put == IO_AGAIN;
-		drop(&c->out, (size_t)put);
+		conn_drop(&c->out, (size_t)put);
 		if (tls_pending(c))
 			c->tls->clear -= (size_t)put;
 		c->moved = clock_ms();
@@ -419,7 +405,8 @@ step_finish(struct conn *c)
 		(void)shutdown(c->fd, SHUT_WR);
 		c->shut = true;
 	}
-	while (!c->ended && c->dropped < DROP_MAX && (got = raw_read(c, scrap, sizeof scrap)) > 0)
+	while (
+	    !c->ended && c->dropped < DROP_MAX && (got = conn_raw_read(c, scrap, sizeof scrap)) > 0)
 		c->dropped += (size_t)got;
 	if (!c->shut || (!c->ended && c->dropped < DROP_MAX))
 		return;
@@ -489,11 +476,12 @@ turn_conn(struct conn *c, bool readable)
 	bool blocked = false;
 
 	enter(c);
+	c->through = 0;
 	blocked = write_output(c);
 	if (tls_pending(c) && !c->tls->waits && !blocked && !c->failed && !c->finishing)
 		step_tls(c);
 	if (!c->dead && !c->finishing && readable)
-		read_input(c);
+		conn_read(c);
 	if (!c->dead && !c->finishing)
 		report(c);
 	if (!c->dead && c->finishing)
@@ -503,7 +491,7 @@ turn_conn(struct conn *c, bool readable)
 	set_events(c, blocked);
 	arm(c);
 	if (tls_held(c) && may_read(c))
-		later(c);
+		conn_kick_later(c);
 }
 
 static void
@@ -533,13 +521,21 @@ on_write(evutil_socket_t fd, short what, void *arg)
 }
 
 static void
-on_kick(evutil_socket_t fd, short what, void *arg)
+on_queue(evutil_socket_t fd, short what, void *arg)
 {
-	struct conn *c = arg;
+	struct conn_queue *q = arg;
+	struct conn *c;
+	unsigned n = 0;
 
 	(void)fd;
 	(void)what;
-	turn_conn(c, tls_held(c));
+	/* Those that come back to it meanwhile wait for the next call. */
+	TAILQ_FOREACH (c, &q->list, next)
+		n++;
+	for (; n > 0 && (c = TAILQ_FIRST(&q->list)) != NULL; n--) {
+		unqueue(c);
+		turn_conn(c, tls_held(c));
+	}
 }
 
 /* --- deadlines --- */
@@ -618,7 +614,7 @@ conn_finish(struct conn *c)
 		return;
 	}
 	c->finishing = true;
-	buf_wipe_free(&c->in);
+	conn_in_free(c);
 	conn_set_total(c, CONN_FINISH_MS);
 	conn_kick(c);
 }

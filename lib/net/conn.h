@@ -14,10 +14,12 @@ struct ssl_ctx_st;
 /*
  * A non-blocking stream connection on an event loop: clear text or TLS behind one interface.
  *
- * Input collects in a bounded buffer that the owner looks at and consumes; when it is full,
- * reading stops until there is room.  Output is queued up to a bound and sent from the loop, so
- * that several conn_write calls leave as one packet.  No function here calls a handler from
- * within: handlers run from the loop only.  A handler may free the connection it was called for.
+ * The owner looks at the input and consumes of it what he can; what he leaves is kept, and when
+ * that is as much as he allows, reading stops until there is room.  Output is queued up to a bound
+ * and sent from the loop, so that several conn_write calls leave as one packet; only a long one
+ * goes to the socket at once.  No function here calls a handler from within: handlers run from the
+ * loop only.  A handler may free the connection it was called for.  At rest a connection has no
+ * buffers.  All connections of a process are on the same event base.
  */
 struct conn;
 
@@ -67,7 +69,7 @@ struct conn_limits {
 };
 
 /*
- * Take over a connected stream socket: it is made non-blocking and TCP_NODELAY, and closed by
+ * Take over a connected stream socket: it is made TCP_NODELAY, never waited for, and closed by
  * conn_free or conn_finish.  Reading starts at once.
  *
  * handlers	must outlive the connection
@@ -92,10 +94,14 @@ void conn_finish(struct conn *c);
 /* Connections that exist in this process, those that are finishing too. */
 unsigned conn_count(void);
 
-/* Input that is waiting; the pointer is valid until the next call for this connection. */
+/* Input that is waiting; the pointer is valid until the next call for this connection, and no
+ * longer than readable runs. */
 const uint8_t *conn_in(const struct conn *c, size_t *n);
 
-/* Drop n octets from the front of the input, n at most what conn_in said; they are wiped. */
+/*
+ * Drop n octets from the front of the input, n at most what conn_in said; they are wiped before
+ * anybody else's input is read.
+ */
 void conn_consume(struct conn *c, size_t n);
 
 /*

@@ -1,7 +1,7 @@
 #ifndef NET_CONN_INT_H
 #define NET_CONN_INT_H
 
-/* Inside of a connection, for conn.c and conn_tls.c only. */
+/* Inside of a connection, for conn*.c only. */
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
@@ -43,10 +43,12 @@ struct conn {
 	struct event_base *base;
 	int fd;
 	struct event rd, wr, timer;
-	struct event kick; /* work to be done from the loop soon, without a descriptor */
-	struct buf in, out;
+	TAILQ_ENTRY(conn) next;
+	struct conn_queue *queue; /* of those with deferred work, that it is in; or NULL */
+	struct buf in; /* in readable it may lie in the process's window: see conn_in.c */
+	struct buf out;
 	size_t out_low;
-	size_t step; /* octets that the next read asks for */
+	size_t through; /* octets written past the queue since the last turn */
 	const struct conn_handlers *handlers;
 	void *arg;
 	struct conn_tls *tls;
@@ -72,6 +74,35 @@ struct conn {
 	const char *text;
 };
 
+#define CONN_TURN_MAX (256 * 1024) /* octets of one connection before others get their turn */
+
+static inline bool
+tls_open(const struct conn *c)
+{
+	return c->tls != NULL && c->tls->state == TLS_OPEN;
+}
+
+/* Before and during the handshake the socket is the handshake's business. */
+static inline bool
+tls_pending(const struct conn *c)
+{
+	return c->tls != NULL && c->tls->state < TLS_OPEN;
+}
+
+/* Input that was read and decrypted, but not handed over: the socket makes no event for it. */
+static inline bool
+tls_held(const struct conn *c)
+{
+	return tls_open(c) && SSL_pending(c->tls->ssl) > 0;
+}
+
+static inline bool
+may_read(const struct conn *c)
+{
+	return !c->dead && !c->ended && !c->paused && !tls_pending(c) &&
+	       buf_len(&c->in) < c->in.max;
+}
+
 /* What one attempt to move octets came to, beside a count above 0. */
 #define IO_AGAIN (-1) /* nothing now */
 #define IO_END (-2) /* end or error: conn_ended was called */
@@ -81,6 +112,21 @@ void conn_ended(struct conn *c, enum conn_end why, const char *text);
 
 /* Run conn's deferred work from the loop. */
 void conn_kick(struct conn *c);
+
+/* The same when others have had their turn. */
+void conn_kick_later(struct conn *c);
+
+/* Drop n octets from the front, wiped. */
+void conn_drop(struct buf *b, size_t n);
+
+/* Throw away what waits as input, wiped. */
+void conn_in_free(struct conn *c);
+
+/* Read what is there, and show it to the owner, who may free c. */
+void conn_read(struct conn *c);
+
+/* One read from the socket: octets, IO_AGAIN, or IO_END. */
+ssize_t conn_raw_read(struct conn *c, uint8_t *p, size_t n);
 
 /*
  * The TLS side.  Each is one non-blocking step; reading and writing return octets moved, or

@@ -30,7 +30,7 @@ sock_read(BIO *b, char *p, int n)
 	BIO_clear_retry_flags(b);
 	if (c->tls->abandoned)
 		return -1;
-	while ((got = recv(c->fd, p, (size_t)n, 0)) == -1 && errno == EINTR)
+	while ((got = recv(c->fd, p, (size_t)n, MSG_DONTWAIT)) == -1 && errno == EINTR)
 		;
 	if (got == 0)
 		c->tls->raw_eof = true;
@@ -48,7 +48,8 @@ sock_write(BIO *b, const char *p, int n)
 	BIO_clear_retry_flags(b);
 	if (c->tls->abandoned)
 		return -1;
-	while ((put = send(c->fd, p, (size_t)n, MSG_NOSIGNAL)) == -1 && errno == EINTR)
+	while (
+	    (put = send(c->fd, p, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT)) == -1 && errno == EINTR)
 		;
 	if (put == -1 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS))
 		BIO_set_retry_write(b);
@@ -456,7 +457,7 @@ discard_clear(struct conn *c)
 	size_t sum = 0;
 	ssize_t n;
 
-	buf_wipe_free(&c->in);
+	conn_in_free(c);
 	c->offer = false;
 	while (buf_len(&c->out) > 0 && sum < DISCARD_MAX &&
 	       (n = recv(c->fd, scrap, sizeof scrap, MSG_DONTWAIT)) > 0)

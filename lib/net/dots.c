@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/vec.h"
+
 enum { AT_START, AFTER_DOT, AFTER_DOT_CR, IN_LINE, AFTER_CR, AFTER_LF, AT_END };
 
 /*
@@ -39,7 +41,7 @@ run_flush(struct run *r, const uint8_t *to)
 	r->from = to;
 }
 
-/* A bare CR or LF whose offset in the data is off; the data before it ends at "to". */
+/* Strict: a bare CR or LF whose offset in the data is off; the data before it ends at "to". */
 static void
 run_bad(struct run *r, unsigned flag, uint64_t off, const uint8_t *to)
 {
@@ -48,7 +50,7 @@ run_bad(struct run *r, unsigned flag, uint64_t off, const uint8_t *to)
 	if (d->flags == 0)
 		d->first_bad = off;
 	d->flags |= flag;
-	if (d->strict && r->out != NULL) {
+	if (r->out != NULL) {
 		run_flush(r, to);
 		r->out = NULL;
 	}
@@ -71,25 +73,86 @@ run_cr(struct run *r)
 		r->failed = 1;
 }
 
+/* The first LF from p on with a dot behind it, or end when there is none. */
+static const uint8_t *
+lf_dot(const uint8_t *p, const uint8_t *end)
+{
+	vec at;
+
+	for (; end - p > VEC_OCTETS; p += VEC_OCTETS) {
+		at = vec_is(vec_load(p), '\n') & vec_is(vec_load(p + 1), '.');
+		if (vec_any(at))
+			return p + vec_first(at);
+	}
+	for (; end - p > 1; p++)
+		if (p[0] == '\n' && p[1] == '.')
+			return p;
+	return end;
+}
+
+/* The first CR or LF from p on, or end when there is none. */
+static const uint8_t *
+cr_or_lf(const uint8_t *p, const uint8_t *end)
+{
+	vec v, at;
+
+	for (; end - p >= VEC_OCTETS; p += VEC_OCTETS) {
+		v = vec_load(p);
+		at = vec_is(v, '\r') | vec_is(v, '\n');
+		if (vec_any(at))
+			return p + vec_first(at);
+	}
+	while (p < end && *p != '\r' && *p != '\n')
+		p++;
+	return p;
+}
+
+/* Where octets leave us that begin inside a line; to > p. */
+static uint8_t
+state_behind(const uint8_t *p, const uint8_t *to)
+{
+	if (to[-1] == '\r')
+		return AFTER_CR;
+	if (to[-1] != '\n')
+		return IN_LINE;
+	return to - p > 1 && to[-2] == '\r' ? AT_START : AFTER_LF;
+}
+
 /*
- * Inside a line: take octets up to the next CR, which is taken too.  Returns the first octet not
- * taken.
+ * Inside a line, not strict: take octets up to where a dot may be stuffed, or all.  Returns the
+ * first octet not taken.
+ */
+static const uint8_t *
+in_text(struct run *r, const uint8_t *p, const uint8_t *end)
+{
+	const uint8_t *lf = lf_dot(p, end), *to = lf < end ? lf + 1 : end;
+
+	r->d->octets += (size_t)(to - p);
+	r->d->state = state_behind(p, to);
+	return to;
+}
+
+/*
+ * Inside a line, strict: take octets up to the next CR, which is taken too.  Returns the first
+ * octet not taken.
  */
 static const uint8_t *
 in_line(struct run *r, const uint8_t *p, const uint8_t *end)
 {
 	struct dots_decoder *d = r->d;
-	const uint8_t *cr = memchr(p, '\r', (size_t)(end - p)), *to = cr != NULL ? cr : end;
-	const uint8_t *lf = memchr(p, '\n', (size_t)(to - p));
+	const uint8_t *to = cr_or_lf(p, end);
 
-	if (lf != NULL)
-		run_bad(r, DOTS_BARE_LF, d->octets + (size_t)(lf - p), lf);
+	if (to < end && *to == '\n') {
+		run_bad(r, DOTS_BARE_LF, d->octets + (size_t)(to - p), to);
+		line_grow(d, (size_t)(to + 1 - p));
+		return to + 1;
+	}
 	line_grow(d, (size_t)(to - p));
-	if (cr == NULL)
+	if (to == end)
 		return end;
 	d->octets++;
 	d->state = AFTER_CR;
-	return cr + 1;
+	return to + 1;
 }
 
 /* The octet behind a CR of the data. */
@@ -104,11 +167,13 @@ after_cr(struct run *r, const uint8_t *p)
 		d->state = AT_START;
 		return p + 1;
 	}
+	d->state = IN_LINE;
+	if (!d->strict)
+		return p;
 	run_bad(r, DOTS_BARE_CR, d->octets - 1, p > r->from ? p - 1 : p);
 	d->line++;
 	if (d->line > d->longest)
 		d->longest = d->line;
-	d->state = IN_LINE;
 	return p;
 }
 
@@ -125,6 +190,7 @@ after_dot_cr(struct run *r, const uint8_t *p)
 	}
 	/* The dot was stuffed before a line that begins with a CR of its own. */
 	d->octets++;
+	d->odd = true;
 	d->state = AFTER_CR;
 	if (!d->strict)
 		run_cr(r);
@@ -158,7 +224,13 @@ dots_decode(
 			if (*p == '\r') {
 				r.from = ++p;
 				d->state = AFTER_DOT_CR;
-			}
+			} else if (*p != '.')
+				d->odd = true;
+			break;
+		case AFTER_LF:
+			d->state = IN_LINE;
+			if (*p == '.')
+				d->odd = true;
 			break;
 		case AFTER_DOT_CR:
 			p = after_dot_cr(&r, p);
@@ -167,7 +239,7 @@ dots_decode(
 			p = after_cr(&r, p);
 			break;
 		default:
-			p = in_line(&r, p, end);
+			p = d->strict ? in_line(&r, p, end) : in_text(&r, p, end);
 		}
 	if (d->state != AT_END)
 		run_flush(&r, d->state == AFTER_CR && n > 0 ? end - 1 : end);
@@ -201,31 +273,23 @@ put(struct dots_encoder *e, const void *p, size_t n)
 int
 dots_encode(struct dots_encoder *e, const void *data, size_t n)
 {
-	const uint8_t *p = data, *end = p + n, *from = p, *cr, *lf;
+	const uint8_t *p = data, *end = p + n, *from = p, *lf, *to;
 
 	while (p < end) {
-		if ((e->state == AT_START || e->state == AFTER_LF) && *p == '.') {
-			if (put(e, from, (size_t)(p - from)) == -1 || put(e, ".", 1) == -1)
-				return -1;
-			from = p;
-		}
 		if (e->state == AFTER_CR && *p == '\n') {
 			e->state = AT_START;
 			p++;
 			continue;
 		}
-		e->state = IN_LINE;
-		cr = memchr(p, '\r', (size_t)(end - p));
-		lf = e->any_lf ? memchr(p, '\n', (size_t)((cr != NULL ? cr : end) - p)) : NULL;
-		if (lf != NULL) {
-			e->state = AFTER_LF;
-			p = lf + 1;
-			continue;
+		if (*p == '.' && (e->state == AT_START || (e->state == AFTER_LF && e->any_lf))) {
+			if (put(e, from, (size_t)(p - from)) == -1 || put(e, ".", 1) == -1)
+				return -1;
+			from = p;
 		}
-		if (cr == NULL)
-			break;
-		e->state = AFTER_CR;
-		p = cr + 1;
+		lf = lf_dot(p, end);
+		to = lf < end ? lf + 1 : end;
+		e->state = state_behind(p, to);
+		p = to;
 	}
 	return put(e, from, (size_t)(end - from));
 }

@@ -18,10 +18,12 @@
 
 struct dots_decoder {
 	bool strict; /* nothing is put out from the first bare CR or LF on */
+	bool odd; /* not strict: dots were not stuffed as dots_encode (any_lf) would */
 	uint8_t state;
+	uint64_t octets; /* decoded so far, counting what was not put out too */
+	/* When strict; else all 0. */
 	unsigned flags; /* what was seen so far: DOTS_* */
 	uint64_t first_bad; /* offset in the decoded data of the first bare CR or LF */
-	uint64_t octets; /* decoded so far, counting what was not put out too */
 	size_t line; /* octets of the present line */
 	size_t longest; /* octets of the longest line, without CRLF */
 };

@@ -21,7 +21,7 @@ enum line_status {
 	LINE_MORE, /* no whole line yet */
 	LINE_OK, /* text, len, flags are set */
 	LINE_TOO_LONG, /* a line over max was skipped; text has its first max octets */
-	LINE_ENDLESS /* LINE_SKIP_MAX octets without an end: give the connection up */
+	LINE_ENDLESS /* LINE_SKIP_MAX octets without an end, or no memory: give it up */
 };
 
 #define LINE_SKIP_MAX (64 * 1024)
@@ -31,17 +31,21 @@ struct line_reader {
 	size_t scanned; /* of the waiting input: no LF in there */
 	size_t skipped; /* octets dropped of a line that is too long */
 	char *text; /* the line, without its end, NUL-terminated; valid until the next call */
+	bool own; /* text was allocated, and is freed when there is no line in hand */
 	size_t len;
 	unsigned flags;
 };
 
-/* max: octets, at least 1. Returns 0, or -1 with ENOMEM. */
-int line_init(struct line_reader *r, size_t max);
+/*
+ * max: octets, at least 1.  A reader at rest has no memory for the line.  Who sets max and text
+ * (max + 1 octets) himself, and nothing else, lends his own instead.
+ */
+void line_init(struct line_reader *r, size_t max);
 
 /* Free, wiped. */
 void line_free(struct line_reader *r);
 
-/* Wipe the line last returned (it was a password). */
+/* Wipe the line last returned (it was a password); it is empty then. */
 void line_wipe(struct line_reader *r);
 
 /*

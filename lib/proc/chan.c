@@ -231,8 +231,9 @@ chan_pending(const struct chan *c)
 	return ipc_pending(&c->ipc);
 }
 
-int
-chan_send(struct chan *c, uint16_t type, uint64_t id, const void *body, int fd)
+/* Queue it; who queued it sees to it that it leaves. */
+static int
+queue(struct chan *c, uint16_t type, uint64_t id, const void *body, int fd)
 {
 	if (c->dead || c->lost) {
 		if (fd != -1)
@@ -248,9 +249,31 @@ chan_send(struct chan *c, uint16_t type, uint64_t id, const void *body, int fd)
 		}
 		return -1;
 	}
+	return 0;
+}
+
+int
+chan_send(struct chan *c, uint16_t type, uint64_t id, const void *body, int fd)
+{
+	if (queue(c, type, id, body, fd) == -1)
+		return -1;
 	/* Not yet: several messages of one callback leave in one write. */
 	if (!event_pending(&c->wr, EV_WRITE, NULL))
 		event_active(&c->later, EV_TIMEOUT, 0);
+	return 0;
+}
+
+int
+chan_send_later(
+    struct chan *c, uint16_t type, uint64_t id, const void *body, int fd, unsigned delay)
+{
+	struct timeval tv = {delay / 1000, (delay % 1000) * 1000};
+
+	if (queue(c, type, id, body, fd) == -1)
+		return -1;
+	/* The first that waits says how long; what goes at once takes the others with it. */
+	if (!event_pending(&c->wr, EV_WRITE, NULL) && !event_pending(&c->later, EV_TIMEOUT, NULL))
+		(void)event_add(&c->later, &tv);
 	return 0;
 }
 

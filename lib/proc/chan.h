@@ -52,10 +52,14 @@ void *chan_arg(const struct chan *c);
  */
 int chan_send(struct chan *c, uint16_t type, uint64_t id, const void *body, int fd);
 
+/* The same for what can wait for company: it leaves within delay ms, in its order among all. */
+int chan_send_later(
+    struct chan *c, uint16_t type, uint64_t id, const void *body, int fd, unsigned delay);
+
 /* Octets queued and not yet taken by the peer's socket. */
 size_t chan_pending(const struct chan *c);
 
-/* Write what is queued, waiting at most timeout ms: for the last words before an exit. */
+/* Write what is queued, waiting at most timeout ms (0: what the socket takes now). */
 void chan_flush(struct chan *c, int timeout);
 
 /*

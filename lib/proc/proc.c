@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <event2/event_struct.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -20,7 +21,6 @@
 #define MASTER_FD 3
 #define BOOT_MS 30000 /* for each message until start; master sends them at once */
 #define EARLY_MAX 512 /* channels and listeners given before start */
-#define FACTS_MAX 64 /* as in struct status_rep */
 
 /* A channel or listener that came before the daemon was ready for it. */
 struct early {
@@ -38,7 +38,7 @@ static char *note;
 static int served, drained, exit_code;
 static struct event drain_timer;
 
-static struct fact facts[FACTS_MAX];
+static struct fact facts[STATUS_FACTS_MAX];
 static size_t nfacts;
 
 const struct proc_env *
@@ -135,6 +135,12 @@ proc_note(const char *text)
 	m.note = note != NULL ? note : "";
 	if (served && master != NULL)
 		(void)chan_send(master, M_ready, 0, &m, -1);
+}
+
+void
+proc_log_push(void)
+{
+	sink_push();
 }
 
 void
@@ -304,7 +310,7 @@ proc_fact(const char *name, const char *fmt, ...)
 	char *value = NULL;
 	va_list ap;
 
-	if (nfacts == FACTS_MAX)
+	if (nfacts == STATUS_FACTS_MAX)
 		return;
 	va_start(ap, fmt);
 	if (vasprintf(&value, fmt, ap) == -1)
@@ -640,6 +646,18 @@ run(struct ipc *raw)
 	return exit_code;
 }
 
+/*
+ * Each message takes some hundred KiB for a moment.  By default the heap gives them back each time,
+ * and the kernel clears the same pages again and again; so a daemon may keep a little.
+ */
+static void
+set_heap(void)
+{
+	(void)mallopt(M_TRIM_THRESHOLD, 4 * 1024 * 1024);
+	(void)mallopt(M_MMAP_THRESHOLD, 1024 * 1024);
+	(void)mallopt(M_TOP_PAD, 256 * 1024);
+}
+
 static void
 set_signals(void)
 {
@@ -673,6 +691,7 @@ proc_main(const struct proc *p, int argc, char *argv[])
 	}
 	setproctitle_init(argc, argv, environ);
 	set_signals();
+	set_heap();
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	(void)umask(077);
 	ipc_init(&raw, MASTER_FD, p->self, P_MASTER);

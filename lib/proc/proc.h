@@ -86,6 +86,12 @@ void proc_cancel(struct proc_req *r);
 /* Tell master (and gwctl status) what is special: "key store is locked"; "" when nothing is. */
 void proc_note(const char *note);
 
+/*
+ * What was logged so far leaves this process before the call returns, as far as logd's socket takes
+ * it: for lines that must not be missing once somebody was told what they say.
+ */
+void proc_log_push(void);
+
 /* All work is finished: leave the loop and exit 0. */
 void proc_drained(void);
 

@@ -12,6 +12,8 @@
 #define SINK_PENDING_MAX (256 * 1024) /* octets queued in logd's channel */
 #define SINK_HELD_MAX 256 /* lines held while logd is being restarted */
 #define SINK_FLUSH_MS 1000
+#define SINK_DELAY_MS 20 /* that an unimportant line waits for company: each wakes logd */
+#define SINK_BATCH (8 * 1024) /* octets that are company enough */
 
 struct held {
 	STAILQ_ENTRY(held) next;
@@ -24,15 +26,19 @@ static int had_logd; /* it was there once, or will be: lines wait */
 static STAILQ_HEAD(, held) held = STAILQ_HEAD_INITIALIZER(held);
 static unsigned nheld;
 static uint64_t dropped;
+static pid_t self;
 
 static int
 send_line(enum log_level level, const char *line)
 {
-	struct log_line m = {.level = (uint8_t)level, .pid = (uint32_t)getpid(), .text = line};
+	struct log_line m = {.level = (uint8_t)level, .pid = (uint32_t)self, .text = line};
+	size_t pending = chan_pending(logd);
 
-	if (chan_pending(logd) > SINK_PENDING_MAX)
+	if (pending > SINK_PENDING_MAX)
 		return -1;
-	return chan_send(logd, M_log_line, 0, &m, -1);
+	if (level <= LOG_L_WARN || pending >= SINK_BATCH)
+		return chan_send(logd, M_log_line, 0, &m, -1);
+	return chan_send_later(logd, M_log_line, 0, &m, -1, SINK_DELAY_MS);
 }
 
 /* Say how many lines are missing, as soon as that line itself gets through. */
@@ -83,6 +89,7 @@ void
 sink_start(int hold_lines)
 {
 	had_logd = hold_lines;
+	self = getpid();
 	log_set_sink(sink, NULL);
 }
 
@@ -103,6 +110,13 @@ sink_logd(struct chan *c)
 		free(h);
 	}
 	confess();
+}
+
+void
+sink_push(void)
+{
+	if (logd != NULL && chan_pending(logd) > 0)
+		chan_flush(logd, 0);
 }
 
 void

@@ -6,6 +6,9 @@
 /*
  * The way of log lines to logd, of daemons and of master.  It never waits: a slow or dead logd must
  * not hold up mail.  What does not fit is counted, and the count is logged when there is room.
+ *
+ * Warnings and errors leave at once, and take with them what waits; other lines wait 20 ms for
+ * more, or until they are 8 KiB.  A process that is killed takes those with it.
  */
 
 /*
@@ -18,6 +21,9 @@ void sink_start(int hold);
 /* logd's channel came or (NULL) went.  While it is away after having been there, lines are held,
  * too. */
 void sink_logd(struct chan *c);
+
+/* Hand the lines that wait to logd's socket, as far as it takes them, without waiting. */
+void sink_push(void);
 
 /* Wait a moment for what is queued for logd to leave, and print what is held: before an exit. */
 void sink_flush(void);

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/queue.h>
 
+#define SHOWN_MAX 64 /* connectors that one process tells of */
+
 struct shared {
 	LIST_ENTRY(shared) next;
 	unsigned refs;
@@ -61,6 +63,28 @@ proxy_route_get(const struct conf_connector *k, const struct conf *conf)
 	x->old = false;
 	LIST_INSERT_HEAD(&routes, x, next);
 	return &x->r;
+}
+
+void
+proxy_route_status(void)
+{
+	const struct shared *x, *y;
+	unsigned n, shown = 0;
+
+	LIST_FOREACH (x, &routes, next) {
+		/* Of those with the same name the first one tells for all. */
+		for (y = LIST_FIRST(&routes); y != x; y = LIST_NEXT(y, next))
+			if (strcmp(x->r.connector, y->r.connector) == 0)
+				break;
+		if (y != x)
+			continue;
+		if (++shown > SHOWN_MAX)
+			return;
+		for (n = 0; y != NULL; y = LIST_NEXT(y, next))
+			if (strcmp(x->r.connector, y->r.connector) == 0)
+				n += y->refs;
+		proc_fact("connector", "%s sessions=%u", x->r.connector, n);
+	}
 }
 
 void

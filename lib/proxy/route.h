@@ -42,6 +42,12 @@ void proxy_route_drop(const struct proxy_route *r);
 /* The configuration is another one now.  proxy_limits does this too. */
 void proxy_route_renew(void);
 
+/*
+ * For gwctl status: a fact "connector" for each that has routes, "NAME sessions=N".  Only sessions
+ * get routes.
+ */
+void proxy_route_status(void);
+
 /* The same into r of one's own. */
 void proxy_route_set(
     struct proxy_route *r, const struct conf_connector *k, const struct conf *conf);

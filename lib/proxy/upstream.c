@@ -150,16 +150,19 @@ on_dialled(int fd, const struct sockaddr_storage *peer, const struct err *e, voi
 	finish(u, fd, e != NULL ? e->text : "");
 }
 
-static void
-dial(struct upstream *u, const struct sockaddr_storage *addrs, size_t n)
+/* 0, or -1 and u->text says why not. */
+static int
+start_dial(struct upstream *u, const struct sockaddr_storage *addrs, size_t n)
 {
 	uint32_t ms = (uint32_t)(u->r->limits.peer_timeout * 1000);
 	struct err e;
 
 	u->dial = dial_start(
 	    proc_env()->base, addrs, n, ms < ADDRESS_MS ? ms : ADDRESS_MS, ms, on_dialled, u, &e);
-	if (u->dial == NULL)
-		finish(u, -1, e.text);
+	if (u->dial != NULL)
+		return 0;
+	(void)strlcpy(u->text, e.text, sizeof u->text);
+	return -1;
 }
 
 static size_t
@@ -206,7 +209,8 @@ on_resolved(void *arg, struct ipc_msg *m, int error)
 		finish(u, -1, text);
 		return;
 	}
-	dial(u, addrs, n);
+	if (start_dial(u, addrs, n) == -1)
+		finish(u, -1, u->text);
 }
 
 static void
@@ -219,11 +223,31 @@ on_failed(evutil_socket_t fd, short what, void *arg)
 	finish(u, -1, u->text);
 }
 
+/* An address needs no dnsd. 0, or -1 and u->text says why not. */
+static int
+begin(struct upstream *u)
+{
+	struct dns_addr_req q = {.name = u->r->host};
+	struct sockaddr_storage ss;
+	struct netaddr a;
+
+	if (netaddr_parse_host(u->r->host, &a) == 0) {
+		a.port = u->r->port;
+		(void)netaddr_to_sockaddr(&a, &ss);
+		return start_dial(u, &ss, 1);
+	}
+	u->dns = proc_request(P_DNSD, M_dns_addr_req, &q,
+	    (unsigned)(u->r->limits.peer_timeout * 1000), on_resolved, u);
+	if (u->dns != NULL)
+		return 0;
+	(void)snprintf(u->text, sizeof u->text, "cannot ask dnsd: %s", strerror(errno));
+	return -1;
+}
+
 struct upstream *
 upstream_connect(const struct proxy_route *r, upstream_done done, void *arg)
 {
 	static const struct timeval now = {0, 0};
-	struct dns_addr_req q = {.name = r->host};
 	struct upstream *u = calloc(1, sizeof *u);
 
 	if (u == NULL)
@@ -235,11 +259,7 @@ upstream_connect(const struct proxy_route *r, upstream_done done, void *arg)
 		free(u);
 		return NULL;
 	}
-	u->dns = proc_request(
-	    P_DNSD, M_dns_addr_req, &q, (unsigned)(r->limits.peer_timeout * 1000), on_resolved, u);
-	if (u->dns == NULL) {
-		(void)snprintf(u->text, sizeof u->text, "cannot ask dnsd: %s", strerror(errno));
+	if (begin(u) == -1)
 		(void)event_add(u->failed, &now);
-	}
 	return u;
 }

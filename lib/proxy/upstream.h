@@ -24,6 +24,21 @@ void upstream_cancel(struct upstream *u); /* NULL is allowed */
 int upstream_start_tls(const struct proxy_route *r, struct conn *c, struct err *e);
 
 /*
+ * For gwctl status: the peer has greeted us and can be used; or it cannot, and why (escaped).
+ * What is said last of a peer counts.  A peer that ends an idle connection has not failed.
+ *
+ * c	the connection, whose TLS is told
+ */
+void upstream_reached(const struct proxy_route *r, const struct conn *c);
+void upstream_failed(const struct proxy_route *r, const char *text);
+
+/*
+ * A fact "peer" for each peer that was tried: "NAME up=MS down=MS tls=VERSION error=TEXT", the times
+ * in milliseconds since the epoch, 0 for never.
+ */
+void upstream_status(void);
+
+/*
  * Read (open: as root) and parse (start: jailed) the bundles that the configuration names.  A
  * reload that names a file which was not read before fails: it cannot be reached any more.
  */

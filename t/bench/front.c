@@ -116,7 +116,7 @@ on_ready(struct chan *c, uint64_t id, void *arg)
 {
 	struct secure_req s = {.sender = f.sender, .eightbit = 1};
 	struct mailbox rcpt = {.addr = f.rcpt};
-	struct open_req o;
+	struct open_req o = {0};
 	struct blob b;
 	int fd;
 

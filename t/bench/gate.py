@@ -24,14 +24,18 @@ limits {{
 """
 
 
-def start(world, pieces, port, people, with_keys=()):
-    """Start it with further configuration and with users, some of whom have a Curve25519 key."""
+def start(world, pieces, port, people, with_keys=(), tls_keys=()):
+    """Start it with further configuration and with users, some of whom have a Curve25519 key.
+
+    tls_keys: files whose keys go into the key store.
+    """
     folder = world.path("gw")
     os.makedirs(folder)
     key = write(os.path.join(folder, "ignition.key"), secrets.token_bytes(32), 0o400)
     gw = world.gateway(PIECES.format(key=key) + pieces, level="info")
     if gw.user is not None and os.getuid() == 0:
-        os.chown(key, gw.user, gw.user)
+        for path in (key, *tls_keys):
+            os.chown(path, gw.user, gw.user)
     with on_core(SERVER_CORE):
         gw.start()
     gw.keyctl("init", "--key-file", key, "--cost", "1,8")
@@ -41,4 +45,6 @@ def start(world, pieces, port, people, with_keys=()):
         gw.gwctl("consumer", "add", name, "--internal", "--address", address)
         if name in with_keys:
             gw.keyctl("generate", "--address", address, "--name", name, "--algo", "ed25519")
+    for path in tls_keys:
+        gw.keyctl("import", "--tls", path)
     return Contestant("postern", port, [gw.pid])

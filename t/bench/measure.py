@@ -82,8 +82,15 @@ def _cpu(pid):
 
 
 def cpu(pids):
-    """Seconds of CPU time of these processes and all below them, those that have ended too."""
-    return sum(_cpu(pid) for pid in {p for root in pids for p in tree(root)})
+    """{name of a process: seconds of CPU time} of these processes and all below them.
+
+    Those that have ended are part of their parents.
+    """
+    found = {}
+    for pid in {p for root in pids for p in tree(root)}:
+        name = _proc(pid, "comm").decode("utf-8", "replace").strip()
+        found[name] = found.get(name, 0) + _cpu(pid)
+    return found
 
 
 def pss(pids):
@@ -134,14 +141,16 @@ class Contestant:
 
     def __init__(self, name, port, pids=()):
         self.name, self.port, self.pids = name, port, list(pids)
-        self.rates, self.costs = [], []
+        self.rates, self.costs = [], []  # a cost is {name of a process: seconds}
 
     def measure(self, client, command):
-        """One round: operations a second, seconds of CPU time for each."""
+        """One round: operations a second, seconds of CPU time for each by process."""
         client.prepare(command)
         before = cpu(self.pids)
         seconds, count = client.go()
-        return count / seconds, (cpu(self.pids) - before) / count
+        after = cpu(self.pids)
+        return count / seconds, {name: (t - before.get(name, 0)) / count
+                                 for name, t in after.items()}
 
     def round(self, client, command):
         rate, cost = self.measure(client, command)
@@ -151,9 +160,16 @@ class Contestant:
     def clear(self):
         self.rates, self.costs = [], []
 
-    def cost(self):
-        """Microseconds of CPU time for each; the mean of all rounds."""
-        return statistics.mean(self.costs) * 1e6
+    def cost(self, name=None):
+        """Microseconds of CPU time for each, of all processes or one; the mean of all rounds."""
+        return statistics.mean(sum(c.values()) if name is None else c.get(name, 0)
+                               for c in self.costs) * 1e6
+
+    def parts(self, least=0.5):
+        """[(name of a process, the same of it alone)], the greatest first, those below out."""
+        names = {name for c in self.costs for name in c}
+        found = sorted(((self.cost(n), n) for n in names), reverse=True)
+        return [(n, c) for c, n in found if c >= least]
 
 
 def tell(name, unit, ours, peers, what="message"):

@@ -41,20 +41,27 @@ NGINX_MAIL = """\
 mail {{
   server_name nginx.test;
   auth_http 127.0.0.1:{auth}/;
-  server {{
-    listen 127.0.0.1:{port};
-    {protocol}
-  }}
-}}
+{servers}}}
 """
 NGINX_STREAM = """\
 stream {{
-  server {{
-    listen 127.0.0.1:{port};
-    proxy_pass 127.0.0.1:{backend};
-  }}
-}}
+{servers}}}
 """
+NGINX_SERVER = """\
+  server {{
+    {listen}
+    {way}
+  }}
+"""
+# The same protocols as the gateway has, and like it no sessions to resume.
+NGINX_TLS = """\
+listen 127.0.0.1:{port} ssl;
+    ssl_certificate {cert};
+    ssl_certificate_key {key};
+    ssl_protocols TLSv1.2 TLSv1.3;
+    ssl_ecdh_curve X25519:P-256;
+    ssl_session_cache off;
+    ssl_session_tickets off;"""
 PROTOCOLS = {
     "smtp": "protocol smtp; smtp_auth none; xclient off;"
             ' smtp_capabilities PIPELINING 8BITMIME "SIZE 104857600";',
@@ -84,13 +91,19 @@ def folder(world, name):
     return path
 
 
-def nginx(world, name, backend, protocol=None):
-    """nginx before a port: its mail proxy, or without a protocol its stream proxy."""
+def nginx(world, name, backend, protocol=None, tls=()):
+    """nginx before a port: its mail proxy, or without a protocol its stream proxy.
+
+    tls: (port, certificate, key) of further servers that do the same behind TLS.
+    """
     where, port, auth = folder(world, name), world.ports.get(), world.ports.get()
-    kind = "stream" if protocol is None else "mail"
-    facts = dict(folder=where, port=port, auth=auth, backend=backend,
-                 modules=f"load_module /usr/lib/nginx/modules/ngx_{kind}_module.so;",
-                 protocol=PROTOCOLS.get(protocol))
+    kind, way = ("stream", f"proxy_pass 127.0.0.1:{backend};") if protocol is None else (
+        "mail", PROTOCOLS[protocol])
+    listen = [f"listen 127.0.0.1:{port};"] + [
+        NGINX_TLS.format(port=p, cert=cert, key=key) for p, cert, key in tls]
+    facts = dict(folder=where, auth=auth, backend=backend,
+                 servers="".join(NGINX_SERVER.format(listen=x, way=way) for x in listen),
+                 modules=f"load_module /usr/lib/nginx/modules/ngx_{kind}_module.so;")
     text = (NGINX + (NGINX_STREAM if protocol is None else NGINX_MAIL)).format(**facts)
     conf = write(os.path.join(where, "nginx.conf"), text)
     return Server(world, name, ["/usr/sbin/nginx", "-c", conf, "-e", os.path.join(where, "early.log")],

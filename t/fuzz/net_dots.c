@@ -61,11 +61,12 @@ cuts_agree(const uint8_t *p, size_t n, bool strict)
 	size_t step;
 
 	decode(&whole, p, n, strict, 0, 0);
-	for (step = 1; step < 8; step += 3) {
+	for (step = 1; step <= 256; step *= 4) {
 		decode(&cut, p, n, strict, step, (uint32_t)n);
 		must(cut.ret == whole.ret && cut.used == whole.used);
 		must(cut.d.flags == whole.d.flags && cut.d.first_bad == whole.d.first_bad &&
-		     cut.d.octets == whole.d.octets && cut.d.longest == whole.d.longest);
+		     cut.d.octets == whole.d.octets && cut.d.longest == whole.d.longest &&
+		     cut.d.odd == whole.d.odd);
 		/* Both hold back a CR at the very end only, so the outputs are the same. */
 		same(&cut.out, buf_len(&whole.out) ? buf_ptr(&whole.out) : p, buf_len(&whole.out));
 		buf_free(&cut.out);
@@ -76,19 +77,46 @@ cuts_agree(const uint8_t *p, size_t n, bool strict)
 }
 
 static void
-round_trip(const uint8_t *p, size_t n)
+encode(struct buf *wire, const uint8_t *p, size_t n, size_t step, bool any_lf)
 {
 	struct dots_encoder e;
+	struct sink s;
+	size_t off, len;
+
+	buf_init(wire, MAX);
+	s = sink_buf(wire);
+	dots_encode_init(&e, &s);
+	if (any_lf)
+		dots_encode_any_lf(&e);
+	for (off = 0; off < n; off += len) {
+		len = n - off < step ? n - off : step;
+		must(dots_encode(&e, p + off, len) == 0);
+	}
+	must(dots_encode_end(&e) == 0 && e.octets == buf_len(wire));
+}
+
+/* What is not odd is encoded as it came, what is odd is not. */
+static void
+odd_is_what_changes(const uint8_t *p, size_t n)
+{
+	struct result r;
+	struct buf wire;
+
+	decode(&r, p, n, false, 0, 0);
+	encode(&wire, buf_ptr(&r.out), buf_len(&r.out), buf_len(&r.out) + 1, true);
+	must(r.ret == 0 || r.d.odd != (buf_len(&wire) == r.used &&
+					  memcmp(buf_ptr(&wire), p, r.used) == 0));
+	buf_free(&wire);
+	buf_free(&r.out);
+}
+
+static void
+round_trip(const uint8_t *p, size_t n)
+{
 	struct result back;
 	struct buf wire;
-	struct sink s;
-	size_t half = n / 2;
 
-	buf_init(&wire, MAX);
-	s = sink_buf(&wire);
-	dots_encode_init(&e, &s);
-	must(dots_encode(&e, p, half) == 0 && dots_encode(&e, p + half, n - half) == 0);
-	must(dots_encode_end(&e) == 0 && e.octets == buf_len(&wire));
+	encode(&wire, p, n, n / 2 + 1, false);
 	decode(&back, buf_ptr(&wire), buf_len(&wire), false, 0, 0);
 	must(back.ret == 1 && back.used == buf_len(&wire));
 	if (buf_len(&back.out) == n + 2)
@@ -100,6 +128,21 @@ round_trip(const uint8_t *p, size_t n)
 	buf_free(&wire);
 }
 
+static void
+encoded_cuts_agree(const uint8_t *p, size_t n, bool any_lf)
+{
+	struct buf one, many;
+	size_t step;
+
+	encode(&one, p, n, 1, any_lf);
+	for (step = 7; step < n + 7; step *= 5) {
+		encode(&many, p, n, step, any_lf);
+		same(&many, buf_ptr(&one), buf_len(&one));
+		buf_free(&many);
+	}
+	buf_free(&one);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
@@ -107,6 +150,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		return 0;
 	cuts_agree(data, n, false);
 	cuts_agree(data, n, true);
+	odd_is_what_changes(data, n);
 	round_trip(data, n);
+	encoded_cuts_agree(data, n, false);
+	encoded_cuts_agree(data, n, true);
 	return 0;
 }

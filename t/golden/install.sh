@@ -37,6 +37,7 @@ for file in sbin/postern bin/gwctl bin/gwkeyctl "bin/$(value KEYCTL_NAME)" \
 done
 for file in "$prefix"/lib/{sysusers.d/postern.conf,tmpfiles.d/postern.conf} \
     "$prefix"/lib/systemd/system/postern{,@}.service \
+    "$prefix"/share/bash-completion/completions/{gwctl,gwkeyctl,"$(value KEYCTL_NAME)"} \
     "$tmp/root$(value SYSCONFDIR)/postern/postern.conf.example"; do
 	[ -s "$file" ] || { echo "no $file"; missing=1; }
 done

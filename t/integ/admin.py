@@ -5,9 +5,14 @@ import json
 import os
 import re
 
+import signal
+import subprocess
+
 from pt import World, case, run
 from pt import clients, mails
-from pt.util import read, write
+from pt.gateway import TOP
+from pt.terminal import Terminal
+from pt.util import kill, read, wait_until, write
 from pt.world import DOMAIN, PARTNER
 
 ALICE, BOB, CAROL = (f"{u}@{DOMAIN}" for u in ("alice", "bob", "carol"))
@@ -66,8 +71,8 @@ def sealed_to(w, user, body, subject="Sealed"):
 def from_setup_to_the_first_mail(w):
     """Every step as in README."""
     w.gw.start()
-    status = w.gw.gwctl("status").stdout.decode()
-    assert "not initialised" in status or "no key store" in status, status
+    status = w.gw.gwctl("status", check=False)
+    assert status.returncode == 1 and b"not initialised" in status.stdout, status
     w.gw.keyctl("init", "--passphrase-file", w.secret, "--cost", "1,1024")
     w.gw.gwctl("domain", "add", DOMAIN)
     w.gw.gwctl("consumer", "add", "alice", "--internal", "--address", ALICE, "--name", "Alice")
@@ -187,10 +192,185 @@ def a_revoked_key_signs_no_more_but_opens_old_mail(w):
     assert b"from before" in fetch(w, "carol")[0]
 
 
+def on_terminal(w, *words, **env):
+    """What gwctl shows on a terminal, and its exit code."""
+    argv = w.gw.command("gwctl", *words)
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("LC_") and k != "NO_COLOR"}
+    with Terminal(argv, env=dict(kept, **{"LANG": "C.UTF-8", "TERM": "xterm", "COLUMNS": "80", **env})) as t:
+        code = t.finish()
+        return t.text.replace("\r\n", "\n"), code
+
+
+def status_json(w):
+    p = w.gw.gwctl("status", "--json", check=False)
+    status = json.loads(p.stdout)
+    assert p.returncode == (status["state"] == "degraded"), p
+    assert (status["state"] == "degraded") == any(f["level"] == "trouble" for f in status["findings"]), status
+    return status
+
+
+@case
+def status_tells_how_everything_is(w):
+    """Sessions, peers, keys and people; on a terminal it is drawn, elsewhere it is plain."""
+    fetch(w, "alice")
+    send(w, "alice", PAT, mails.plain(ALICE, PAT))
+    w.partner.take()
+    with clients.Raw(w.retrieval) as c:
+        c.pop()
+        wait_until(lambda: status_json(w)["sessions"] == 1, 10, "the session")
+        status = status_json(w)
+        sessions = {k["service"]: k["sessions"] for k in status["connectors"]}
+    assert status["state"] == "well" and not status["findings"], status["findings"]
+    assert sessions == {"smtp": 0, "pop3": 1}, sessions
+    assert {d["daemon"] for d in status["daemons"]} >= {"smtpd", "cryptod", "logd"}
+    up = {p["server"]: (p["state"], p["tls_version"][:3]) for p in status["peers"]}
+    assert up[f"localhost:{w.mta.port}"] == up[f"localhost:{w.imap.pop3s}"] == ("up", "TLS"), up
+    assert (status["keystore_state"], status["domains"], status["owners_ended"]) == ("unlocked", 1, 0), status
+    assert status["owners"] == 3 and status["keys"] >= 9 and status["certificates"] == 5, status
+    assert status["next_end"] > status["started"] and status["next_end_consumer"] in w.users, status
+    assert w.gw.gwctl("status", "-q").stdout == b""
+    plain = w.gw.gwctl("status").stdout.decode()
+    assert plain.isascii() and "\033" not in plain, plain
+    for word in ("well", "connectors", "daemons", "peers", f"127.0.0.1:{w.retrieval}", "cryptod/0", "unlocked"):
+        assert word in plain, (word, plain)
+    drawn, code = on_terminal(w, "status")
+    assert code == 0 and "\033[32mwell" in drawn and "\u250c" in drawn and "\u25bc" in drawn, drawn
+    bare = re.sub(r"\033\[[0-9;]*m", "", drawn)
+    boxes = [line for line in bare.split("\n") if line[:1] in "\u250c\u2502\u2514" and line]
+    assert boxes and {len(line) for line in boxes} == {80}, bare
+    for env in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
+        shown, _ = on_terminal(w, "status", **env)
+        assert "\033" not in shown and "\u250c" in shown, (env, shown)
+    shown, _ = on_terminal(w, "status", LC_ALL="C")
+    assert re.sub(r"\033\[[0-9;]*m", "", shown).isascii(), shown
+
+
+@case
+def status_says_first_what_needs_attention(w):
+    """For people and, with -q and the exit code, for a monitor."""
+    w.gw.keyctl("lock")
+    p = w.gw.gwctl("status", "-q", check=False)
+    assert p.returncode == 1 and re.fullmatch(rb"trouble: key store: locked.*\n", p.stdout), p
+    assert "\033[1;31m!" in on_terminal(w, "status")[0].split("clients")[0]
+    w.gw.keyctl("unlock", "--passphrase-file", w.secret)
+    assert w.gw.gwctl("status", "-q").stdout == b""
+    # A mail server that is away, until it is back.
+    w.mta.stop()
+    try:
+        with clients.Raw(w.submission) as c:
+            assert c.smtp()[0] == 421
+        server = f"localhost:{w.mta.port}"
+        peer = next(x for x in status_json(w)["peers"] if x["server"] == server)
+        assert peer["state"] == "down" and peer["error"] and peer["last_down"] >= peer["last_up"] > 0, peer
+        p = w.gw.gwctl("status", "-q", check=False)
+        assert p.returncode == 1 and peer["error"].encode() in p.stdout and server.encode() in p.stdout, p
+    finally:
+        w.mta.start()
+    send(w, "alice", PAT, mails.plain(ALICE, PAT))
+    w.partner.take()
+    # Two processes serve the connector: what was found last counts, whoever found it.
+    assert status_json(w)["state"] == "well"
+    # A daemon that dies again and again.
+    old = set()
+    while w.gw.gwctl("status", "-q", check=False).returncode == 0:
+        for pid in set(w.gw.daemons("dnsd")) - old:
+            old.add(pid)
+            kill(pid, signal.SIGKILL)
+        assert len(old) < 50, "it is never said to wait"
+    assert b"dnsd: instance 0 does not run" in w.gw.gwctl("status", "-q", check=False).stdout
+    wait_until(lambda: w.gw.gwctl("status", "-q", check=False).returncode == 0, 60, "dnsd to be back")
+
+
+@case
+def command_lines_are_completed(w):
+    """By what the tools tell themselves and what is in the database; silently when they cannot."""
+    gwctl, keyctl = (f"{w.gw.bin}/{tool} -c {w.gw.conf} " for tool in ("gwctl", "keyctl"))
+    evil = f"`touch${{IFS}}{w.path('evil')}`@{PARTNER}"
+    w.gw.gwctl("consumer", "add", "evil", "--external", "--address", evil)
+    fpr = json.loads(w.gw.gwctl("key", "list", "--json", "--consumer", "pat").stdout)["certificates"][0]["fpr"]
+    own = {c["fpr"] for c in json.loads(w.gw.gwctl("key", "list", "--json").stdout)["certificates"] if c["secret"]}
+    ids = {"alice", "bob", "carol", "evil", "pat"}
+    cases = (
+        (gwctl, {"setup", "config", "status", "reload", "reopen", "stop", "domain", "consumer", "key"}),
+        (gwctl + "con", {"config", "consumer"}),
+        (gwctl + "-", {"-c", "-r", "-h", "-V"}),
+        (gwctl + "key ", {"import", "list", "show", "delete", "export"}),
+        (gwctl + "stop ", set()),
+        (gwctl + "status --", {"--json", "--quiet", "--verbose"}),
+        (gwctl + "domain del ", {DOMAIN}),
+        (gwctl + "domain add ", set()),
+        (gwctl + "consumer set --yes-no-such ", ids),
+        (gwctl + "consumer show ali", {"alice", ALICE}),
+        # Readline replaces what begins with the @ only.
+        (gwctl + f"consumer show alice@{DOMAIN[:3]}", {f"@{DOMAIN}"}),
+        (gwctl + "key list --consumer ", ids),
+        (gwctl + "key list --consumer=b", {"bob"}),
+        (gwctl + f"key delete {fpr[:8]}", {fpr}),
+        (gwctl + "setup --placement ", {"internal"}),
+        (keyctl + "un", {"unlock"}),
+        (keyctl + "revoke ", own),
+        (keyctl + "revoke --reason ", {"superseded", "compromised", "retired"}),
+        (keyctl + f"generate --address {BOB[:5]}", {f"@{DOMAIN}"}),
+    )
+    for line, want in cases:
+        got = completed(w, line)
+        assert got == want, (line, got)
+    # A name that somebody else has chosen is neither run nor put on the line as it is.
+    got = completed(w, gwctl + "key show ")
+    assert ALICE in got and not any(re.search(r"(?<!\\)[`$]", x) for x in got), got
+    assert any("touch" in x for x in got) and not os.path.exists(w.path("evil")), got
+    # When nothing runs.
+    for line in (gwctl.replace(w.gw.conf, w.path("none")) + "consumer show ", "/no/such/gwctl "):
+        assert completed(w, line) == set(), line
+    w.gw.gwctl("consumer", "del", "--yes", "evil")
+
+
+def completed(w, line):
+    """What bash would offer at the end of this line."""
+    script = f"""source {TOP}/etc/bash-completion/gwctl
+        COMP_WORDBREAKS=$' \\t\\n"\\'@><=;|&(:' COMP_LINE=$1 COMP_POINT=${{#1}}
+        _postern; ((${{#COMPREPLY[@]}} == 0)) || printf '%s\\n' "${{COMPREPLY[@]}}" """
+    argv = w.gw.command("gwctl")
+    argv[argv.index(os.path.join(w.gw.bin, "gwctl")):] = ["bash", "--norc", "-c", script, "bash", line]
+    p = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=60)
+    assert p.stderr == b"", (line, p.stderr)
+    return set(p.stdout.decode().split("\n")) - {""}
+
+
+@case
+def a_line_is_completed_in_a_shell(w):
+    """The tab key in a real one, without the package bash-completion."""
+    argv = w.gw.command("gwctl")
+    argv[argv.index(os.path.join(w.gw.bin, "gwctl")):] = ["bash", "--norc", "--noprofile", "-i"]
+    env = dict(os.environ, PS1="ready> ", TERM="dumb", INPUTRC="/dev/null", HISTFILE="")
+    with Terminal(argv, env=env) as t:
+        t.expect("ready> ")
+        t.type(f"source {TOP}/etc/bash-completion/gwctl; PATH={w.gw.bin}:$PATH\n")
+        t.expect("\nready> ")
+        t.type(f"gwctl -c {w.gw.conf} consumer sh\talice@\t\n")
+        t.expect(f"consumer show {ALICE} ")
+        t.expect(r"addresses +alice@")
+        t.type("exit\n")
+        t.finish()
+
+
+@case
+def a_long_import_tells_how_far_it_is(w):
+    """On a terminal; there only."""
+    many = write(w.path("many.pgp"), w.pat.run("--export", PAT).stdout * 200)
+    p = w.gw.gwctl("key", "import", many)
+    assert b"certificates:" not in p.stderr and p.stdout.count(b"unchanged") == 200, p.stderr
+    text, code = on_terminal(w, "key", "import", many)
+    assert code == 0 and re.search(r"certificates: \d+", text), text[-500:]
+    assert text.count("unchanged") == 200, text[-500:]
+
+
 @case
 def listings_are_json_too(w):
-    status = json.loads(w.gw.gwctl("status", "--json").stdout)
-    assert {d["daemon"] for d in status["daemons"]} >= {"smtpd", "cryptod", "logd"}
+    names = {words: set(w.gw.gwctl(*words, "list", "-q").stdout.decode().split())
+             for words in (("domain",), ("consumer",), ("key",))}
+    assert names["domain",] == {DOMAIN} and names["consumer",] == {"alice", "bob", "carol", "pat"}, names
+    assert len(names["key",]) >= 4 and all(re.fullmatch("[0-9A-F]{40}", f) for f in names["key",]), names
     for words in (("domain", "list"), ("consumer", "list"), ("key", "list"), ("consumer", "show", "alice"),
                   ("key", "show", PAT)):
         text = w.gw.gwctl(*words, "--json").stdout.decode()

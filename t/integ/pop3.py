@@ -168,6 +168,41 @@ def the_next_retr_goes_ahead_of_its_turn(w):
 
 
 @case
+def many_retrs_go_ahead_of_their_turn(w):
+    """Once the UIDLs of all messages are known, those of messages that need a worker too."""
+    stranger = w.gpg("bulk")
+    stranger.make("Bulk <bulk@partner.test>")
+    signed = mails.pgp_signed(stranger, mails.plain("bulk@partner.test", ALICE), "bulk@partner.test")
+    fresh(w, *(signed if n % 10 == 9 else letter(f"number {n}\n") for n in range(100)))
+
+    def fetched(numbers):
+        with logged_in(w) as c:
+            c.send("".join(f"RETR {n}\r\n" for n in numbers) + "DELE 99\r\nRETR 99\r\nRSET\r\nQUIT\r\n")
+            got = [c.pop(multi=True)[1] for _ in numbers]
+            assert [c.pop()[0][:3] for _ in range(4)] == ["+OK", "-ER", "+OK", "+OK"]
+        return got
+
+    numbers = [*range(1, 101), 100, 1]
+    before = fetched(numbers)
+    for n, data in zip(numbers, before):
+        assert f"number {n - 1}\r\n".encode() in data or (n % 10 == 0 and verdict(data)), n
+    assert asked(w, b"UIDL") == [b"UIDL"]
+    assert asked(w, b"RETR") == [b"RETR %d" % n for n in [*numbers, 99]]
+    order = [x.split()[0].upper() for x in w.peer.said("C")]
+    assert order.index(b"UIDL") < order.index(b"RETR")
+    # What was found stays, though it would be found otherwise now.
+    w.learn("bulk@partner.test", stranger.public("bulk@partner.test"), "bulk")
+    assert fetched(numbers) == before
+    # A peer that cannot take it, or has no UIDL, is asked for one at a time.
+    for word in ("PIPELINING", "UIDL"):
+        w.peer.capabilities.remove(word)
+        try:
+            assert len(fetched(numbers)) == len(numbers)
+        finally:
+            w.peer.capabilities.append(word)
+
+
+@case
 def a_client_that_leaves_while_messages_are_on_their_way_harms_nobody(w):
     fresh(w, *(letter("x\n" * 200000) for _ in range(4)))
     for count in (1, 2, 4):

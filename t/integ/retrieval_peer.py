@@ -92,6 +92,7 @@ def gives_up_on_a_peer_that_stops_behind_its_ok(w):
             c.send(verb + "\r\n")
             assert b"-ERR [SYS/TEMP]" in c.rest(), verb
     fresh(w, LETTER)
+    w.gw.reload()  # what it said before is forgotten
     w.peer.on("CAPA", reply=b"+OK\r\nUSER\r\n")
     with clients.Raw(w.retrieval, timeout=15) as c:
         assert b"-ERR [SYS/TEMP]" in c.rest()
@@ -107,6 +108,70 @@ def no_line_of_a_message_ends_the_answer_for_clients_that_end_lines_at_lf(w):
         while not got.endswith(b"\r\n.\r\n"):
             got += c.some()
         assert b"\n.\n" not in got and b"\n.\r\n" not in got[:-5], got
+
+
+@case
+def no_dot_that_is_not_stuffed_passes(w):
+    """For some clients a line of a dot and a CR is the end, and the server's next words are ours."""
+    for odd, want in ((b".\r\r\n", b"\r\r\n"), (b".lone\r\n", b"lone\r\n"), (b"..\r\n.x\r\n..y\r\n", b"..\r\nx\r\n..y\r\n"),
+                      (b"bare\n.\n+OK\r\n", b"bare\n..\n+OK\r\n")):
+        for size in (10, 300000):
+            filler = b"x" * 70 + b"\r\n"
+            head = b"A: b\r\n\r\n" + filler * (size // len(filler))
+            fresh(w, LETTER)
+            w.peer.on("RETR", reply=b"+OK\r\n" + head + odd + filler + b".\r\n")
+            with logged_in(w) as c:
+                c.send("RETR 1\r\n")
+                announced = int(c.line().split()[1])
+                got = b""
+                while not got.endswith(b"\r\n.\r\n"):
+                    got += c.some()
+                assert got == head + want + filler + b".\r\n", (odd, got[-200:])
+                assert announced == len(got) - 3 - got.count(b"\n.") + 1, (odd, announced)
+
+
+@case
+def messages_of_all_sizes_pass_octet_for_octet(w):
+    """Around what fits into one read, into memory, into the queue towards the client, and beyond."""
+    sizes = [1, 1000, 65000, 65530, 65536, 65600, 131000, 131072, 200000, 262144, 400000, 5 << 20]
+    given = [b"A: b\r\n\r\n" + b"".join(b".%d dots and more\r\n" % i for i in range(n // 22)) for n in sizes]
+    fresh(w, *given)
+    with logged_in(w) as c:
+        for ahead in (False, True):
+            commands = [f"RETR {n}\r\n" for n in range(1, len(given) + 1)]
+            if ahead:
+                c.send("".join(commands))
+            for command, data in zip(commands, given):
+                if not ahead:
+                    c.send(command)
+                first, got = c.pop(multi=True)
+                assert got == data, (len(data), len(got))
+                assert int(first.split()[1]) == len(data)
+
+
+@case
+def what_a_peer_can_do_is_asked_now_and_then(w):
+    def asked():
+        return w.peer.said("C").count(b"CAPA")
+
+    def offered():
+        with clients.Raw(w.retrieval) as c:
+            c.pop()
+            return c.pop("CAPA", multi=True)[1].split(b"\r\n")
+
+    fresh(w, LETTER)
+    w.gw.reload()
+    before = asked()
+    for _ in range(12):
+        assert b"SASL PLAIN LOGIN" in offered()
+    assert 1 <= asked() - before <= len(w.gw.daemons("pop3d"))
+    w.peer.capabilities.remove("SASL PLAIN LOGIN")
+    try:
+        w.gw.reload()
+        assert b"SASL PLAIN LOGIN" not in offered()
+    finally:
+        w.peer.capabilities.append("SASL PLAIN LOGIN")
+        w.gw.reload()
 
 
 @case

@@ -1,4 +1,4 @@
-# Sourced by ./check, ./try, t/bench/run and t/fuzz/run, with the top of the tree as the working directory.
+# Sourced by ./check, ./try, t/bench/run, t/fuzz/run and t/soak, with the top of the tree as the working directory.
 # shellcheck shell=sh
 
 say() {

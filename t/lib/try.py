@@ -186,7 +186,7 @@ def main():
             pat.make(f"Pat <{PAT}>")
             pat.add(site.certificate("alice"))
             site.learn(PAT, pat.public(PAT), "pat")
-            t.show(site.gw.gwctl("status").stdout, 30)
+            t.show(site.gw.gwctl("status").stdout, 40)
             sealed_letter(t, site, pat)
             signed_letter(t, site, pat)
             refused_letter(t, site)

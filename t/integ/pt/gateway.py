@@ -193,8 +193,11 @@ class Gateway:
 
     def tool(self, name, *args, data=None, check=True, timeout=60):
         """Run gwctl or keyctl with this gateway's configuration; the CompletedProcess."""
-        argv = self._wrap([os.path.join(self.bin, name), "-c", self.conf, *args])
-        return sh(argv, data=data, check=check, timeout=timeout)
+        return sh(self.command(name, *args), data=data, check=check, timeout=timeout)
+
+    def command(self, name, *args):
+        """What tool runs, for those who want it on a terminal or elsewhere."""
+        return self._wrap([os.path.join(self.bin, name), "-c", self.conf, *args])
 
     def gwctl(self, *args, **kw):
         return self.tool("gwctl", *args, **kw)

@@ -65,6 +65,10 @@ class Terminal:
             time.sleep(0.01)
         os.write(self._fd, text.encode() + b"\n")
 
+    def type(self, text):
+        """Type this, whatever is shown."""
+        os.write(self._fd, text.encode())
+
     def finish(self, seconds=60.0):
         """Read to the end; the exit code."""
         end = time.monotonic() + seconds

@@ -12,6 +12,7 @@
 #include "cryptod/vault.h"
 #include "openpgp/algo.h"
 #include "openpgp/mpi.h"
+#include "proc/internal.h"
 
 struct event_base *base;
 char dir[64];
@@ -38,6 +39,7 @@ harness_end(void)
 	DIR *h;
 
 	cryptod_unload();
+	neighbours_free();
 	event_base_free(base);
 	if ((h = opendir(dir)) == NULL)
 		return;
@@ -74,6 +76,21 @@ harness_peer(struct ipc *c, enum proc_id who)
 	ck_assert_int_eq(ipc_pair(fds), 0);
 	ck_assert_ptr_nonnull(chan_new(base, fds[0], P_CRYPTOD, who, cryptod_handlers, NULL, NULL));
 	ipc_init(c, fds[1], who, P_CRYPTOD);
+}
+
+void
+harness_policyd(struct ipc *c)
+{
+	static const struct proc table = {.self = P_CRYPTOD};
+	static struct proc_env env;
+	struct plumb p = {.peer = P_POLICYD, .serial = 1};
+	int fds[2];
+
+	env = (struct proc_env){.base = base, .self = P_CRYPTOD};
+	neighbours_init(&env, &table, cryptod_handlers);
+	ck_assert_int_eq(ipc_pair(fds), 0);
+	ck_assert_int_eq(neighbours_plumb(&p, fds[0]), 0);
+	ipc_init(c, fds[1], P_POLICYD, P_CRYPTOD);
 }
 
 static void

@@ -19,6 +19,9 @@ void harness_init(void); /* load and cryptod_init */
 void harness_peer(struct ipc *c, enum proc_id who);
 void harness_worker(struct ipc *filterd, struct ipc *c, const uint8_t id[WORKER_ID]);
 
+/* policyd's channel as master plumbs it, so that cryptod knows which one it is. */
+void harness_policyd(struct ipc *c);
+
 /* Ask and run the loop until the answer is there. 0 and m, or -1: the channel was closed. */
 int harness_ask(struct ipc *c, uint16_t type, const void *body, struct ipc_msg *m);
 

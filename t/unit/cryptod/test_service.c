@@ -39,23 +39,38 @@ teardown(void)
 	harness_end();
 }
 
-static int
-grant(unsigned w, enum key_op op, const uint8_t *key, unsigned max)
+static struct grant_req
+grant_of(unsigned w, enum key_op op, struct grant_key *keys, size_t n, unsigned max)
 {
-	struct grant_key k = {.key = {key, KEY_FPR}};
-	struct grant_req r = {
+	RAND_bytes(job, sizeof job);
+	return (struct grant_req){
+	    .job = {job, sizeof job},
 	    .worker = {id[w], WORKER_ID},
 	    .op = (uint8_t)op,
 	    .max = (uint8_t)max,
 	    .ttl = 60000,
 	    .consumer = "alice",
+	    .keys = {keys, n},
 	};
+}
 
-	RAND_bytes(job, sizeof job);
-	r.job = (struct bytes){job, sizeof job};
-	r.keys.v = &k;
-	r.keys.n = 1;
+static int
+grant(unsigned w, enum key_op op, const uint8_t *key, unsigned max)
+{
+	struct grant_key k = {.key = {key, KEY_FPR}};
+	struct grant_req r = grant_of(w, op, &k, 1, max);
+
 	return harness_status(&policyd, M_grant_req, &r);
+}
+
+/* As policyd mostly does: no answer is wanted. */
+static void
+hand_grant(struct ipc *c, unsigned w, enum key_op op, struct grant_key *keys, size_t n)
+{
+	struct grant_req r = grant_of(w, op, keys, n, 16);
+
+	ck_assert_int_eq(ipc_queue(c, M_grant_req, 0, &r, -1), 0);
+	ck_assert_int_eq(ipc_flush(c), 1);
 }
 
 static int
@@ -246,6 +261,70 @@ START_TEST(answers_locked_and_forgets_grants)
 }
 END_TEST
 
+START_TEST(looks_for_a_grant_in_policyds_socket)
+{
+	struct grant_key k = {.key = {sign_key, KEY_FPR}};
+	struct sign_req r = {
+	    .job = {job, JOB_ID}, .key = {sign_key, KEY_FPR}, .hash = 10, .digest = {digest, 64}};
+	struct ipc plumbed;
+	struct worker *w;
+	struct ipc_msg m;
+
+	harness_policyd(&plumbed);
+	hand_grant(&plumbed, 0, OP_SIGN, &k, 1);
+	ck_assert_int_eq(harness_send(&worker[0], M_sign_req, &r), 0);
+	/* The worker's turn comes first, whatever the loop would choose. */
+	LIST_FOREACH (w, &cryptod.workers, next)
+		chan_poll(w->chan);
+	ck_assert_uint_eq(cryptod.nsigned, 1);
+	ck_assert_uint_eq(cryptod.nrefused, 0);
+	ck_assert_int_eq(harness_answer(&worker[0], &m), 0);
+	ck_assert_int_eq(((const struct sign_rep *)m.body)->status, CRYPTO_OK);
+	ipc_done(&worker[0], &m);
+	/* Another worker has no part in it. */
+	ck_assert_int_eq(sign(1, sign_key), CRYPTO_DENIED);
+	ipc_close(&plumbed);
+}
+END_TEST
+
+/* What is wrong with a grant that nobody waited for, the worker hears when it uses it. */
+START_TEST(tells_the_worker_what_an_unseen_grant_is_worth)
+{
+	static const uint8_t unknown[KEY_FPR] = "no such key at all", other[KEY_FPR] = "nor this";
+	struct grant_key k[2] = {{.key = {unknown, KEY_FPR}}, {.key = {other, KEY_FPR}}};
+	struct key_disable_req off = {.fpr = {sign_key, KEY_FPR}, .disabled = 1};
+	struct keys_lock_req lock = {0};
+	struct ipc_msg m;
+
+	hand_grant(&policyd, 0, OP_UNWRAP, k, 2);
+	ck_assert_int_eq(unwrap(0, unknown, "x", 1, NULL), CRYPTO_NOKEY);
+	ck_assert_int_eq(unwrap(0, other, "x", 1, NULL), CRYPTO_NOKEY);
+	/* That one of several is missing is a fault, which may be mended. */
+	k[1].key.p = decrypt_key;
+	hand_grant(&policyd, 0, OP_UNWRAP, k, 2);
+	ck_assert_int_eq(unwrap(0, unknown, "x", 1, NULL), CRYPTO_FAILED);
+	ck_assert_int_eq(unwrap(0, decrypt_key, "x", 1, NULL), CRYPTO_OK);
+	/* It is not the worker's fault that the key must not be used: it goes on. */
+	ck_assert_int_eq(harness_status(&keyctl, M_key_disable_req, &off), CRYPTO_OK);
+	k[0].key.p = sign_key;
+	for (unsigned i = 0; i < 2 * REFUSALS_MAX; i++) {
+		hand_grant(&policyd, 0, OP_SIGN, k, 1);
+		ck_assert_int_eq(sign(0, sign_key), CRYPTO_DENIED);
+	}
+	k[0].key.p = certify_key;
+	hand_grant(&policyd, 0, OP_SIGN, k, 1);
+	ck_assert_int_eq(sign(0, certify_key), CRYPTO_DENIED);
+	ck_assert_uint_eq(cryptod.nworkers, 2);
+	ck_assert_int_eq(harness_status(&keyctl, M_keys_lock_req, &lock), CRYPTO_OK);
+	hand_grant(&policyd, 0, OP_UNWRAP, &k[1], 1);
+	ck_assert_int_eq(unwrap(0, decrypt_key, "x", 1, NULL), CRYPTO_LOCKED);
+	/* And policyd was told nothing. */
+	harness_turns(4);
+	(void)ipc_fill(&policyd);
+	ck_assert_int_eq(ipc_next(&policyd, &m), 0);
+}
+END_TEST
+
 START_TEST(cuts_off_a_worker_that_keeps_asking)
 {
 	for (unsigned i = 0; i + 1 < REFUSALS_MAX; i++)
@@ -367,6 +446,8 @@ service_suite(void)
 	    voids_grants_when_the_worker_goes,
 	    keeps_an_early_grant_for_its_worker,
 	    answers_locked_and_forgets_grants,
+	    looks_for_a_grant_in_policyds_socket,
+	    tells_the_worker_what_an_unseen_grant_is_worth,
 	    cuts_off_a_worker_that_keeps_asking,
 	    a_disabled_key_signs_no_more,
 	    keyctl_certifies_with_certify_keys_and_new_ones,

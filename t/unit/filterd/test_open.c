@@ -391,7 +391,7 @@ static const struct {
     {"locked", {.opening = OPENING_GRANTED, .crypto = CRYPTO_LOCKED}, 0, 0},
     {"busy", {.opening = OPENING_GRANTED, .crypto = CRYPTO_BUSY}, 0, 0},
     {"denied", {.opening = OPENING_GRANTED, .crypto = CRYPTO_DENIED}, 0, 0},
-    {"key gone", {.opening = OPENING_GRANTED, .crypto = CRYPTO_NOKEY}, 0, 0},
+    {"one key of several gone", {.opening = OPENING_GRANTED, .crypto = CRYPTO_FAILED}, 0, 0},
     {"grant deferred", {.opening = OPENING_DEFER}, 0, 0},
     {"policyd away", {.opening = OPENING_GRANTED, .policyd_gone = 1}, 1, 1},
     {"cryptod away", {.opening = OPENING_GRANTED, .cryptod_gone = 1}, 1, 0},
@@ -420,6 +420,33 @@ START_TEST(defers_what_it_could_open_later)
 	open_as(&o, ALICE, buf_ptr(&m), buf_len(&m));
 	ck_assert_msg(o.result == OPEN_DEFER, "%s", passing[_i].name);
 	outcome_free(&o);
+	buf_free(&m);
+}
+END_TEST
+
+/* policyd grants unseen: that none of the keys is there cryptod says. */
+START_TEST(without_any_of_the_keys_it_is_not_ours)
+{
+	struct outcome o[2];
+	struct buf m;
+	unsigned i;
+
+	stored(&m, HEAD, to_alice, BOB, ENTITY);
+	for (i = 0; i < 2; i++) {
+		harness_reset();
+		if (i == 0)
+			world.opening = OPENING_NOKEY;
+		else
+			world.crypto = CRYPTO_NOKEY;
+		open_as(&o[i], ALICE, buf_ptr(&m), buf_len(&m));
+		ck_assert_int_ne(o[i].result, OPEN_DEFER);
+		ck_assert_int_eq(o[i].dead, 0);
+	}
+	ck_assert_int_eq(o[0].result, o[1].result);
+	ck_assert_str_eq(o[0].facts, o[1].facts);
+	ck_assert_uint_eq(buf_len(&o[0].octets), buf_len(&o[1].octets));
+	for (i = 0; i < 2; i++)
+		outcome_free(&o[i]);
 	buf_free(&m);
 }
 END_TEST
@@ -520,6 +547,7 @@ open_suite(void)
 	tcase_add_test(c, leaves_alone_what_is_not_to_us);
 	tcase_add_test(c, opens_for_hidden_recipients);
 	tcase_add_test(c, renews_its_grant_for_many_hidden_recipients_of_stored_mail);
+	tcase_add_test(c, without_any_of_the_keys_it_is_not_ours);
 	LOOP(defers_what_it_could_open_later, passing);
 	LOOP(strips_forged_verdicts, forged);
 	LOOP(opens_large_messages, mib);

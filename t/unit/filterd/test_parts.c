@@ -2,10 +2,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "mail/mime.h"
 #include "mail/verdict.h"
 #include "mail/write.h"
 #include "openpgp/armor.h"
+#include "openpgp/detached.h"
 #include "t/unit/filterd/harness.h"
 
 Suite *parts_suite(void);
@@ -271,6 +273,55 @@ START_TEST(others_parts_stay_ciphertext_and_nothing_is_kept)
 }
 END_TEST
 
+/* A clear-signed text of bob's in a part. */
+static void
+put_clear_signed(struct buf *m, const char *shown)
+{
+	static const char text[] = "pay 5 EUR";
+	struct pgp_signer s = {.key = &people[BOB].keys[0]};
+	struct pgp_sign_params p = {.signers = &s,
+	    .nsigners = 1,
+	    .secret = &own_secret,
+	    .hash = 8,
+	    .text = true,
+	    .armor = true,
+	    .now = clock_unix()};
+	struct sink to = sink_buf(m);
+	struct pgp_sign *w = pgp_sign_open(&p, NULL);
+
+	ck_assert_ptr_nonnull(w);
+	buf_printf(m,
+	    "--mm\r\nContent-Type: text/plain\r\n\r\n-----BEGIN PGP SIGNED MESSAGE-----\r\n"
+	    "Hash: SHA256\r\n\r\n%s\r\n",
+	    shown);
+	ck_assert_int_eq(pgp_sign_write(w, text, strlen(text)), 0);
+	ck_assert_int_eq(pgp_sign_close(w, &to, NULL), 0);
+	buf_puts(m, "\r\n");
+}
+
+START_TEST(a_damaged_signature_hides_no_bad_one)
+{
+	static const char damaged[] =
+	    "Content-Type: multipart/signed; boundary=yy;"
+	    " protocol=\"application/pgp-signature\"\r\n\r\n"
+	    "--yy\r\n\r\nx\r\n--yy\r\nContent-Type: application/pgp-signature\r\n\r\n"
+	    "none\r\n--yy--\r\n";
+	struct outcome o;
+	struct buf m;
+
+	harness_reset();
+	buf_init(&m, 1 << 20);
+	buf_puts(&m, MIXED);
+	put_clear_signed(&m, "pay 9 EUR");
+	put_nested(&m, to_alice, damaged);
+	put_clear_signed(&m, "pay 5 EUR");
+	buf_puts(&m, FOOTER);
+	opens(&o, &m, "partly bad");
+	outcome_free(&o);
+	buf_free(&m);
+}
+END_TEST
+
 Suite *
 parts_suite(void)
 {
@@ -285,6 +336,7 @@ parts_suite(void)
 	    c, opens_nothing_into_the_hands_of_others, 0, sizeof traps / sizeof traps[0]);
 	tcase_add_test(c, opens_no_two_of_them_side_by_side);
 	tcase_add_test(c, others_parts_stay_ciphertext_and_nothing_is_kept);
+	tcase_add_test(c, a_damaged_signature_hides_no_bad_one);
 	suite_add_tcase(s, c);
 	return s;
 }

@@ -5,9 +5,11 @@
 Suite *setup_suite(void);
 Suite *verbs_suite(void);
 Suite *keyread_suite(void);
+Suite *term_suite(void);
 
 int
 main(void)
 {
-	return unit_run((Suite *(*[])(void)){setup_suite, verbs_suite, keyread_suite, NULL});
+	return unit_run(
+	    (Suite *(*[])(void)){setup_suite, verbs_suite, keyread_suite, term_suite, NULL});
 }

@@ -106,6 +106,38 @@ START_TEST(every_size_comes_back_and_crosses_to_another_process)
 }
 END_TEST
 
+START_TEST(a_wrong_expectation_of_the_size_does_no_harm)
+{
+	static const uint64_t expected[] = {0, 10, 60000, BLOB_INLINE_MAX, UINT64_MAX};
+	const uint8_t *first;
+	struct octets o;
+	struct spool s;
+	size_t i;
+
+	for (i = 0; i < sizeof expected / sizeof expected[0]; i++) {
+		spool_init(&s, BLOB_INLINE_MAX, -1);
+		spool_expect(&s, expected[i]);
+		fill(&s, 60000, 700);
+		ck_assert_int_eq(spool_octets(&s, &o), 0);
+		check(&o, 60000);
+		spool_free(&s);
+	}
+	/* A right one: nothing has to move. */
+	spool_init(&s, BLOB_INLINE_MAX, -1);
+	spool_expect(&s, 60000);
+	first = s.mem.data;
+	ck_assert_ptr_nonnull(first);
+	fill(&s, 60000, 700);
+	ck_assert_ptr_eq(s.mem.data, first);
+	spool_free(&s);
+	/* No room for more than the spool may hold. */
+	spool_init(&s, 1000, -1);
+	spool_expect(&s, 60000);
+	ck_assert_ptr_null(s.mem.data);
+	spool_free(&s);
+}
+END_TEST
+
 START_TEST(what_lies_on_disk_is_not_the_message)
 {
 	char secret[64], *raw;
@@ -235,6 +267,7 @@ spool_suite(void)
 {
 	return unit_suite(
 	    "spool", (const TTest *const[]){every_size_comes_back_and_crosses_to_another_process,
+			 a_wrong_expectation_of_the_size_does_no_harm,
 			 what_lies_on_disk_is_not_the_message, more_than_the_bound_is_refused,
 			 without_a_folder_a_large_message_is_refused_not_kept_in_memory,
 			 a_descriptor_that_is_not_what_it_says_is_refused,

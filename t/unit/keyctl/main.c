@@ -3,6 +3,7 @@
 #include "t/unit/unit.h"
 
 Suite *control_suite(void);
+Suite *gpghome_suite(void);
 Suite *import_suite(void);
 Suite *text_suite(void);
 Suite *tlskey_suite(void);
@@ -10,6 +11,6 @@ Suite *tlskey_suite(void);
 int
 main(void)
 {
-	return unit_run(
-	    (Suite *(*[])(void)){control_suite, import_suite, text_suite, tlskey_suite, NULL});
+	return unit_run((Suite *(*[])(void)){
+	    control_suite, gpghome_suite, import_suite, text_suite, tlskey_suite, NULL});
 }

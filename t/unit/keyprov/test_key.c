@@ -188,6 +188,49 @@ END_TEST
 
 static const char message[] = "Content-Type: text/plain\r\n\r\nhello\r\n";
 
+static void
+verifies(EVP_PKEY *key, const EVP_MD *md, const uint8_t *sig, size_t len, const char *text)
+{
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+
+	ck_assert_int_eq(EVP_DigestVerifyInit(ctx, NULL, md, NULL, key), 1);
+	ck_assert_int_eq(EVP_DigestVerify(ctx, sig, len, (const uint8_t *)text, strlen(text)), 1);
+	EVP_MD_CTX_free(ctx);
+}
+
+/* Nothing is asked of the context but the signature: padding is what it is with local keys. */
+START_TEST(signs_a_text_in_one_call_and_goes_on)
+{
+	static const enum kind kinds[] = {RSA_2048, EC_P256};
+	EVP_MD_CTX *ctx;
+	struct cert *c;
+	uint8_t sig[512];
+	size_t i, len;
+
+	holder_start();
+	for (i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+		c = cert_make(kinds[i]);
+		ctx = EVP_MD_CTX_new();
+		ck_assert_int_eq(EVP_DigestSignInit(ctx, NULL, EVP_sha256(), NULL, c->remote), 1);
+		ck_assert_int_eq(EVP_DigestSign(ctx, NULL, &len, (const uint8_t *)"one", 3), 1);
+		len = sizeof sig;
+		ck_assert_int_eq(EVP_DigestSign(ctx, sig, &len, (const uint8_t *)"one", 3), 1);
+		ck_assert_uint_eq(holder.scheme, kinds[i] == RSA_2048 ? 0x0401 : 0x0403);
+		verifies(c->key, EVP_sha256(), sig, len, "one");
+		len = sizeof sig;
+		ck_assert_int_eq(EVP_DigestSignUpdate(ctx, "two", 3), 1);
+		ck_assert_int_eq(EVP_DigestSignFinal(ctx, sig, &len), 1);
+		verifies(c->key, EVP_sha256(), sig, len, "onetwo");
+		len = 8;
+		ck_assert_int_ne(EVP_DigestSign(ctx, sig, &len, (const uint8_t *)"", 0), 1);
+		EVP_MD_CTX_free(ctx);
+		cert_free(c);
+	}
+	ck_assert_uint_eq(holder.asked, 4);
+	holder_stop();
+}
+END_TEST
+
 /* As the one who receives it: from its octets, with the certificate's key. */
 static void
 cms_verifies(CMS_ContentInfo *signed_here)
@@ -365,7 +408,8 @@ key_suite(void)
 	const TTest *const tests[] = {handles_are_openpgp_fingerprints_with_time_0,
 	    refuses_keys_that_could_not_sign, a_key_belongs_to_its_certificate_and_to_no_other,
 	    signs_certificates_and_requests, signs_cms, signs_cms_with_pss, a_context_signs_twice,
-	    asks_for_nothing_that_could_not_be_signed,
+	    signs_a_text_in_one_call_and_goes_on, signs_cms, signs_cms_with_pss,
+	    a_context_signs_twice, asks_for_nothing_that_could_not_be_signed,
 	    an_answer_that_is_not_there_at_once_fails_outside_of_handshakes, NULL};
 
 	return unit_suite("key", tests);

@@ -27,6 +27,10 @@ on_readable(struct conn *c, void *arg)
 	o->readable++;
 	p = conn_in(c, &n);
 	ck_assert_uint_gt(n, 0);
+	if (o->on_read != NULL)
+		o->on_read(o);
+	if (o->c == NULL)
+		return;
 	if (!o->keep) {
 		ck_assert_int_eq(buf_put(&o->got, p, n), 0);
 		conn_consume(c, n);
@@ -90,14 +94,14 @@ tcp_pair(int sv[2])
 	close(l);
 }
 
-void
-owner_start(struct owner *o, const struct conn_limits *limits, bool tcp)
+static void
+start_on(struct owner *o, struct event_base *base, const struct conn_limits *limits, bool tcp)
 {
 	int sv[2];
 
 	memset(o, 0, sizeof *o);
 	buf_init(&o->got, 1 << 24);
-	o->base = event_base_new();
+	o->base = base;
 	if (tcp)
 		tcp_pair(sv);
 	else
@@ -109,14 +113,29 @@ owner_start(struct owner *o, const struct conn_limits *limits, bool tcp)
 }
 
 void
+owner_start(struct owner *o, const struct conn_limits *limits, bool tcp)
+{
+	start_on(o, event_base_new(), limits, tcp);
+}
+
+void
+owner_start_beside(struct owner *o, const struct owner *other, const struct conn_limits *l)
+{
+	start_on(o, other->base, l, false);
+	o->beside = true;
+}
+
+void
 owner_stop(struct owner *o)
 {
 	conn_free(o->c);
-	ck_assert_uint_eq(conn_count(), 0);
 	if (o->peer != -1)
 		close(o->peer);
-	event_base_free(o->base);
 	buf_free(&o->got);
+	if (o->beside)
+		return;
+	ck_assert_uint_eq(conn_count(), 0);
+	event_base_free(o->base);
 	libevent_global_shutdown();
 }
 

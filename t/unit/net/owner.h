@@ -15,6 +15,8 @@ struct owner {
 	struct buf got; /* input, consumed as it comes unless keep is set */
 	bool keep;
 	bool free_on_read, free_on_closed, finish_on_closed;
+	void (*on_read)(struct owner *o); /* called by readable, before anything is consumed */
+	bool beside; /* on the base of another owner */
 	unsigned readable, drained, secured, closed;
 	enum conn_end why;
 	char text[ERR_TEXT_MAX];
@@ -25,6 +27,9 @@ extern const struct conn_limits owner_limits; /* 4096 in, 256 KiB out, low 1024,
 /* A connection over a socketpair (TCP on loopback when tcp). */
 void owner_start(struct owner *o, const struct conn_limits *limits, bool tcp);
 void owner_stop(struct owner *o);
+
+/* A second connection on the same base, over a socketpair; stopped before the other. */
+void owner_start_beside(struct owner *o, const struct owner *other, const struct conn_limits *l);
 
 /* Run the loop until *n reaches want, or ms have passed; whether it did. */
 bool owner_until(struct owner *o, const unsigned *n, unsigned want, unsigned ms);

@@ -198,6 +198,55 @@ START_TEST(discards_what_came_in_clear_behind_starttls)
 }
 END_TEST
 
+static SSL_CTX *starttls_ctx;
+
+/* As the proxies do it: the command, and what came behind it, are still being shown. */
+static void
+starttls_in_hand(struct owner *o)
+{
+	struct err e;
+	size_t n;
+
+	o->on_read = NULL;
+	conn_consume(o->c, 10);
+	ck_assert_int_eq(conn_puts(o->c, "220 go\r\n"), 0);
+	ck_assert_int_eq(conn_accept_tls(o->c, starttls_ctx, false, &e), -1);
+	ck_assert_int_eq(e.code, EPROTO);
+	ck_assert_int_eq(conn_accept_tls(o->c, starttls_ctx, true, &e), 0);
+	(void)conn_in(o->c, &n);
+	ck_assert_uint_eq(n, 0);
+}
+
+START_TEST(discards_it_within_readable_too)
+{
+	struct owner o;
+	struct client t;
+	struct site s;
+	char in[8];
+	size_t n;
+
+	site_start(&s, NULL);
+	starttls_ctx = s.ctx;
+	owner_start(&o, &owner_limits, true);
+	o.keep = true;
+	o.on_read = starttls_in_hand;
+	owner_say(&o, "STARTTLS\r\nMAIL FROM:<a@example>\r\n", 33);
+	ck_assert_uint_eq(owner_hear(&o, in, 8), 8);
+	client_start(&t, &o, &s.ca, NULL);
+	client_step(-1, 0, &t);
+	until(&o, &t.up);
+	ck_assert(owner_until(&o, &o.secured, 1, 5000));
+	ck_assert_uint_eq(o.readable, 1);
+	ck_assert_int_eq(SSL_write(t.ssl, "EHLO x\r\n", 8), 8);
+	ck_assert(owner_until(&o, &o.readable, 2, 5000));
+	ck_assert_mem_eq(conn_in(o.c, &n), "EHLO x\r\n", 8);
+	ck_assert_uint_eq(n, 8);
+	owner_stop(&o);
+	client_stop(&t);
+	site_stop(&s);
+}
+END_TEST
+
 START_TEST(rubbish_instead_of_a_handshake_ends_the_connection)
 {
 	struct owner o;
@@ -619,7 +668,7 @@ Suite *
 accept_suite(void)
 {
 	const TTest *const tests[] = {discards_what_came_in_clear_behind_starttls,
-	    rubbish_instead_of_a_handshake_ends_the_connection,
+	    discards_it_within_readable_too, rubbish_instead_of_a_handshake_ends_the_connection,
 	    offers_forward_secrecy_and_nothing_old,
 	    a_client_cannot_shake_hands_again_within_tls_1_2,
 	    gives_the_addresses_of_a_verified_client_certificate,

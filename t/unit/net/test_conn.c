@@ -132,9 +132,11 @@ START_TEST(tells_when_output_drained_below_the_low_water_mark)
 	struct owner o;
 	char *big = calloc(1, 200000);
 	size_t got;
+	int i;
 
 	owner_start(&o, &owner_limits, false);
-	ck_assert_int_eq(conn_write(o.c, big, 200000), 0);
+	for (i = 0; i < 25; i++)
+		ck_assert_int_eq(conn_write(o.c, big, 8000), 0);
 	ck_assert_int_eq(conn_write(o.c, big, 100000), -1);
 	ck_assert_int_eq(errno, EMSGSIZE);
 	ck_assert_uint_eq(conn_room(o.c), owner_limits.out_max - 200000);
@@ -359,7 +361,7 @@ START_TEST(lines_come_out_of_a_connection_one_by_one)
 	struct owner o;
 	size_t n;
 
-	ck_assert_int_eq(line_init(&r, 512), 0);
+	line_init(&r, 512);
 	owner_start(&o, &owner_limits, false);
 	o.keep = true;
 	owner_say(&o, "EHLO a\r\nSTARTTLS\r\nin clear", 26);
@@ -372,6 +374,247 @@ START_TEST(lines_come_out_of_a_connection_one_by_one)
 	(void)conn_in(o.c, &n);
 	ck_assert_uint_eq(n, 8);
 	line_free(&r);
+	owner_stop(&o);
+}
+END_TEST
+
+/* --- the window that input is read into --- */
+
+static void
+fill_with(uint8_t *p, size_t n, unsigned from)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		p[i] = (uint8_t)((from + i) * 7 + (from + i) / 251);
+}
+
+static void
+consume_one(struct owner *o)
+{
+	conn_consume(o->c, 1);
+}
+
+START_TEST(what_is_left_over_stays_when_others_read)
+{
+	struct owner a, b;
+	const uint8_t *p;
+	size_t n;
+
+	owner_start(&a, &owner_limits, false);
+	owner_start_beside(&b, &a, &owner_limits);
+	a.keep = true;
+	a.on_read = consume_one;
+	owner_say(&a, "xRCPT TO", 8);
+	ck_assert(owner_until(&a, &a.readable, 1, 2000));
+	owner_say(&b, "0123456789abcdef", 16);
+	ck_assert(owner_until(&b, &b.readable, 1, 2000));
+	p = conn_in(a.c, &n);
+	ck_assert_uint_eq(n, 7);
+	ck_assert_mem_eq(p, "RCPT TO", 7);
+	/* And what comes later stands right behind it. */
+	a.on_read = NULL;
+	owner_say(&a, ":<a>\r\n", 6);
+	ck_assert(owner_until(&a, &a.readable, 2, 2000));
+	p = conn_in(a.c, &n);
+	ck_assert_uint_eq(n, 13);
+	ck_assert_mem_eq(p, "RCPT TO:<a>\r\n", 13);
+	owner_stop(&b);
+	owner_stop(&a);
+}
+END_TEST
+
+static void
+pause_behind_a_third(struct owner *o)
+{
+	size_t n;
+
+	(void)conn_in(o->c, &n);
+	conn_consume(o->c, n / 3);
+	conn_pause(o->c);
+}
+
+START_TEST(loses_nothing_however_it_is_consumed)
+{
+	static uint8_t sent[300000];
+	struct conn_limits l = owner_limits;
+	struct owner o;
+	size_t at = 0, n, room, i;
+	const uint8_t *p;
+	unsigned seed = 1;
+
+	/* Buffers smaller than the window, as large, and larger. */
+	for (room = 3000; room <= 192000; room *= 8) {
+		l.in_max = room;
+		owner_start(&o, &l, false);
+		o.keep = true;
+		fill_with(sent, sizeof sent, seed);
+		for (at = i = 0; at < sizeof sent;) {
+			if (i < sizeof sent) {
+				n = sizeof sent - i < 20000 ? sizeof sent - i : 20000;
+				n = (size_t)send(o.peer, sent + i, n, MSG_NOSIGNAL);
+				i += n == (size_t)-1 ? 0 : n;
+			}
+			owner_run(&o, 1);
+			p = conn_in(o.c, &n);
+			ck_assert_uint_le(n, l.in_max);
+			seed = seed * 1664525 + 1013904223;
+			/* Some, all, or nothing. */
+			n = seed >> 30 == 0 ? 0 : seed >> 30 == 1 ? n : n / 2 + (n & 1);
+			ck_assert_int_eq(memcmp(p, sent + at, n), 0);
+			at += n;
+			conn_consume(o.c, n);
+			if (seed >> 28 == 5) {
+				conn_pause(o.c);
+				owner_run(&o, 1);
+				conn_resume(o.c);
+			}
+		}
+		owner_stop(&o);
+	}
+}
+END_TEST
+
+START_TEST(a_pause_within_readable_keeps_the_rest)
+{
+	struct conn_limits l = owner_limits;
+	static uint8_t sent[90000];
+	struct owner o;
+	size_t n;
+
+	l.in_max = 100000;
+	fill_with(sent, sizeof sent, 3);
+	owner_start(&o, &l, false);
+	o.keep = true;
+	o.on_read = pause_behind_a_third;
+	owner_say(&o, sent, 30000);
+	ck_assert(owner_until(&o, &o.readable, 1, 2000));
+	owner_say(&o, sent + 30000, 60000);
+	owner_run(&o, 20);
+	ck_assert_uint_eq(o.readable, 1);
+	(void)conn_in(o.c, &n);
+	ck_assert_uint_gt(n, 0);
+	ck_assert_uint_lt(n, 30000);
+	ck_assert_mem_eq(conn_in(o.c, &n), sent + 30000 - n, n);
+	o.keep = false;
+	o.on_read = NULL;
+	conn_resume(o.c);
+	while (buf_len(&o.got) < n + 60000)
+		owner_run(&o, 5);
+	ck_assert_mem_eq(buf_ptr(&o.got), sent + 30000 - n, n + 60000);
+	owner_stop(&o);
+}
+END_TEST
+
+static void
+free_with_input(struct owner *o)
+{
+	conn_consume(o->c, 1);
+	conn_free(o->c);
+	o->c = NULL;
+}
+
+static void
+finish_with_input(struct owner *o)
+{
+	conn_consume(o->c, 1);
+	ck_assert_int_eq(conn_puts(o->c, "bye"), 0);
+	conn_finish(o->c);
+	o->c = NULL;
+}
+
+START_TEST(may_be_freed_while_its_input_is_shown)
+{
+	struct owner a, b;
+	char in[8];
+
+	owner_start(&a, &owner_limits, false);
+	owner_start_beside(&b, &a, &owner_limits);
+	a.on_read = free_with_input;
+	owner_say(&a, "free me", 7);
+	owner_say(&b, "not me", 6);
+	ck_assert(owner_until(&a, &a.readable, 1, 2000));
+	ck_assert(owner_until(&b, &b.readable, 1, 2000));
+	ck_assert_mem_eq(buf_ptr(&b.got), "not me", 6);
+	owner_stop(&b);
+	owner_stop(&a);
+
+	owner_start(&a, &owner_limits, false);
+	a.on_read = finish_with_input;
+	owner_say(&a, "good bye", 8);
+	ck_assert_uint_eq(owner_hear(&a, in, 3), 3);
+	ck_assert_mem_eq(in, "bye", 3);
+	close(a.peer);
+	a.peer = -1;
+	owner_run(&a, 20);
+	owner_stop(&a);
+}
+END_TEST
+
+/* --- long writes --- */
+
+START_TEST(a_long_write_follows_what_is_queued)
+{
+	static uint8_t sent[100000], got[100005];
+	struct owner o;
+	ssize_t n;
+
+	fill_with(sent, sizeof sent, 9);
+	owner_start(&o, &owner_limits, false);
+	ck_assert_int_eq(conn_puts(o.c, "+OK\r\n"), 0);
+	ck_assert_int_eq(conn_write(o.c, sent, sizeof sent), 0);
+	/* Without a turn of the loop. */
+	ck_assert_int_gt(n = recv(o.peer, got, sizeof got, MSG_DONTWAIT), 5);
+	ck_assert_uint_eq(owner_hear(&o, got + n, sizeof got - (size_t)n), sizeof got - (size_t)n);
+	ck_assert_mem_eq(got, "+OK\r\n", 5);
+	ck_assert_mem_eq(got + 5, sent, sizeof sent);
+	owner_stop(&o);
+}
+END_TEST
+
+START_TEST(long_writes_are_bounded_and_keep_their_order)
+{
+	static uint8_t sent[400000], got[sizeof sent];
+	struct owner o;
+	size_t n, at = 0, heard = 0;
+
+	fill_with(sent, sizeof sent, 11);
+	owner_start(&o, &owner_limits, false);
+	/* Whatever the socket takes, no more than out_max waits. */
+	ck_assert_int_eq(conn_write(o.c, sent, owner_limits.out_max + 1), -1);
+	ck_assert_int_eq(errno, EMSGSIZE);
+	while (at < sizeof sent) {
+		n = at % 60000 == 0 ? 50000 : 10000;
+		if (n > sizeof sent - at)
+			n = sizeof sent - at;
+		if (conn_write(o.c, sent + at, n) == 0)
+			at += n;
+		else {
+			ck_assert_int_eq(errno, EMSGSIZE);
+			heard += owner_hear(&o, got + heard, 30000);
+		}
+	}
+	heard += owner_hear(&o, got + heard, sizeof got - heard);
+	ck_assert_uint_eq(heard, sizeof sent);
+	ck_assert_int_eq(memcmp(got, sent, sizeof sent), 0);
+	owner_stop(&o);
+}
+END_TEST
+
+START_TEST(a_long_write_that_fails_is_told_from_the_loop)
+{
+	static const uint8_t junk[50000];
+	struct owner o;
+
+	owner_start(&o, &owner_limits, false);
+	conn_pause(o.c);
+	close(o.peer);
+	o.peer = -1;
+	ck_assert_int_eq(conn_write(o.c, junk, sizeof junk), -1);
+	ck_assert_int_eq(errno, EPIPE);
+	ck_assert_uint_eq(o.closed, 0);
+	ck_assert(owner_until(&o, &o.closed, 1, 2000));
+	ck_assert_int_eq(o.why, CONN_LOST);
 	owner_stop(&o);
 }
 END_TEST
@@ -392,5 +635,9 @@ conn_suite(void)
 		total_deadline_ends_a_session_that_dribbles,
 		last_reply_survives_input_that_nobody_reads, finishing_does_not_wait_for_ever,
 		finishing_tells_the_peer_and_waits_for_it_within_a_bound,
-		lines_come_out_of_a_connection_one_by_one, NULL});
+		lines_come_out_of_a_connection_one_by_one, what_is_left_over_stays_when_others_read,
+		loses_nothing_however_it_is_consumed, a_pause_within_readable_keeps_the_rest,
+		may_be_freed_while_its_input_is_shown, a_long_write_follows_what_is_queued,
+		long_writes_are_bounded_and_keep_their_order,
+		a_long_write_that_fails_is_told_from_the_loop, NULL});
 }

@@ -19,7 +19,7 @@ read_all(const char *in, size_t n, size_t split, char *out, size_t outsz)
 	size_t used, step, at = 0, len = 0;
 
 	buf_init(&b, 1 << 20);
-	ck_assert_int_eq(line_init(&r, MAX), 0);
+	line_init(&r, MAX);
 	out[0] = '\0';
 	while (at < n || buf_len(&b) > 0) {
 		st = line_next(
@@ -78,7 +78,7 @@ START_TEST(reports_nul_and_keeps_its_length)
 	struct line_reader r;
 	size_t used;
 
-	ck_assert_int_eq(line_init(&r, MAX), 0);
+	line_init(&r, MAX);
 	ck_assert_int_eq(line_next(&r, (const uint8_t *)"a\0b\r\nrest", 9, &used), LINE_OK);
 	ck_assert_uint_eq(used, 5);
 	ck_assert_uint_eq(r.len, 3);
@@ -90,12 +90,50 @@ START_TEST(reports_nul_and_keeps_its_length)
 }
 END_TEST
 
+START_TEST(holds_no_memory_without_a_line)
+{
+	struct line_reader r, lent;
+	char text[MAX + 1] = "";
+	size_t used;
+
+	line_init(&r, MAX);
+	ck_assert(!r.own);
+	ck_assert_str_eq(r.text, "");
+	ck_assert_int_eq(line_next(&r, (const uint8_t *)"abc\r\nd", 6, &used), LINE_OK);
+	ck_assert(r.own);
+	ck_assert_str_eq(r.text, "abc");
+	ck_assert_int_eq(line_next(&r, (const uint8_t *)"d", 1, &used), LINE_MORE);
+	ck_assert(!r.own);
+	ck_assert_uint_eq(r.len, 0);
+	/* The beginning of a line that is too long stays until it has ended. */
+	ck_assert_int_eq(
+	    line_next(&r, (const uint8_t *)"0123456789abcdef0123456789abcdef", 32, &used),
+	    LINE_MORE);
+	ck_assert_int_eq(line_next(&r, NULL, 0, &used), LINE_MORE);
+	ck_assert_int_eq(line_next(&r, (const uint8_t *)"\r\n", 2, &used), LINE_TOO_LONG);
+	ck_assert_uint_eq(r.len, MAX);
+	ck_assert_int_eq(line_next(&r, NULL, 0, &used), LINE_MORE);
+	ck_assert(!r.own);
+	line_wipe(&r);
+	line_free(&r);
+
+	/* Lent memory is used and left alone. */
+	lent = (struct line_reader){.max = MAX, .text = text};
+	ck_assert_int_eq(line_next(&lent, (const uint8_t *)"abc\r\n", 5, &used), LINE_OK);
+	ck_assert_str_eq(text, "abc");
+	ck_assert_int_eq(line_next(&lent, NULL, 0, &used), LINE_MORE);
+	line_wipe(&lent);
+	ck_assert_str_eq(text, "");
+	line_free(&lent);
+}
+END_TEST
+
 START_TEST(leaves_a_line_that_is_not_whole_in_the_input)
 {
 	struct line_reader r;
 	size_t used;
 
-	ck_assert_int_eq(line_init(&r, MAX), 0);
+	line_init(&r, MAX);
 	ck_assert_int_eq(line_next(&r, (const uint8_t *)"12345678\r", 9, &used), LINE_MORE);
 	ck_assert_uint_eq(used, 0);
 	ck_assert_int_eq(line_next(&r, (const uint8_t *)"12345678\r\n", 10, &used), LINE_OK);
@@ -112,7 +150,7 @@ START_TEST(gives_up_an_endless_line_after_a_bound)
 	enum line_status st;
 
 	memset(junk, 'x', sizeof junk);
-	ck_assert_int_eq(line_init(&r, MAX), 0);
+	line_init(&r, MAX);
 	do {
 		st = line_next(&r, junk, sizeof junk, &used);
 		ck_assert_uint_eq(used, sizeof junk);
@@ -129,8 +167,9 @@ END_TEST
 Suite *
 line_suite(void)
 {
-	return unit_suite("line",
-	    (const TTest *const[]){lines_are_the_same_for_every_split,
-		reports_nul_and_keeps_its_length, leaves_a_line_that_is_not_whole_in_the_input,
-		gives_up_an_endless_line_after_a_bound, NULL});
+	return unit_suite(
+	    "line", (const TTest *const[]){lines_are_the_same_for_every_split,
+			reports_nul_and_keeps_its_length, holds_no_memory_without_a_line,
+			leaves_a_line_that_is_not_whole_in_the_input,
+			gives_up_an_endless_line_after_a_bound, NULL});
 }

@@ -75,7 +75,7 @@ START_TEST(mallory_does_not_open_what_is_alices)
 	ask_opening(&s, ids, 2);
 	ck_assert_uint_eq(result(why), OPENING_NOKEY);
 	ask_opening(&s, ids, 3);
-	world_grant(&m, CRYPTO_OK);
+	world_granted(&m);
 	ck_assert_uint_eq(((const struct grant_req *)m.body)->keys.n, 1);
 	ck_assert_mem_eq(((const struct grant_req *)m.body)->keys.v[0].key.p, mallory.encrypt, 20);
 	ck_assert_str_eq(((const struct grant_req *)m.body)->consumer, "mallory");
@@ -109,7 +109,7 @@ START_TEST(old_keys_open_old_mail)
 	for (i = 0; i < 3; i++) {
 		id = (struct bytes){pgp_keyid(a[i].encrypt, 20), 8};
 		ask_opening(&s, &id, 1);
-		world_grant(&m, CRYPTO_OK);
+		world_granted(&m);
 		ck_assert_uint_eq(((const struct grant_req *)m.body)->op, OP_UNWRAP);
 		ck_assert_uint_eq(((const struct grant_req *)m.body)->keys.n, 1);
 		ck_assert_mem_eq(
@@ -143,7 +143,9 @@ START_TEST(a_locked_store_defers_and_a_missing_key_does_not)
 	s = world_login("office", "", "alice");
 	id = (struct bytes){a.encrypt, 20};
 	for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		world_cryptod_dies();
 		ask_opening(&s, &id, 1);
+		world_plumb(&cryptod, P_CRYPTOD);
 		world_grant(&m, cases[i].status);
 		ipc_done(&cryptod, &m);
 		ck_assert_msg(

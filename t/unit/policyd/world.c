@@ -372,13 +372,35 @@ world_cert(struct made *m, const struct making *how, const char *consumer, int s
 	    world_change(secret ? &keyctl : &gwctl, M_cert_put, &q, text) == ADMIN_OK, "%s", text);
 }
 
+static void
+take_grant(struct ipc_msg *m)
+{
+	ck_assert_msg(world_poll(&cryptod, m) == 1, "cryptod was not asked");
+	ck_assert_str_eq(m->def->name, "grant_req");
+}
+
+void
+world_granted(struct ipc_msg *m)
+{
+	take_grant(m);
+	ck_assert_uint_eq(m->id, 0);
+}
+
+void
+world_cryptod_dies(void)
+{
+	ipc_close(&cryptod);
+	cryptod.fd = -1;
+	world_turn();
+}
+
 void
 world_grant(struct ipc_msg *m, enum crypto_status status)
 {
 	struct grant_rep r = {.status = (uint8_t)status};
 
-	ck_assert_msg(world_poll(&cryptod, m) == 1, "cryptod was not asked");
-	ck_assert_str_eq(m->def->name, "grant_req");
+	take_grant(m);
+	ck_assert_uint_ne(m->id, 0);
 	ck_assert_int_eq(ipc_queue(&cryptod, M_grant_rep, m->id, &r, -1), 0);
 	ck_assert_int_eq(ipc_flush(&cryptod), 1);
 	world_turn();

@@ -68,7 +68,13 @@ void made_free(struct made *m);
 /* Made and put by keyctl (secret) or gwctl. */
 void world_cert(struct made *m, const struct making *how, const char *consumer, int secret);
 
-/* cryptod answers the grant that it has been asked for: its request, for ipc_done. */
+/* The grant that cryptod was given and that wants no answer, for ipc_done. */
+void world_granted(struct ipc_msg *m);
+
+/* cryptod dies. Its successor, by world_plumb, is asked for the grants that could not be given: */
+void world_cryptod_dies(void);
+
+/* it answers one; its request, for ipc_done. */
 void world_grant(struct ipc_msg *m, enum crypto_status status);
 
 #endif

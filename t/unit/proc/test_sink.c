@@ -1,7 +1,9 @@
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "ipc/messages.h"
 #include "proc/sink.h"
@@ -24,21 +26,40 @@ connect_logd(void)
 	sink_logd(chan);
 }
 
-/* The next line that logd gets; "" when there is none. */
+/* The next line that logd has got; "" when there is none. */
 static const char *
-next_line(void)
+line_there(void)
 {
 	static char text[LOG_LINE_MAX];
 	struct ipc_msg m;
 
-	event_base_loop(base, EVLOOP_NONBLOCK);
-	event_base_loop(base, EVLOOP_NONBLOCK);
 	if (ipc_recv(&logd, &m, 0) == -1)
 		return "";
 	ck_assert_uint_eq(((const struct log_line *)m.body)->pid, (unsigned)getpid());
 	(void)strlcpy(text, ((const struct log_line *)m.body)->text, sizeof text);
 	ipc_done(&logd, &m);
 	return text;
+}
+
+/* The same after a turn of the loop. */
+static const char *
+next_line(void)
+{
+	event_base_loop(base, EVLOOP_NONBLOCK);
+	event_base_loop(base, EVLOOP_NONBLOCK);
+	return line_there();
+}
+
+/* The same, waiting for it. */
+static const char *
+awaited_line(void)
+{
+	uint64_t end = clock_ms() + 5000;
+	const char *line;
+
+	while ((line = next_line())[0] == '\0' && clock_ms() < end)
+		(void)poll(NULL, 0, 1);
+	return line;
 }
 
 static void
@@ -71,6 +92,68 @@ START_TEST(lines_reach_logd_in_order)
 }
 END_TEST
 
+START_TEST(an_unimportant_line_waits_for_company_but_not_for_ever)
+{
+	uint64_t begin;
+
+	set_up();
+	begin = clock_ms();
+	log_info("one");
+	log_info("two");
+	ck_assert_str_eq(line_there(), "");
+	ck_assert_str_eq(awaited_line(), "one");
+	/* It did wait, and both left together. */
+	ck_assert_uint_ge(clock_ms() - begin, 15);
+	ck_assert_str_eq(line_there(), "two");
+	/* The next one has a time of its own. */
+	log_info("three");
+	ck_assert_str_eq(awaited_line(), "three");
+	tear_down();
+}
+END_TEST
+
+START_TEST(warnings_take_along_what_waits)
+{
+	set_up();
+	log_info("one");
+	log_err("two");
+	log_info("three");
+	ck_assert_str_eq(next_line(), "one");
+	ck_assert_str_eq(line_there(), "two");
+	ck_assert_str_eq(awaited_line(), "three");
+	tear_down();
+}
+END_TEST
+
+START_TEST(pushed_lines_are_out_of_the_process)
+{
+	set_up();
+	log_info("taken");
+	sink_push();
+	/* No turn of the loop was needed. */
+	ck_assert_str_eq(line_there(), "taken");
+	sink_push();
+	log_info("more");
+	ck_assert_str_eq(awaited_line(), "more");
+	tear_down();
+}
+END_TEST
+
+START_TEST(many_lines_do_not_wait)
+{
+	int i, n = 0;
+
+	set_up();
+	for (i = 0; i < 200; i++)
+		log_info("%0100d", i);
+	event_base_loop(base, EVLOOP_NONBLOCK);
+	while (line_there()[0] != '\0')
+		n++;
+	ck_assert_int_eq(n, 200);
+	tear_down();
+}
+END_TEST
+
 START_TEST(lines_wait_for_a_restarted_logd)
 {
 	set_up();
@@ -80,8 +163,8 @@ START_TEST(lines_wait_for_a_restarted_logd)
 	log_info("meanwhile");
 	connect_logd();
 	log_info("after");
-	ck_assert_str_eq(next_line(), "meanwhile");
-	ck_assert_str_eq(next_line(), "after");
+	ck_assert_str_eq(awaited_line(), "meanwhile");
+	ck_assert_str_eq(awaited_line(), "after");
 	tear_down();
 }
 END_TEST
@@ -118,6 +201,10 @@ sink_suite(void)
 {
 	const TTest *const tests[] = {
 	    lines_reach_logd_in_order,
+	    an_unimportant_line_waits_for_company_but_not_for_ever,
+	    warnings_take_along_what_waits,
+	    pushed_lines_are_out_of_the_process,
+	    many_lines_do_not_wait,
 	    lines_wait_for_a_restarted_logd,
 	    a_slow_logd_costs_lines_and_says_how_many,
 	    NULL,

@@ -1,0 +1,39 @@
+"""Connectors of both services for each way of TLS, for clients that are to use all of them."""
+
+TLS = ("none", "starttls", "implicit")
+
+CONNECTOR = """
+connector "{name}-{tls}" {{
+  service = {service}
+  listen = {{"127.0.0.1:{port}"}}
+  peer = "office-{service}"
+  tls = {tls}
+  {more}
+}}
+"""
+
+
+class Doors:
+    """For a Site's more=: ports by way of TLS in .smtp, .pop3, and .exact (exact sizes).
+
+    The certificate is for localhost and its addresses, by the world's authority; learn() gives the gateway its key.
+    """
+
+    def __init__(self):
+        self.smtp, self.pop3, self.exact = {}, {}, {}
+        self._key = None
+
+    def __call__(self, w):
+        cert, self._key = w.ca.issue("doors")
+        text = ""
+        for name, service, ports, more in (("smtp", "smtp", self.smtp, ""), ("pop3", "pop3", self.pop3, ""),
+                                           ("exact", "pop3", self.exact, "sizes = exact")):
+            for tls in TLS:
+                ports[tls] = w.ports.get()
+                shown = "" if tls == "none" else f'certificate = "{cert}"\n  '
+                text += CONNECTOR.format(name=name, service=service, tls=tls, port=ports[tls], more=shown + more)
+        return text
+
+    def learn(self, gw):
+        """Store the private key; until then no client comes in by TLS."""
+        gw.keyctl("import", "--tls", self._key)
