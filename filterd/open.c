@@ -56,9 +56,10 @@ verify_part(struct reading *r, const struct octets *o, const struct mail_index *
 		buf_free(&b);
 		if (res.status == PGP_IO)
 			return reading_defer(r, "the message cannot be read now");
-		/* A bad one was found elsewhere: this must not hide it. */
+		/* Where a bad one was found before, this must not hide it. */
 		if (r->verdict.signature != MAIL_SIG_BAD)
 			r->verdict.signature = MAIL_SIG_DAMAGED;
+		r->signer[0] = r->fingerprint[0] = '\0';
 		return READ_DONE;
 	}
 	buf_free(&b);

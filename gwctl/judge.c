@@ -115,8 +115,7 @@ judge_certificates(struct status *st)
 				break;
 		if (k < i || (end = day_value(c->certificate_end)) == 0 || end > now + SOON)
 			continue;
-		/* The day is all that is known of it; on the day itself it is about to. */
-		if (end + DAY <= now)
+		if (c->certificate_ended)
 			find(st, 1, c->certificate, "has ended on %s: clients refuse it",
 			    c->certificate_end);
 		else

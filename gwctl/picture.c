@@ -242,7 +242,8 @@ status_picture(const struct status *st)
 	if (s->connectors.n > 0) {
 		print_entry();
 		rc = draw_connectors(s);
-	}
+	} else
+		(void)putchar('\n');
 	if (rc == 0)
 		rc = draw_daemons(s);
 	if (rc == 0 && s->peers.n > 0)

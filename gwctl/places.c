@@ -40,8 +40,9 @@ sessions_of(const struct status *st, const char *connector)
 
 /* The end of a connector's certificate: "PATH: ends on 2027-01-31", or "ENDED on ...". */
 static void
-end_of(const struct status *st, const char *path, char out[DATE_TEXT])
+end_of(const struct status *st, struct shown_connector *c, char out[DATE_TEXT])
 {
+	const char *path = c->certificate;
 	size_t i, n = strlen(path);
 	const struct fact *f;
 	const char *p;
@@ -50,8 +51,11 @@ end_of(const struct status *st, const char *path, char out[DATE_TEXT])
 	for (i = 0; n > 0 && i < st->s.daemons.n; i++)
 		for (f = NULL; (f = status_fact(&st->daemons[i], "tls.certificate", f)) != NULL;)
 			if (strncmp(f->value, path, n) == 0 && f->value[n] == ':' &&
-			    (p = strrchr(f->value, ' ')) != NULL)
+			    (p = strrchr(f->value, ' ')) != NULL) {
 				(void)strlcpy(out, p + 1, DATE_TEXT);
+				c->certificate_ended = strstr(f->value + n, ": ENDED") != NULL;
+			}
+	c->certificate_end = out;
 }
 
 /* A number behind " KEY=" in the text. */
@@ -130,21 +134,21 @@ status_places(struct status *st, const struct conf *c)
 	for (i = 0; i < c->nconnectors; i++)
 		for (k = 0; k < c->connectors[i].listen.n; k++, text++) {
 			const struct conf_connector *x = &c->connectors[i];
+			struct shown_connector *to = &st->connectors[st->s.connectors.n++];
 
-			end_of(st, x->certificate, text->end);
-			st->connectors[st->s.connectors.n++] = (struct shown_connector){
+			*to = (struct shown_connector){
 			    .connector = x->name,
 			    .service = services[x->service],
 			    .listen = netaddr_format(
 				text->listen, sizeof text->listen, ':', &x->listen.v[k]),
 			    .client_tls = modes[x->tls],
 			    .certificate = x->certificate,
-			    .certificate_end = text->end,
 			    .sessions = sessions_of(st, x->name),
 			    .peer = x->peer->name,
 			    .server = server_of(x->peer, text),
 			    .tls = modes[x->peer->tls],
 			};
+			end_of(st, to, text->end);
 		}
 	for (i = 0; i < c->npeers; i++, text++) {
 		const struct conf_peer *x = &c->peers[i];

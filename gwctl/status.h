@@ -29,6 +29,7 @@
 	F(STR, client_tls, 0, 16)                                                                  \
 	F(STR, certificate, 0, 1024)                                                               \
 	F(STR, certificate_end, 0, 32) /* "2027-01-31", "" when it is not known */                 \
+	F(U8, certificate_ended, 0, 1)                                                             \
 	F(U64, sessions, 0, UINT64_MAX) /* of the connector, at all its addresses */               \
 	F(STR, peer, 0, 64)                                                                        \
 	F(STR, server, 0, 270)                                                                     \

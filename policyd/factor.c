@@ -53,16 +53,25 @@ pass_free(struct pass *p)
 	free(p);
 }
 
-/* Fill in what a pass is found by; false when out of memory. */
+/*
+ * Fill in what a pass is found by; false when out of memory.  The login is taken as it is mapped:
+ * who spells his own in a thousand ways shall not have as many passes.
+ */
 static bool
-pass_name(struct pass *p, struct chan *c, const char *tenant, const char *connector,
-    const char *peer, const char *authzid, const char *authcid)
+pass_name(struct pass *p, struct chan *c, const struct conf_connector *k, const char *authzid,
+    const char *authcid)
 {
-	const char *const parts[] = {tenant, connector, peer, authzid, authcid};
-	EVP_MD_CTX *md = EVP_MD_CTX_new();
-	bool ok = md != NULL && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1;
+	char as[ADDR_MAX_LOGIN] = "", who[ADDR_MAX_LOGIN];
+	const char *const parts[] = {k->tenant, k->name, k->peer->name, as, who};
+	EVP_MD_CTX *md;
+	bool ok;
 	size_t i;
 
+	if (identity_normalise(k->peer, authcid, who, sizeof who) == -1 ||
+	    (authzid[0] != '\0' && identity_normalise(k->peer, authzid, as, sizeof as) == -1))
+		return false;
+	md = EVP_MD_CTX_new();
+	ok = md != NULL && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1;
 	/* With the NUL of each, so that none runs into the next. */
 	for (i = 0; ok && i < sizeof parts / sizeof parts[0]; i++)
 		ok = EVP_DigestUpdate(md, parts[i], strlen(parts[i]) + 1) == 1;
@@ -85,7 +94,7 @@ passes_expire(uint64_t now)
 
 /* Remember that it was shown; -1: no room. */
 static int
-pass_enter(struct chan *c, const struct factor_req *q)
+pass_enter(struct chan *c, const struct conf_connector *k, const struct factor_req *q)
 {
 	uint64_t now = clock_ms();
 	struct pass *p = calloc(1, sizeof *p), *there;
@@ -93,7 +102,7 @@ pass_enter(struct chan *c, const struct factor_req *q)
 	if (npasses >= FACTOR_PASSES_MAX)
 		passes_expire(now);
 	if (p == NULL || npasses >= FACTOR_PASSES_MAX ||
-	    !pass_name(p, c, q->tenant, q->connector, q->peer, q->authzid, q->authcid)) {
+	    !pass_name(p, c, k, q->authzid, q->authcid)) {
 		free(p);
 		return -1;
 	}
@@ -126,7 +135,9 @@ factor_shown(struct chan *c, const struct session_open_req *q)
 		return true;
 	if (q->authcid[0] == '\0' && q->authzid[0] == '\0')
 		return !q->by_address || k->sign_by_address.n > 0;
-	if (!pass_name(&key, c, q->tenant, q->connector, q->peer, q->authzid, q->authcid))
+	/* What was shown was shown for the connector as it is configured. */
+	if (strcmp(k->tenant, q->tenant) != 0 || strcmp(k->peer->name, q->peer) != 0 ||
+	    !pass_name(&key, c, k, q->authzid, q->authcid))
 		return false;
 	p = RB_FIND(pass_tree, &passes, &key);
 	return p != NULL && p->until > clock_ms();
@@ -190,8 +201,7 @@ judge_password(const struct consumer *who, const struct factor_req *q, const cha
 	int match = factor_match(stored, q->secret);
 
 	if (f != NULL && f->n >= FACTOR_TRIES) {
-		/* As a wrong one: who hears that it is this knows that the mail server's was right.
-		 */
+		/* As a wrong one: else he knows that the mail server took his login. */
 		*why = "too many wrong gateway passwords: none counts until ten minutes are over";
 		return FACTOR_DENIED;
 	}
@@ -247,12 +257,13 @@ on_factor(struct chan *c, struct ipc_msg *m)
 		p.result = FACTOR_DEFER;
 		why = "the connector is not the one of the configuration";
 	} else if (k->second_factor == CONF_FACTOR_NONE)
-		p.result = FACTOR_OK;
-	else
+		p.result = FACTOR_OK; /* there is nothing to remember */
+	else {
 		p.result = (uint8_t)judge(k, q, &h, &why);
-	if (p.result == FACTOR_OK && pass_enter(c, q) == -1) {
-		p.result = FACTOR_DEFER;
-		why = "too many logins at once";
+		if (p.result == FACTOR_OK && pass_enter(c, k, q) == -1) {
+			p.result = FACTOR_DEFER;
+			why = "too many logins at once";
+		}
 	}
 	p.why = why;
 	if (p.result != FACTOR_OK)

@@ -7,50 +7,26 @@
  * that was asked for.  So only one goes ahead, when the one before is here and has its UIDL; or
  * many, once the UIDLs of all messages are known.
  */
-#include <stdlib.h>
-#include <string.h>
-#include <strings.h>
-
 #include "pop3d/session.h"
 
-#define AHEAD_LINE 32 /* octets of a line that may be "RETR n" */
 #define AHEAD_MAX 32 /* messages */
 #define AHEAD_WORTH 4 /* RETRs that wait, behind the one in hand, are worth a listing */
-
-/* The number in a line "RETR n" at *p, which is moved behind it; 0: it is none, or not whole. */
-static uint64_t
-take_retr(const uint8_t **p, const uint8_t *end)
-{
-	char line[AHEAD_LINE + 1];
-	size_t n = (size_t)(end - *p);
-	const uint8_t *lf = memchr(*p, '\n', n < AHEAD_LINE ? n : AHEAD_LINE);
-	struct args a;
-
-	if (lf == NULL || lf == *p || lf[-1] != '\r')
-		return 0;
-	n = (size_t)(lf - *p) - 1;
-	memcpy(line, *p, n);
-	line[n] = '\0';
-	if (strlen(line) != n || parse_command(&a, line) != 4 ||
-	    strncasecmp(line, "RETR", 4) != 0 || parse_numbers(&a) == -1 || a.n != 1)
-		return 0;
-	*p = lf + 1;
-	return a.v[0];
-}
 
 /* RETRs at the front of the client's input, up to most, into v. Returns how many. */
 static unsigned
 waiting(const struct session *s, uint64_t *v, unsigned most)
 {
 	const uint8_t *p;
-	unsigned i = 0;
-	size_t n;
+	unsigned i;
+	size_t n, used;
 
 	if (s->quitting || s->client_lines.skipped > 0)
 		return 0;
 	p = conn_in(s->client, &n);
-	for (const uint8_t *end = p + n; i < most && (v[i] = take_retr(&p, end)) != 0; i++)
-		;
+	for (i = 0; i < most && (used = parse_retr(&v[i], p, n)) > 0; i++) {
+		p += used;
+		n -= used;
+	}
 	return i;
 }
 
@@ -102,7 +78,7 @@ static void
 list(struct session *s)
 {
 	s->uids = s->can.pipelining;
-	if (s->uids && s->can.uidl)
+	if (s->uids && s->can.uidl && !s->drop->sized)
 		session_ask(s, on_uidl, "UIDL");
 	else
 		ask_retr(s);

@@ -14,6 +14,7 @@
 #include "pop3d/session.h"
 
 #define CHUNK (32 * 1024) /* octets of a message stuffed and queued at a time */
+#define STUFFING 1024 /* octets of dots that a message may have: so much room at first */
 #define STATUS_ROOM 64 /* octets of the line before a message */
 
 static void on_message(struct session *s, const struct pop3_reply *r);
@@ -401,7 +402,7 @@ unstuff_write(void *ctx, const void *p, size_t n)
 	return dots_decode(&u->dots, p, n, &used, &u->out) == -1 ? -1 : 0;
 }
 
-/* From now on stored is without what was stuffed: what there is, and the n octets behind it at p. */
+/* From now on stored is without what was stuffed: what there is, and n octets behind it at p. */
 static int
 unstuff(struct session *s, const uint8_t *p, size_t n)
 {
@@ -413,6 +414,7 @@ unstuff(struct session *s, const uint8_t *p, size_t n)
 	int error;
 
 	spool_init(&to, POP3_MESSAGE_MAX, pop3d_spooldir());
+	spool_expect(&to, f->announced);
 	dots_decode_init(&u.dots, false);
 	if (spool_octets(&f->stored, &o) == -1 || sink_copy(&in, &o, 0, o.size) == -1 ||
 	    sink_write(&in, p, n) == -1) {
@@ -446,6 +448,8 @@ keep(struct session *s, const uint8_t *p, size_t n)
 
 	if (f->error != 0 || !f->stuffed)
 		return;
+	if (f->stored.size == 0 && passes(s))
+		spool_expect(&f->stored, f->announced + STUFFING);
 	if ((passes(s) ? spool_write(&f->stored, p, n) : unstuff(s, p, n)) == -1)
 		f->error = errno;
 }
@@ -518,6 +522,7 @@ on_message(struct session *s, const struct pop3_reply *r)
 	spool_init(&f->stored, POP3_MESSAGE_MAX, pop3d_spooldir());
 	mail_scan_init(&f->scan);
 	f->error = 0;
+	f->announced = r->text[0] >= '0' && r->text[0] <= '9' ? strtoull(r->text, NULL, 10) : 0;
 	f->stuffed = f->what != FETCH_TOP; /* of which lines are counted */
 	dots_decode_init(&s->dots, false);
 	s->mode = PEER_FETCH;

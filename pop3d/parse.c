@@ -39,6 +39,26 @@ parse_numbers(struct args *a)
 	return 0;
 }
 
+size_t
+parse_retr(uint64_t *number, const uint8_t *p, size_t n)
+{
+	char line[RETR_LINE_MAX];
+	const uint8_t *lf = memchr(p, '\n', n < sizeof line ? n : sizeof line);
+	struct args a;
+	size_t len;
+
+	if (lf == NULL || lf == p || lf[-1] != '\r')
+		return 0;
+	len = (size_t)(lf - p) - 1;
+	memcpy(line, p, len);
+	line[len] = '\0';
+	if (strlen(line) != len || parse_command(&a, line) != 4 ||
+	    strncasecmp(line, "RETR", 4) != 0 || parse_numbers(&a) == -1 || a.n != 1 || a.v[0] == 0)
+		return 0;
+	*number = a.v[0];
+	return len + 2;
+}
+
 /* The mechanisms among the words of a line. */
 static unsigned
 mechanisms(const char *p)

@@ -33,6 +33,16 @@ size_t parse_command(struct args *a, const char *line);
  */
 int parse_numbers(struct args *a);
 
+/*
+ * Is a line "RETR n" with CRLF, as command.c would take it, at the front of n octets at p?
+ *
+ * number	receives which message, 1 or more
+ *
+ * Returns its octets, or 0: it is none, or not whole, or longer than RETR_LINE_MAX.
+ */
+#define RETR_LINE_MAX 32
+size_t parse_retr(uint64_t *number, const uint8_t *p, size_t n);
+
 /* What the peer can do, of what makes a difference to us. */
 struct capabilities {
 	bool user; /* USER and PASS, RFC 2449, 6.2 */

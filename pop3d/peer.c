@@ -40,9 +40,9 @@ greet(struct session *s)
 }
 
 /*
- * What peers said before a login, for a short while: most sessions come to do little, and are spared
- * a round trip.  It is what clients are offered; whoever relies on pipelining asks again, since
- * behind one address there may be several servers.
+ * What peers said before a login, for a short while: most sessions come to do little, and are
+ * spared a round trip.  It is what clients are offered; whoever relies on pipelining asks again,
+ * since behind one address there may be several servers.
  */
 static struct remembered {
 	char host[HOST_MAX];

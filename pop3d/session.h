@@ -56,6 +56,7 @@ struct fetch {
 	uint64_t number; /* in the maildrop */
 	uint64_t lines; /* of TOP */
 	uint64_t listed; /* the last in a listing that is read first */
+	uint64_t announced; /* octets, as the peer says; 0: it does not */
 	int error; /* errno of the spool; the rest is read and dropped */
 	struct spool stored; /* as the peer has it */
 	struct mail_scan scan;
@@ -193,7 +194,8 @@ void fetch_pump(struct session *s); /* the client has room for more */
 void fetch_forget(struct session *s, uint64_t number); /* it was deleted */
 void fetch_free(struct session *s);
 
-/* ahead.c: the peer is asked for messages before their turn, where the client has asked for them. */
+/* ahead.c: the peer is asked for messages before their turn, where the client has asked for them.
+ */
 void ahead_retr(struct session *s); /* ask for the message in hand, and maybe for more */
 void ahead_fill(struct session *s); /* it is here: ask for more */
 

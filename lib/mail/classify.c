@@ -157,7 +157,9 @@ has_nocase(const uint8_t *p, size_t n, const char *word, size_t len)
 	size_t i;
 
 	for (i = 0; i + len <= n; i++)
-		if (strncasecmp((const char *)p + i, word, len) == 0)
+		/* Letters of either case differ in 0x20 alone. */
+		if (((p[i] ^ (uint8_t)word[0]) & ~0x20) == 0 &&
+		    strncasecmp((const char *)p + i, word, len) == 0)
 			return true;
 	return false;
 }

@@ -15,7 +15,7 @@ static const char *const decrypted_names[] = {
     [MAIL_DEC_YES] = "yes",
     [MAIL_DEC_PART] = "partly",
     [MAIL_DEC_FAILED] = "failed",
-    [MAIL_DEC_NO_INTEGRITY] = "no-integrity",
+    [MAIL_DEC_NO_INTEGRITY] = "no-mdc",
 };
 
 static const char *const signature_names[] = {
@@ -146,7 +146,7 @@ mail_put_verdict(const struct sink *s, const struct mail_verdict *v)
 
 	/* The widths are those of the longest names: every verdict is as long as every other. */
 	snprintf(text, sizeof text,
-	    MAIL_VERDICT_FIELD ": v=1; decrypted=%-12s; signature=%-13s; by=postern\r\n",
+	    MAIL_VERDICT_FIELD ": v=1; decrypted=%-6s; signature=%-13s; by=postern\r\n",
 	    mail_decrypted_name(v->decrypted), mail_signature_name(v->signature));
 	return sink_puts(s, text) == -1 ? -1 : put_signer(s, v);
 }

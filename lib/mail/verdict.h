@@ -45,7 +45,7 @@ struct mail_verdict {
 
 /* Octets of the verdict field with its CRLF: the same for every verdict, so that the size of a
  * virtual message does not depend on it. The signer's field is extra. */
-#define MAIL_VERDICT_LEN 85
+#define MAIL_VERDICT_LEN 79
 #define MAIL_SIGNER_MIN 21 /* octets of the shortest signer's field, with its CRLF */
 #define MAIL_SIGNER_MAX 998 /* of the longest; an address that does not fit is left out */
 
@@ -67,7 +67,7 @@ ssize_t mail_signer_len(const struct mail_verdict *v);
 
 /*
  * Write the verdict fields:
- *	X-Postern-Verdict: v=1; decrypted=yes         ; signature=good         ; by=postern
+ *	X-Postern-Verdict: v=1; decrypted=yes   ; signature=good         ; by=postern
  *	X-Postern-Signer: alice@example.org; key=0123...
  *
  * Where signer_len asks for a length, the signer's field is filled with spaces; one that does not

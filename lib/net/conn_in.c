@@ -136,9 +136,12 @@ read_room(struct conn *c, size_t *room)
 	return buf_reserve(&c->in, *room);
 }
 
-/* Read until the socket is empty, or the buffer or the window full. Returns the octets read. */
+/*
+ * Read until the socket is empty, or the buffer or the window full.  Returns the octets read; dry
+ * says that there is nothing more for now.
+ */
 static size_t
-fill(struct conn *c)
+fill(struct conn *c, bool *dry)
 {
 	size_t room, sum = 0;
 	ssize_t got;
@@ -158,8 +161,9 @@ fill(struct conn *c)
 		sum += (size_t)got;
 		if (c == window_of)
 			window_used = c->in.end;
-		if ((size_t)got < room && !tls_open(c))
-			break; /* the socket is most likely empty */
+		*dry = (size_t)got < room && !tls_open(c); /* the socket is most likely empty */
+		if (*dry)
+			break;
 	}
 	return sum;
 }
@@ -168,6 +172,7 @@ void
 conn_read(struct conn *c)
 {
 	size_t turn = 0, got;
+	bool dry = false;
 
 	do {
 		if (!may_read(c))
@@ -175,12 +180,12 @@ conn_read(struct conn *c)
 		/* What the owner has left alone for long stays where it is. */
 		if (window_of == NULL && buf_len(&c->in) <= LEFT_MAX)
 			window_take(c);
-		if ((got = fill(c)) > 0) {
+		if ((got = fill(c, &dry)) > 0) {
 			c->moved = clock_ms();
 			c->offer = false;
 			turn += got;
 			c->handlers->readable(c, c->arg);
 		}
 		window_leave(c);
-	} while (got > 0 && turn < CONN_TURN_MAX && !c->dead && !c->finishing);
+	} while (got > 0 && !dry && turn < CONN_TURN_MAX && !c->dead && !c->finishing);
 }

@@ -98,13 +98,20 @@ pgp_chunks_free(struct pgp_chunks *c)
 	c->buf = NULL;
 }
 
+/* Opening one costs as much as two KiB of text: libgcrypt stirs its random numbers each time. */
+static gcry_cipher_hd_t idle;
+static unsigned idle_algo;
+
 void *
 pgp_cfb_open(const struct pgp_session_key *key)
 {
 	gcry_cipher_hd_t h = NULL;
 	int algo = pgp_cipher_gcry(key->algo);
 
-	if (algo == 0 || gcry_cipher_open(&h, algo, GCRY_CIPHER_MODE_CFB, 0) != 0) {
+	if (idle != NULL && key->algo == idle_algo) {
+		h = idle;
+		idle = NULL;
+	} else if (algo == 0 || gcry_cipher_open(&h, algo, GCRY_CIPHER_MODE_CFB, 0) != 0) {
 		errno = ENOTSUP;
 		return NULL;
 	}
@@ -115,6 +122,22 @@ pgp_cfb_open(const struct pgp_session_key *key)
 		return NULL;
 	}
 	return h;
+}
+
+void
+pgp_cfb_close(void *h, unsigned algo)
+{
+	static const uint8_t zeros[PGP_CIPHER_KEY_MAX];
+
+	if (h == NULL)
+		return;
+	/* Another key over this one, and no block of the text that it was used for. */
+	if (idle == NULL && gcry_cipher_setkey(h, zeros, pgp_cipher_keylen(algo)) == 0 &&
+	    gcry_cipher_reset(h) == 0) {
+		idle = h;
+		idle_algo = algo;
+	} else
+		gcry_cipher_close(h);
 }
 
 static int
@@ -146,6 +169,7 @@ pgp_seipd_open(struct pgp_seipd *s, const struct pgp_session_key *key, const str
 	size_t block = pgp_cipher_blocklen(key->algo);
 
 	memset(s, 0, sizeof *s);
+	s->algo = key->algo;
 	if (pgp_chunks_open(&s->body, PGP_TAG_SEIPD, SEIPD_LOG2, to) == -1 ||
 	    (s->cipher = pgp_cfb_open(key)) == NULL || (s->mdc = EVP_MD_CTX_new()) == NULL ||
 	    EVP_DigestInit_ex(s->mdc, pgp_hash_md(PGP_HASH_SHA1), NULL) != 1 ||
@@ -195,8 +219,7 @@ pgp_seipd_end(struct pgp_seipd *s)
 void
 pgp_seipd_free(struct pgp_seipd *s)
 {
-	if (s->cipher != NULL)
-		gcry_cipher_close(s->cipher);
+	pgp_cfb_close(s->cipher, s->algo);
 	EVP_MD_CTX_free(s->mdc);
 	pgp_chunks_free(&s->body);
 	memset(s, 0, sizeof *s);

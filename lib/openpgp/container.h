@@ -37,6 +37,7 @@ void pgp_chunks_free(struct pgp_chunks *c); /* wipes */
 struct pgp_seipd {
 	struct pgp_chunks body;
 	void *cipher; /* gcry_cipher_hd_t */
+	unsigned algo; /* its enum pgp_cipher_algo */
 	EVP_MD_CTX *mdc;
 };
 
@@ -59,9 +60,11 @@ int pgp_deflate_end(struct pgp_deflate *d);
 void pgp_deflate_free(struct pgp_deflate *d);
 
 /*
- * Open a CFB cipher with an all-zero IV. NULL with errno ENOTSUP (unknown), EINVAL (key length).
- * Close it with gcry_cipher_close.
+ * Open a CFB cipher (gcry_cipher_hd_t) with an all-zero IV. NULL with errno ENOTSUP (unknown),
+ * EINVAL (key length).  Closing wipes it; one is kept to be opened again, so that only one thread
+ * may use these.
  */
 void *pgp_cfb_open(const struct pgp_session_key *key);
+void pgp_cfb_close(void *h, unsigned algo); /* algo: of the key. NULL is ignored */
 
 #endif

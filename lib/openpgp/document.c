@@ -210,7 +210,7 @@ verify(const struct pgp_hashing *h, const struct pgp_sig *sig, const struct cert
 	struct pgp_pk *pk = NULL;
 	EVP_MD_CTX *ctx = NULL;
 
-	if ((pk = pgp_pk_load(key, NULL)) == NULL) {
+	if ((pk = pgp_pk_kept(key, NULL)) == NULL) {
 		state = PGP_SIG_UNSUPPORTED;
 		goto out;
 	}
@@ -225,7 +225,6 @@ verify(const struct pgp_hashing *h, const struct pgp_sig *sig, const struct cert
 		state = pgp_pk_weak(pk) ? PGP_SIG_WEAK : PGP_SIG_GOOD;
 out:
 	EVP_MD_CTX_free(ctx);
-	pgp_pk_free(pk);
 	return state;
 }
 

@@ -169,24 +169,20 @@ put_pkesk(struct pgp_encrypt *w, const struct cert_key *key, const struct pgp_se
 	struct pgp_esk esk;
 	struct bytes parts[2];
 	struct pgp_pk *pk;
-	int rc = -1;
 
-	if ((pk = pgp_pk_load(key, e)) == NULL)
+	if ((pk = pgp_pk_kept(key, e)) == NULL)
 		return -1;
-	if (pgp_pk_wrap(pk, session, &esk) == -1) {
-		err_sys(e, "cannot encrypt to a key of algorithm %s", pgp_pk_name(key->algo));
-		goto out;
-	}
+	if (pgp_pk_wrap(pk, session, &esk) == -1)
+		return err_sys(
+		    e, "cannot encrypt to a key of algorithm %s", pgp_pk_name(key->algo));
 	if (!w->p.anonymous)
 		memcpy(head + 1, pgp_keyid(key->fpr.p, key->fpr.n), 8);
 	head[9] = key->algo;
 	parts[0] = (struct bytes){head, sizeof head};
 	parts[1] = (struct bytes){esk.data, esk.n};
-	if ((rc = put_packet(&w->raw, PGP_TAG_PKESK, parts, 2)) == -1)
-		err_sys(e, "writing a message");
-out:
-	pgp_pk_free(pk);
-	return rc;
+	if (put_packet(&w->raw, PGP_TAG_PKESK, parts, 2) == -1)
+		return err_sys(e, "writing a message");
+	return 0;
 }
 
 /* Session key, its packets, and the container of everything else. */

@@ -89,6 +89,7 @@ pgp_unseipd_open(struct pgp_unseipd *u, struct pgp_src *from, const struct pgp_s
 	memset(u, 0, offsetof(struct pgp_unseipd, buf));
 	u->src.more = unseipd_more;
 	u->from = from;
+	u->algo = key->algo;
 	if ((u->cipher = pgp_cfb_open(key)) == NULL)
 		return -1;
 	if ((u->mdc = EVP_MD_CTX_new()) == NULL) {
@@ -112,8 +113,7 @@ pgp_unseipd_open(struct pgp_unseipd *u, struct pgp_src *from, const struct pgp_s
 void
 pgp_unseipd_close(struct pgp_unseipd *u)
 {
-	if (u->cipher != NULL)
-		gcry_cipher_close(u->cipher);
+	pgp_cfb_close(u->cipher, u->algo);
 	EVP_MD_CTX_free(u->mdc);
 	explicit_bzero(u, sizeof *u);
 }
@@ -130,7 +130,7 @@ pgp_prefix_matches(const struct pgp_session_key *key, const uint8_t prefix[PGP_P
 		return false;
 	match = n <= sizeof plain && gcry_cipher_decrypt(h, plain, n, prefix, n) == 0 &&
 		memcmp(plain + n - 2, plain + n - 4, 2) == 0;
-	gcry_cipher_close(h);
+	pgp_cfb_close(h, key->algo);
 	explicit_bzero(plain, sizeof plain);
 	return match;
 }

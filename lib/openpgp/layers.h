@@ -19,6 +19,7 @@ struct pgp_unseipd {
 	struct pgp_src src;
 	struct pgp_src *from; /* the packet's body */
 	void *cipher; /* gcry_cipher_hd_t */
+	unsigned algo; /* its enum pgp_cipher_algo */
 	EVP_MD_CTX *mdc;
 	size_t shown; /* octets at the front of buf that were shown */
 	size_t held; /* behind them: may be the MDC packet */

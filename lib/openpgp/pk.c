@@ -3,7 +3,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <openssl/core_names.h>
 #include <openssl/err.h>
+#include <openssl/params.h>
+#include <openssl/rand.h>
 #include <openssl/rsa.h>
 
 #include "openpgp/brainpool.h"
@@ -15,7 +18,7 @@ struct pgp_pk {
 	unsigned bits;
 	EVP_PKEY *pkey; /* NULL on a curve that libgcrypt does */
 	EVP_MD_CTX *verify; /* EdDSA, reused */
-	size_t fprlen;
+	size_t fprlen, n; /* octets of fpr, of params */
 	uint8_t fpr[PGP_FPR_MAX];
 	uint8_t params[];
 };
@@ -36,6 +39,7 @@ pgp_pk_load(const struct cert_key *k, struct err *e)
 	memcpy(pk->params, k->params.p, k->params.n);
 	memcpy(pk->fpr, k->fpr.p, k->fpr.n);
 	pk->fprlen = k->fpr.n;
+	pk->n = k->params.n;
 	if (pgp_params_parse(&pk->p, k->algo, pk->params, k->params.n, 1, e) < 0)
 		goto fail;
 	pk->bits = pgp_params_bits(&pk->p);
@@ -57,6 +61,34 @@ pgp_pk_free(struct pgp_pk *pk)
 	EVP_MD_CTX_free(pk->verify);
 	EVP_PKEY_free(pk->pkey);
 	free(pk);
+}
+
+/* All that was loaded counts: a fingerprint alone is what somebody says of a key. */
+static int
+same_key(const struct pgp_pk *pk, const struct cert_key *k)
+{
+	return pk->p.algo == k->algo && pk->fprlen == k->fpr.n && pk->n == k->params.n &&
+	       memcmp(pk->fpr, k->fpr.p, k->fpr.n) == 0 &&
+	       memcmp(pk->params, k->params.p, k->params.n) == 0;
+}
+
+struct pgp_pk *
+pgp_pk_kept(const struct cert_key *k, struct err *e)
+{
+	static struct pgp_pk *kept[PGP_PK_KEPT];
+	static unsigned oldest;
+	struct pgp_pk *pk;
+	unsigned i;
+
+	for (i = 0; i < PGP_PK_KEPT && kept[i] != NULL; i++)
+		if (same_key(kept[i], k))
+			return kept[i];
+	if ((pk = pgp_pk_load(k, e)) == NULL)
+		return NULL;
+	pgp_pk_free(kept[oldest]);
+	kept[oldest] = pk;
+	oldest = (oldest + 1) % PGP_PK_KEPT;
+	return pk;
 }
 
 unsigned
@@ -154,6 +186,43 @@ wrap_rsa(struct pgp_pk *pk, const uint8_t *m, size_t n, struct pgp_esk *out)
 	return r;
 }
 
+/*
+ * A key pair for one use on Curve25519: public key and secret are both X25519 of a private key (RFC 7748, 6.1),
+ * of the base point and of the other's.  OpenSSL makes public keys in another way, which takes a
+ * fifth longer.  A key object wants a public half: it gets the base point, and is used only here.
+ */
+static int
+agree_x25519(struct pgp_pk *pk, uint8_t *point, uint8_t *z)
+{
+	static uint8_t base[32] = {9};
+	static EVP_PKEY *base_key;
+	const struct pgp_curve *curve = pk->p.curve;
+	uint8_t d[sizeof base];
+	OSSL_PARAM params[] = {
+	    OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PRIV_KEY, d, sizeof d),
+	    OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, base, sizeof base),
+	    OSSL_PARAM_construct_end(),
+	};
+	EVP_PKEY_CTX *make = EVP_PKEY_CTX_new_from_name(NULL, "X25519", NULL), *ctx = NULL;
+	EVP_PKEY *own = NULL;
+	int r = -1;
+
+	if (base_key == NULL)
+		base_key = EVP_PKEY_new_raw_public_key(curve->evp, NULL, base, sizeof base);
+	point[0] = pgp_point_prefix(curve);
+	if (make != NULL && base_key != NULL && RAND_priv_bytes(d, sizeof d) > 0 &&
+	    EVP_PKEY_fromdata_init(make) > 0 &&
+	    EVP_PKEY_fromdata(make, &own, EVP_PKEY_KEYPAIR, params) > 0 &&
+	    (ctx = pgp_ecdh_ctx(own)) != NULL &&
+	    pgp_ecdh_derive(ctx, base_key, sizeof base, point + 1) == 0)
+		r = pgp_ecdh_derive(ctx, pk->pkey, sizeof base, z);
+	explicit_bzero(d, sizeof d);
+	EVP_PKEY_CTX_free(ctx);
+	EVP_PKEY_CTX_free(make);
+	EVP_PKEY_free(own);
+	return r;
+}
+
 /* A key pair for one use: its point with the prefix, and the secret shared with pk. */
 static int
 agree(struct pgp_pk *pk, uint8_t *point, uint8_t *z)
@@ -164,6 +233,8 @@ agree(struct pgp_pk *pk, uint8_t *point, uint8_t *z)
 	EVP_PKEY_CTX *ctx = NULL;
 	int r = -1;
 
+	if (curve->kind == PGP_CURVE_X25519)
+		return agree_x25519(pk, point, z);
 	if (curve->kind == PGP_CURVE_BRAINPOOL) {
 		if (pgp_brainpool_generate(curve, d, point) == 0)
 			r = pgp_brainpool_shared(curve, d, pk->p.point.p, z);

@@ -50,6 +50,13 @@ struct pgp_pk;
 struct pgp_pk *pgp_pk_load(const struct cert_key *k, struct err *e);
 void pgp_pk_free(struct pgp_pk *pk);
 
+/*
+ * The same from the few that were wanted last; loaded when it is not among them.  It belongs to the
+ * cache and is valid until the next call.  One thread only.
+ */
+#define PGP_PK_KEPT 16 /* some KiB each with RSA, a few hundred octets on a curve */
+struct pgp_pk *pgp_pk_kept(const struct cert_key *k, struct err *e);
+
 unsigned pgp_pk_algo(const struct pgp_pk *pk);
 int pgp_pk_weak(const struct pgp_pk *pk); /* verifies only */
 

@@ -33,8 +33,8 @@ void upstream_reached(const struct proxy_route *r, const struct conn *c);
 void upstream_failed(const struct proxy_route *r, const char *text);
 
 /*
- * A fact "peer" for each peer that was tried: "NAME up=MS down=MS tls=VERSION error=TEXT", the times
- * in milliseconds since the epoch, 0 for never.
+ * A fact "peer" for each peer that was tried: "NAME up=MS down=MS tls=VERSION error=TEXT", with
+ * times in milliseconds since the epoch, 0 for never.
  */
 void upstream_status(void);
 

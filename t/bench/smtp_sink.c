@@ -152,6 +152,8 @@ readable(struct session *s)
 
 	if (n == -1 && errno == EAGAIN)
 		return;
+	/* Acknowledged at once: not every proxy has switched Nagle's algorithm off. */
+	(void)setsockopt(s->fd, IPPROTO_TCP, TCP_QUICKACK, &(int){1}, sizeof(int));
 	over = n <= 0 || take(s, window, window + n);
 	if (s->queued > 0)
 		(void)send(s->fd, s->out, s->queued, MSG_NOSIGNAL);

@@ -104,8 +104,8 @@ odd_is_what_changes(const uint8_t *p, size_t n)
 
 	decode(&r, p, n, false, 0, 0);
 	encode(&wire, buf_ptr(&r.out), buf_len(&r.out), buf_len(&r.out) + 1, true);
-	must(r.ret == 0 || r.d.odd != (buf_len(&wire) == r.used &&
-					  memcmp(buf_ptr(&wire), p, r.used) == 0));
+	must(r.ret == 0 ||
+	     r.d.odd != (buf_len(&wire) == r.used && memcmp(buf_ptr(&wire), p, r.used) == 0));
 	buf_free(&wire);
 	buf_free(&r.out);
 }

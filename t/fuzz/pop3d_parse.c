@@ -39,6 +39,25 @@ command(const char *line)
 		must(a.v[i] == b.v[i]);
 }
 
+/* What goes ahead of its turn is what the line says in its turn. */
+static void
+retr(const uint8_t *p, size_t n)
+{
+	char line[RETR_LINE_MAX + 1];
+	uint64_t number = 0;
+	size_t used = parse_retr(&number, p, n);
+	struct args a;
+
+	must(used <= n && used <= RETR_LINE_MAX && (used > 0) == (number > 0));
+	if (used == 0)
+		return;
+	must(memchr(p, '\n', n) == p + used - 1 && p[used - 2] == '\r');
+	memcpy(line, p, used - 2);
+	line[used - 2] = '\0';
+	must(strlen(line) == used - 2 && parse_command(&a, line) == 4);
+	must(parse_numbers(&a) == 0 && a.n == 1 && a.v[0] == number);
+}
+
 /* A line says one thing at most, and says it again when it comes again. */
 static void
 capability(const char *line)
@@ -85,6 +104,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	memcpy(line, data, n);
 	line[n] = '\0';
 	command(line);
+	retr((uint8_t *)line, n);
 	capability(line);
 	listing(line);
 	free(line);

@@ -201,6 +201,12 @@ def on_terminal(w, *words, **env):
         return t.text.replace("\r\n", "\n"), code
 
 
+def box_widths(text):
+    """Columns of the lines of the boxes that status draws."""
+    bare = re.sub(r"\033\[[0-9;]*m", "", text)
+    return {len(line) for line in bare.split("\n") if line and line[0] in "\u250c\u2502\u2514"}
+
+
 def status_json(w):
     p = w.gw.gwctl("status", "--json", check=False)
     status = json.loads(p.stdout)
@@ -235,9 +241,7 @@ def status_tells_how_everything_is(w):
         assert word in plain, (word, plain)
     drawn, code = on_terminal(w, "status")
     assert code == 0 and "\033[32mwell" in drawn and "\u250c" in drawn and "\u25bc" in drawn, drawn
-    bare = re.sub(r"\033\[[0-9;]*m", "", drawn)
-    boxes = [line for line in bare.split("\n") if line[:1] in "\u250c\u2502\u2514" and line]
-    assert boxes and {len(line) for line in boxes} == {80}, bare
+    assert box_widths(drawn) == {80}, drawn
     for env in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
         shown, _ = on_terminal(w, "status", **env)
         assert "\033" not in shown and "\u250c" in shown, (env, shown)
@@ -264,6 +268,10 @@ def status_says_first_what_needs_attention(w):
         assert peer["state"] == "down" and peer["error"] and peer["last_down"] >= peer["last_up"] > 0, peer
         p = w.gw.gwctl("status", "-q", check=False)
         assert p.returncode == 1 and peer["error"].encode() in p.stdout and server.encode() in p.stdout, p
+        # What is too long is cut, but for what stands above the boxes.
+        drawn, code = on_terminal(w, "status", COLUMNS="70")
+        assert code == 1 and box_widths(drawn) == {70} and "\u2026" in drawn, drawn
+        assert peer["error"] in drawn.split("clients")[0], drawn
     finally:
         w.mta.start()
     send(w, "alice", PAT, mails.plain(ALICE, PAT))
@@ -271,13 +279,15 @@ def status_says_first_what_needs_attention(w):
     # Two processes serve the connector: what was found last counts, whoever found it.
     assert status_json(w)["state"] == "well"
     # A daemon that dies again and again.
-    old = set()
-    while w.gw.gwctl("status", "-q", check=False).returncode == 0:
+    old, said = set(), ""
+    while "dnsd: instance 0 does not run" not in said:
         for pid in set(w.gw.daemons("dnsd")) - old:
             old.add(pid)
             kill(pid, signal.SIGKILL)
-        assert len(old) < 50, "it is never said to wait"
-    assert b"dnsd: instance 0 does not run" in w.gw.gwctl("status", "-q", check=False).stdout
+        p = w.gw.gwctl("status", "-q", check=False)
+        said = p.stdout.decode()
+        assert len(old) < 50, f"it is never said to wait, but {said}"
+    assert p.returncode == 1, p
     wait_until(lambda: w.gw.gwctl("status", "-q", check=False).returncode == 0, 60, "dnsd to be back")
 
 

@@ -138,7 +138,7 @@ def clients_from_elsewhere_are_turned_away(w):
             assert c.at_end()
         with clients.Raw(strict.submission) as c:
             assert c.smtp()[0] == 220
-        assert "127.0.0.1" in strict.gw.log_text()
+        strict.gw.wait_log(r"127\.0\.0\.1")
 
 
 @case

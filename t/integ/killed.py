@@ -187,6 +187,27 @@ def workers_die_and_their_messages_are_deferred(w):
 
 
 @case
+def the_log_has_what_was_taken(w):
+    """smtpd ends at the very moment of its 250: what became of the message is not lost with it."""
+    time.sleep(3)
+    for n in range(3):
+        start = len(w.gw.log_text())
+        pids = w.gw.daemons("smtpd")
+        with smtplib.SMTP("127.0.0.1", w.submission, timeout=20) as c:
+            c.login(*w.login("alice"))
+            c.mail(ALICE)
+            c.rcpt(PAT)
+            assert c.data(mails.plain(ALICE, PAT, f"Taken {n}"))[0] == 250
+            for pid in pids:
+                kill(pid, signal.SIGKILL)
+            c.close()
+        w.gw.wait_log(f"to=<{PAT}>, .*status=sent", start=start)
+        w.gw.wait_daemon("smtpd", other_than=pids, seconds=5 * BACK, count=len(pids))
+    w.partner.wait(lambda: len(w.partner.mails) >= 3, 20, "3 mails")
+    w.partner.take(0)
+
+
+@case
 def several_at_once(w):
     time.sleep(3)
     with Traffic(w) as t:

@@ -568,6 +568,9 @@ def certificates_that_have_ended_are_told_of(w):
             assert c.smtp("STARTTLS")[0] == 220 if service == "smtp" else c.pop("STLS")[0].startswith("+OK")
             c.start_tls()
     assert re.search(rf"certificate.*{cert}.*ENDED", w.gw.gwctl("status", "-v", check=False).stdout.decode())
+    p = w.gw.gwctl("status", "-q", check=False)
+    assert p.returncode == 1 and re.search(rf"trouble: {cert}: has ended on ", p.stdout.decode()), p
+    assert len(re.findall("trouble: .*ended", p.stdout.decode())) == 1, "the other certificates have not"
 
 
 def serial(w, service):

@@ -292,7 +292,7 @@ fails(const uint8_t *p, size_t n, const char *what)
 	ck_assert_msg(o.result != OPEN_DEFER, "%s: %s", what, o.text);
 	if (o.result == OPEN_VIRTUAL) {
 		ck_assert_msg(strcmp(verdict(&o.octets), "failed none") == 0 ||
-				  strcmp(verdict(&o.octets), "no-integrity none") == 0 ||
+				  strcmp(verdict(&o.octets), "no-mdc none") == 0 ||
 				  strcmp(verdict(&o.octets), "no none") == 0,
 		    "%s: %s", what, verdict(&o.octets));
 		ck_lacks(&o.octets, "secret");
@@ -345,7 +345,7 @@ START_TEST(refuses_encryption_without_integrity)
 	around(&m, buf_ptr(&p), buf_len(&p));
 	open_as(&o, ALICE, buf_ptr(&m), buf_len(&m));
 	ck_assert_int_eq(o.result, OPEN_VIRTUAL);
-	ck_assert_str_eq(verdict(&o.octets), "no-integrity none");
+	ck_assert_str_eq(verdict(&o.octets), "no-mdc none");
 	ck_lacks(&o.octets, "secret");
 	ck_assert_uint_eq(buf_len(&o.octets), buf_len(&m) + MAIL_VERDICT_LEN);
 	outcome_free(&o);
@@ -359,7 +359,7 @@ START_TEST(refuses_encryption_without_integrity)
 	buf_printf(&m, HEAD "\r\n%.*s", (int)buf_len(&a), buf_ptr(&a));
 	open_as(&o, ALICE, buf_ptr(&m), buf_len(&m));
 	ck_assert_int_eq(o.result, OPEN_VIRTUAL);
-	ck_assert_str_eq(verdict(&o.octets), "no-integrity none");
+	ck_assert_str_eq(verdict(&o.octets), "no-mdc none");
 	outcome_free(&o);
 	buf_free(&a);
 	buf_free(&p);

@@ -407,9 +407,8 @@ key_suite(void)
 {
 	const TTest *const tests[] = {handles_are_openpgp_fingerprints_with_time_0,
 	    refuses_keys_that_could_not_sign, a_key_belongs_to_its_certificate_and_to_no_other,
-	    signs_certificates_and_requests, signs_cms, signs_cms_with_pss, a_context_signs_twice,
-	    signs_a_text_in_one_call_and_goes_on, signs_cms, signs_cms_with_pss,
-	    a_context_signs_twice, asks_for_nothing_that_could_not_be_signed,
+	    signs_certificates_and_requests, signs_a_text_in_one_call_and_goes_on, signs_cms,
+	    signs_cms_with_pss, a_context_signs_twice, asks_for_nothing_that_could_not_be_signed,
 	    an_answer_that_is_not_there_at_once_fails_outside_of_handshakes, NULL};
 
 	return unit_suite("key", tests);

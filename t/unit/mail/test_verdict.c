@@ -40,7 +40,7 @@ START_TEST(a_signer_is_named_only_when_the_signature_is_valid)
 	ck_assert_int_eq(mail_put_verdict(&s, &v), 0);
 	ck_assert_int_eq(buf_putc(&b, 0), 0);
 	ck_assert_str_eq((const char *)buf_ptr(&b),
-	    "X-Postern-Verdict: v=1; decrypted=yes         ; signature=good         ; "
+	    "X-Postern-Verdict: v=1; decrypted=yes   ; signature=good         ; "
 	    "by=postern\r\n"
 	    "X-Postern-Signer: alice@example.org; key=0123ABCD\r\n");
 	buf_reset(&b);

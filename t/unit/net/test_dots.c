@@ -377,8 +377,8 @@ dots_suite(void)
 {
 	return unit_suite(
 	    "dots", (const TTest *const[]){finds_only_crlf_dot_crlf_for_every_split,
-			tells_stuffing_of_another_kind_for_every_split,
-			measures_the_longest_line, goes_on_to_the_end_when_the_sink_is_full,
+			tells_stuffing_of_another_kind_for_every_split, measures_the_longest_line,
+			goes_on_to_the_end_when_the_sink_is_full,
 			stuffs_every_dot_at_a_line_start_for_every_split,
 			stuffs_behind_bare_lf_too_when_asked, many_octets_decode_like_single_ones,
 			many_octets_are_stuffed_like_single_ones, NULL});

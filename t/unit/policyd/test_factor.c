@@ -198,8 +198,7 @@ START_TEST(guessing_a_gateway_password_is_stopped)
 		ck_assert_uint_eq(password("chief", "guess"), FACTOR_DENIED);
 	q = login("word", "", "chief");
 	q.secret = "guess";
-	/* Who guesses does not learn that this is over, nor so that the mail server took his login.
-	 */
+	/* Who guesses does not learn of it, nor so that the mail server took his login. */
 	ck_assert_uint_eq(ask(&pop3d, q, why), FACTOR_DENIED);
 	ck_assert_ptr_nonnull(strstr(why, "too many"));
 	/* Not even the right one tells anything now; others are not touched. */
@@ -233,6 +232,8 @@ START_TEST(sessions_need_the_factor_shown_through_the_same_process)
 	ck_assert_uint_eq(password("alice", SECRET), FACTOR_OK);
 	ck_assert(opened(&pop3d, "word", "", "alice"));
 	ck_assert(opened(&pop3d, "word", "", "alice"));
+	/* However it is spelled: else one login could fill up the room for all. */
+	ck_assert(opened(&pop3d, "word", "", "ALICE@acme.test"));
 	ck_assert(!opened(&pop3d, "word", "alice", "alice"));
 	ck_assert(!opened(&pop3d, "word", "", "mallory"));
 	ck_assert(!opened(&pop3d, "card", "", "alice"));

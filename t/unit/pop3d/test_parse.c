@@ -1,3 +1,4 @@
+#include <stdlib.h>
 #include <string.h>
 
 #include "pop3d/parse.h"
@@ -117,6 +118,48 @@ START_TEST(notes_what_the_peer_can_do)
 }
 END_TEST
 
+START_TEST(finds_a_whole_retr_only)
+{
+	static const struct {
+		const char *in;
+		size_t used;
+		uint64_t number;
+	} t[] = {
+	    {"RETR 1\r\n", 8, 1},
+	    {"retr 12 \r\nRETR 2\r\n", 10, 12},
+	    {"RETR 4294967295\r\n", 17, UINT32_MAX},
+	    {"", 0, 0},
+	    {"RETR 1", 0, 0},
+	    {"RETR 1\r", 0, 0},
+	    {"RETR 1\n", 0, 0},
+	    {"\n", 0, 0},
+	    {"\r\nRETR 1\r\n", 0, 0},
+	    {"RETR 0\r\n", 0, 0},
+	    {"RETR\r\n", 0, 0},
+	    {"RETR 1 2\r\n", 0, 0},
+	    {"RETR 1\r\r\n", 0, 0},
+	    {"RETRO 1\r\n", 0, 0},
+	    {"TOP 1 0\r\n", 0, 0},
+	    {"RETR 1                        \r\n", 32, 1},
+	    {"RETR 1                         \r\n", 0, 0},
+	};
+	uint8_t *copy;
+	uint64_t number;
+	size_t i, n;
+
+	for (i = 0; i < N(t); i++) {
+		n = strlen(t[i].in);
+		copy = malloc(n); /* so that ASan sees one octet too many */
+		memcpy(copy, t[i].in, n);
+		number = 0;
+		ck_assert_msg(parse_retr(&number, copy, n) == t[i].used, "%s", t[i].in);
+		ck_assert_uint_eq(number, t[i].number);
+		free(copy);
+	}
+	ck_assert_uint_eq(parse_retr(&number, (const uint8_t *)"RETR 1\0\r\n", 9), 0);
+}
+END_TEST
+
 Suite *parse_suite(void);
 
 Suite *
@@ -125,5 +168,5 @@ parse_suite(void)
 	return unit_suite(
 	    "parse", (const TTest *const[]){splits_a_line_at_its_first_space,
 			 takes_up_to_two_decimal_numbers, refuses_what_is_not_such_numbers,
-			 notes_what_the_peer_can_do, NULL});
+			 finds_a_whole_retr_only, notes_what_the_peer_can_do, NULL});
 }
