@@ -11,8 +11,8 @@
  * a free thread, so that nobody's many jobs hold up those of the others.  Everything but work is
  * called from the loop's thread, and all of these functions are for that thread only.
  */
-#define POOL_JOBS_MAX 4096 /* waiting, in all lines together */
-#define POOL_LINE_MAX 1024 /* waiting in one line: the sessions of a proxy that begin at once */
+#define POOL_JOBS_MAX 8192 /* waiting, in all lines together: some full lines stop nobody else */
+#define POOL_LINE_MAX 256 /* waiting in one line: the handshakes that a proxy has under way */
 #define POOL_NAME_MAX 64 /* octets of a line's name */
 
 struct pool;

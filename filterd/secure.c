@@ -598,8 +598,8 @@ next_copy(struct job *j, size_t first, struct pgp_recipient *to, struct rcpt_ind
 static int
 make_copies(struct job *j)
 {
-	size_t i, keys = j->n < PGP_PKESK_MAX / CERT_KEYS_USED ? j->n * CERT_KEYS_USED
-								: PGP_PKESK_MAX;
+	size_t i,
+	    keys = j->n < PGP_PKESK_MAX / CERT_KEYS_USED ? j->n * CERT_KEYS_USED : PGP_PKESK_MAX;
 	struct pgp_recipient *to = calloc(keys, sizeof *to);
 	struct rcpt_index *who = calloc(j->n, sizeof *who);
 	int rc = 0;

@@ -42,7 +42,7 @@ struct grant {
 		struct cert certs[RCPT_CERTS_MAX]; /* part of */
 		struct held held[RCPT_CERTS_MAX];
 		char why[256];
-	} *rcpt_keys; /* of each recipient */
+	} * rcpt_keys; /* of each recipient */
 	struct plan_rcpt *rcpts;
 	size_t nrcpts; /* of both */
 	struct cert_key keys[OPENING_KEYS_MAX];

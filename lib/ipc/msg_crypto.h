@@ -21,10 +21,10 @@ enum crypto_status {
 };
 
 /*
- * policyd allows one worker some operations with some keys of one consumer.  Under the id 0 it wants
- * no answer: it puts the grant into cryptod's socket before it answers the worker, and cryptod looks
- * there before it says that there is no grant.  Of such a grant the worker hears what is wrong: the
- * status that the grant would have had is that of the operation.
+ * policyd allows one worker some operations with some keys of one consumer.  Under the id 0 it
+ * wants no answer: it puts the grant into cryptod's socket before it answers the worker, and
+ * cryptod looks there before it says that there is no grant.  Of such a grant the worker hears what
+ * is wrong: the status that the grant would have had is that of the operation.
  */
 #define REC_GRANT_KEY(F, L) F(BYTES, key, 20, 32) /* fingerprint */
 #define REC_GRANT_REQ(F, L)                                                                        \

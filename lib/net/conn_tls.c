@@ -334,6 +334,8 @@ conn_tls_free(struct conn_tls *t)
 		TAILQ_REMOVE(&jobless, t, next);
 	if (t->job)
 		leave_job(t);
+	else if (t->state == TLS_HANDSHAKE)
+		serve_jobless(); /* it may have been its turn */
 	ERR_clear_error();
 	SSL_free(t->ssl);
 	ERR_clear_error();

@@ -218,6 +218,8 @@ tls_server_ctx(const void *chain, size_t n, const char *name, const void *client
 	SSL_CTX_set_security_level(ctx, 2); /* RSA of 2,048 bit, no SHA-1; Debian's default */
 	SSL_CTX_set_options(
 	    ctx, SSL_OP_NO_TICKET | SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+	/* The file is the whole chain: nothing is added from the authorities of the clients. */
+	(void)SSL_CTX_set_mode(ctx, SSL_MODE_NO_AUTO_CHAIN);
 	if (each_cert(chain, n, name, add_ours, ctx, e) == -1 ||
 	    bind_key(ctx, name, bind, arg, e) == -1)
 		goto fail;

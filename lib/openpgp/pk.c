@@ -187,9 +187,10 @@ wrap_rsa(struct pgp_pk *pk, const uint8_t *m, size_t n, struct pgp_esk *out)
 }
 
 /*
- * A key pair for one use on Curve25519: public key and secret are both X25519 of a private key (RFC 7748, 6.1),
- * of the base point and of the other's.  OpenSSL makes public keys in another way, which takes a
- * fifth longer.  A key object wants a public half: it gets the base point, and is used only here.
+ * A key pair for one use on Curve25519: public key and secret are both X25519 of a private key (RFC
+ * 7748, 6.1), of the base point and of the other's.  OpenSSL makes public keys in another way,
+ * which takes a fifth longer.  A key object wants a public half: it gets the base point, and is
+ * used only here.
  */
 static int
 agree_x25519(struct pgp_pk *pk, uint8_t *point, uint8_t *z)

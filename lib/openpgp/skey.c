@@ -316,6 +316,12 @@ pgp_skey_load(
 		err_set(e, EIO, "ECDH key: not usable");
 		goto fail;
 	}
+	if (algo == PGP_PK_EDDSA &&
+	    ((k->sign = EVP_MD_CTX_new()) == NULL ||
+		EVP_DigestSignInit(k->sign, NULL, NULL, NULL, k->pkey) <= 0)) {
+		err_set(e, EIO, "EdDSA key: not usable");
+		goto fail;
+	}
 	if (key_answers(k) < 0 || pgp_fingerprint4(k->fpr, created, algo, mem, params.n) < 0) {
 		err_set(e, EIO, "key: digest failed");
 		goto fail;
@@ -332,6 +338,7 @@ pgp_skey_free(struct pgp_skey *k)
 	if (k == NULL)
 		return;
 	EVP_PKEY_CTX_free(k->derive);
+	EVP_MD_CTX_free(k->sign);
 	EVP_MAC_CTX_free(k->answer);
 	EVP_PKEY_free(k->pkey); /* clears its numbers itself */
 	explicit_bzero(k, sizeof *k + k->size);

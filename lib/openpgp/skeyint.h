@@ -18,6 +18,7 @@ struct pgp_skey {
 	struct bytes params, secret; /* point into mem */
 	EVP_PKEY *pkey; /* NULL on a curve that libgcrypt does: then scalar */
 	EVP_PKEY_CTX *derive; /* ECDH, to be copied */
+	EVP_MD_CTX *sign; /* EdDSA, to be copied */
 	EVP_MAC_CTX *answer; /* keyed, to be copied; makes the answers to bad ciphertext */
 	uint8_t scalar[PGP_COORD_MAX]; /* p.curve->width octets */
 	uint8_t fpr[PGP_FPR4];

@@ -37,7 +37,7 @@ sign_eddsa(struct pgp_skey *k, const uint8_t *digest, size_t n, struct pgp_sigva
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
 	int r = -1;
 
-	if (ctx != NULL && EVP_DigestSignInit(ctx, NULL, NULL, NULL, k->pkey) > 0 &&
+	if (ctx != NULL && EVP_MD_CTX_copy_ex(ctx, k->sign) > 0 &&
 	    EVP_DigestSign(ctx, sig, &sn, digest, n) > 0 && sn == sizeof sig) {
 		out->n = pgp_mpi_write(out->data, sig, 32);
 		out->n += pgp_mpi_write(out->data + out->n, sig + 32, 32);

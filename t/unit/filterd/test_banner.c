@@ -301,9 +301,9 @@ START_TEST(what_is_not_ours_has_no_banner)
 }
 END_TEST
 
-#define LOOK_ALIKE                                                                                 \
-	"Content-Type: text/plain\r\n\r\n[ Notice of the mail gateway. Your phrase: x ]\r\n"       \
-	"Signature: Good: signed by its sender, and unchanged.\r\n"
+static const char look_alike[] =
+    "Content-Type: text/plain\r\n\r\n[ Notice of the mail gateway. Your phrase: x ]\r\n"
+    "Signature: Good: signed by its sender, and unchanged.\r\n";
 
 START_TEST(hostile_bodies_stay_in_their_part)
 {
@@ -318,7 +318,7 @@ START_TEST(hostile_bodies_stay_in_their_part)
 	    "Content-Type: text/plain",
 	    "",
 	    /* his idea of our banner */
-	    LOOK_ALIKE,
+	    look_alike,
 	};
 	struct outcome o;
 	struct buf m, text, html;

@@ -46,8 +46,8 @@ START_TEST(nobody_talks_who_need_not)
 	    {P_FILTERD, P_CRYPTOD, 1},
 	    {P_POLICYD, P_CRYPTOD, 1},
 	    {P_CRYPTOD, P_LOGD, 1},
-	    /* What faces the world never reaches the keys. */
-	    {P_SMTPD, P_CRYPTOD, 1}, /* keys of TLS */
+	    /* For the keys of TLS alone: what they may say is in lib/ipc/msg_crypto.h. */
+	    {P_SMTPD, P_CRYPTOD, 1},
 	    {P_POP3D, P_CRYPTOD, 1},
 	    {P_DNSD, P_CRYPTOD, 0},
 	    {P_DNSD, P_POLICYD, 0},
@@ -123,7 +123,7 @@ END_TEST
 START_TEST(instances_follow_the_configuration)
 {
 	struct conf_connector k[2] = {{.service = CONF_SMTP}, {.service = CONF_POP3}};
-	struct conf c = {.processes = {3, 5}, .connectors = k, .nconnectors = 2};
+	struct conf c = {.processes = {.smtpd = 3, .pop3d = 5}, .connectors = k, .nconnectors = 2};
 
 	ck_assert_uint_eq(service_instances(service_of(P_SMTPD), &c), 3);
 	ck_assert_uint_eq(service_instances(service_of(P_POP3D), &c), 5);
