@@ -63,8 +63,8 @@ void reading_signatures(struct reading *r, const struct pgp_result *res);
 /*
  * Begin the virtual message: verdict, the stored header, the banner when one is wanted.
  *
- * content	1: then the stored fields that describe the body, and an empty line; the body
- *follows 0: the caller goes on with such fields of its own
+ * content	1: then the stored fields that describe the body, and an empty line: the body comes
+ *		next; 0: the caller goes on with such fields of its own
  *
  * reading_end closes what was begun.  0, or -1 with errno.
  */

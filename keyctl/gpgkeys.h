@@ -11,9 +11,7 @@
  */
 #define HOME_KEYS_MAX 4096 /* keys of a home */
 #define HOME_BATCH 16 /* keys exported or imported at a time */
-#define HOME_SECONDS                                                                               \
-	300 /* that a batch may take: S2K costs gpg some 100 ms a subkey, and more                 \
-	     * when the machine is busy */
+#define HOME_SECONDS 300 /* for a batch: S2K costs gpg some 100 ms a subkey when idle */
 #define HOME_ANSWER_MAX (HOME_BATCH * (PGP_SECKEY_MAX + 4096))
 
 #define REC_HOME_KEY(F, L)                                                                         \

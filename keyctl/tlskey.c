@@ -45,18 +45,6 @@ struct reading {
 /* ---- reading ---- */
 
 static int
-put_bn(struct buf *b, const BIGNUM *x)
-{
-	uint8_t v[2048];
-	int n = BN_num_bytes(x), rc = -1;
-
-	if (n <= (int)sizeof v && BN_bn2binpad(x, v, n) == n)
-		rc = pgp_mpi_put(b, v, (size_t)n);
-	explicit_bzero(v, sizeof v);
-	return rc;
-}
-
-static int
 take_rsa(struct reading *r, EVP_PKEY *pk, struct err *e)
 {
 	static const char *const names[] = {OSSL_PKEY_PARAM_RSA_N, OSSL_PKEY_PARAM_RSA_E,
@@ -85,9 +73,9 @@ take_rsa(struct reading *r, EVP_PKEY *pk, struct err *e)
 	BN_set_flags(v[3], BN_FLG_CONSTTIME);
 	BN_set_flags(v[4], BN_FLG_CONSTTIME);
 	if (bc == NULL || (u = BN_mod_inverse(NULL, v[3], v[4], bc)) == NULL ||
-	    put_bn(&r->params, v[0]) == -1 || put_bn(&r->params, v[1]) == -1 ||
-	    put_bn(&r->secret, v[2]) == -1 || put_bn(&r->secret, v[3]) == -1 ||
-	    put_bn(&r->secret, v[4]) == -1 || put_bn(&r->secret, u) == -1) {
+	    pgp_mpi_put_bn(&r->params, v[0]) == -1 || pgp_mpi_put_bn(&r->params, v[1]) == -1 ||
+	    pgp_mpi_put_bn(&r->secret, v[2]) == -1 || pgp_mpi_put_bn(&r->secret, v[3]) == -1 ||
+	    pgp_mpi_put_bn(&r->secret, v[4]) == -1 || pgp_mpi_put_bn(&r->secret, u) == -1) {
 		err_set(e, EBADMSG, "the RSA key's numbers make no key");
 		goto out;
 	}

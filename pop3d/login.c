@@ -12,13 +12,6 @@
 #include "pop3d/session.h"
 #include "proxy/factor.h"
 
-/*
- * Milliseconds from the last response on, before which a login that wants a second factor is not
- * refused, whichever factor was wrong: longer than a mail server lets a wrong password wait.  The
- * time it took before would not do: somebody may have it refused sooner than other passwords are.
- */
-#define REFUSAL_MS 3000
-
 /* What a login that wants a second factor fails with, whichever factor was wrong. */
 static const char refusal[] = "-ERR [AUTH] the login is not valid";
 
@@ -157,7 +150,7 @@ static void
 refuse(struct session *s, const char *why)
 {
 	uint64_t took = clock_ms() - s->login->asked;
-	uint64_t left = took < REFUSAL_MS ? REFUSAL_MS - took : 0;
+	uint64_t left = took < FACTOR_REFUSAL_MS ? FACTOR_REFUSAL_MS - took : 0;
 	struct timeval tv = {(time_t)(left / 1000), (suseconds_t)(left % 1000 * 1000)};
 
 	failed(s, why);

@@ -55,8 +55,7 @@ stls_command(struct session *s)
 	session_reply(s, "+OK begin TLS");
 	if (s->ended)
 		return;
-	/* What was said in clear is forgotten, what waits in clear is thrown away (RFC 2595, 2.4).
-	 */
+	/* What was said in clear is forgotten, what waits is thrown away (RFC 2595, 2.4). */
 	free(s->user);
 	s->user = NULL;
 	s->client_lines.scanned = s->client_lines.skipped = 0;

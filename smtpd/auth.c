@@ -13,12 +13,8 @@
 #define TRIES_MAX 5 /* failed logins of one session */
 #define COMMAND_LINE 510 /* octets of a command without CRLF (RFC 5321, 4.5.3.1.4) */
 
-/*
- * Where there is a second factor, nobody shall learn which of the two was wrong: one reply for
- * both, and not before the slower of them, a mail server that delays it, is over.
- */
+/* Where there is a second factor, nobody shall learn which of the two was wrong. */
 #define REFUSAL "5.7.8 Error: authentication failed"
-#define REFUSAL_MS 3000 /* milliseconds from the last response on */
 
 enum step {
 	TO_NAME, /* what the client says next: the response, or LOGIN's user name */
@@ -89,7 +85,7 @@ static void
 failed(struct session *s, const char *why)
 {
 	struct auth *l = s->login;
-	uint64_t due = l->asked + REFUSAL_MS, now = clock_ms();
+	uint64_t due = l->asked + FACTOR_REFUSAL_MS, now = clock_ms();
 	struct timeval tv;
 
 	s->logins_failed++;
@@ -315,17 +311,6 @@ auth_response(struct session *s, const char *line)
 		response(s, line);
 }
 
-static void
-on_cancelled(void *arg, unsigned tag, const struct smtp_reply *r)
-{
-	struct session *s = arg;
-
-	(void)tag;
-	(void)r;
-	s->waiting = 0;
-	session_process(s);
-}
-
 void
 auth_garbled(struct session *s)
 {
@@ -336,7 +321,7 @@ auth_garbled(struct session *s)
 	if (!open)
 		return;
 	s->waiting = 1;
-	if (peer_command(s->peer, "*", on_cancelled, s, 0) == -1)
+	if (peer_command(s->peer, "*", session_goes_on, s, 0) == -1)
 		session_say(s, 421, "4.4.2 the mail server cannot be asked");
 }
 

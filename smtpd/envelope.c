@@ -36,8 +36,8 @@ envelope_free(struct session *s)
 	s->refused.code = 0;
 }
 
-static void
-on_reset(void *arg, unsigned tag, const struct smtp_reply *r)
+void
+session_goes_on(void *arg, unsigned tag, const struct smtp_reply *r)
 {
 	struct session *s = arg;
 
@@ -53,7 +53,7 @@ envelope_reset(struct session *s)
 	envelope_free(s);
 	if (s->state == ST_MAIL || s->state == ST_DATA || s->state == ST_WORK)
 		s->state = ST_READY;
-	if (s->open && s->peer != NULL && peer_reset(s->peer, on_reset, s) == 0)
+	if (s->open && s->peer != NULL && peer_reset(s->peer, session_goes_on, s) == 0)
 		s->waiting = 1;
 	s->open = 0;
 }

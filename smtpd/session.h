@@ -158,6 +158,9 @@ void session_renew_peer(struct session *s);
 /* Go on with what the client has sent. */
 void session_process(struct session *s);
 
+/* A peer_reply_fn: the same, whatever the peer has said. */
+void session_goes_on(void *arg, unsigned tag, const struct smtp_reply *r);
+
 /* The deadline for what the client is to do next. */
 void session_clock(struct session *s, uint64_t seconds);
 void session_no_clock(struct session *s);

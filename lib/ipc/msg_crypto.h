@@ -64,8 +64,8 @@ enum crypto_status {
 /*
  * A handshake of a proxy: sign with a key of use tls (RFC 8446, 4.2.3 and 4.4.3; RFC 5246, 7.4.3).
  *
- * key		its fingerprint: that of an OpenPGP v4 key with these parameters and creation time
- *0, so that whoever has the certificate knows it
+ * key		its fingerprint: that of an OpenPGP v4 key with these parameters and the creation
+ *		time 0, so that whoever has the certificate knows it
  * scheme	TLS SignatureScheme; what does not fit the key is refused
  * data		the digest of the scheme's hash; with ed25519 the message itself
  * value	as TLS has it: RSA's octets, ECDSA in DER, EdDSA's octets

@@ -8,13 +8,14 @@
 /*
  * A small automaton takes octet by octet while something is pending.  While nothing is, what could
  * begin something is looked for 16 octets at a time, and as pairs, which leave little of ordinary
- * mail to stop at (see stops):
+ * mail to stop at (see stops); where there is AVX2, 64 at a time and as triples (see triples):
  *
  *  "-" and "="	the armour line, as it is or in quoted-printable.  No letter of the marker is "=",
  *		and "-" is no hexadecimal digit, so reading everything as quoted-printable finds
  *		the plain spelling as well.
- *  U and Q	late letters of the marker's three base64 spellings, rare in text: the letters
- *		before them are compared backwards, over whatever stands between them.
+ *  U		a late letter of each of the marker's three base64 spellings, rare in text: the
+ *		letters before it are compared backwards, over whatever stands between them, and
+ *		those behind it, if any, as they come.
  *  LF		a line starts: Content-Type, Content-Disposition, or one of our own fields.  In the
  *		message's header a bare CR starts a line too, since some readers think so.
  *
@@ -25,14 +26,16 @@ static const char marker[] = "-----BEGIN PGP ";
 #define MARKER_LEN (sizeof marker - 1)
 #define MARKER_DASHES 5
 
-/* The base64 spellings up to the anchor, which is their last letter. */
+/* The base64 spellings up to the anchor, and what must follow it. */
+#define ANCHOR 'U'
 static const struct {
 	const char *text;
 	uint8_t len;
+	const char *rest;
 } spelling[] = {
-    {"LS0tLS1CRUdJTiBQ", 16}, /* 0 octets before the marker in its group */
-    {"0tLS0tQkVHSU4gU", 15}, /* 1 */
-    {"tLS0tLUJFR0lOIFBHU", 18}, /* 2 */
+    {"LS0tLS1CRU", 10, "dJTiBQ"}, /* 0 octets before the marker in its group */
+    {"0tLS0tQkVHSU4gU", 15, ""}, /* 1 */
+    {"tLS0tLUJFR0lOIFBHU", 18, ""}, /* 2 */
 };
 
 enum {
@@ -328,26 +331,6 @@ line_octet(struct mail_scan *s, uint8_t c)
 	}
 }
 
-/* One octet that the quick skip may not pass. */
-static void
-octet(struct mail_scan *s, uint8_t c)
-{
-	/* A bare CR in the header: is it a line of ours to those who think it starts one?  In a
-	 * Content-Type's value judge_type looks for that. */
-	if (s->last_cr && c != '\n' &&
-	    (s->line == L_TEXT || s->line == L_NAME || (s->line == L_COLON && (c | 0x20) == 'x')))
-		line_start(s, NAME_OURS);
-	s->last_cr = s->in_header && c == '\r';
-	line_octet(s, c);
-	qp_octet(s, c);
-}
-
-static inline bool
-is_anchor(uint8_t c)
-{
-	return (c & (uint8_t) ~('Q' ^ 'U')) == ('Q' & 'U');
-}
-
 /* Four letters in a row decide nearly always; no branch for each, since they are as random. */
 static inline bool
 b64_may_end(const uint8_t *start, const uint8_t *at)
@@ -367,11 +350,11 @@ b64_may_end(const uint8_t *start, const uint8_t *at)
 }
 
 /*
- * Does a base64 spelling of the marker end at *at, an anchor?  Looks back within the chunk, then
- * in the letters remembered from before.
+ * Which base64 spelling of the marker has its anchor at *at?  Looks back within the chunk, then in
+ * the letters remembered from before.  NULL: none; else what must follow.
  */
-static bool
-b64_at(const struct mail_scan *s, const uint8_t *start, const uint8_t *at)
+static const char *
+b64_look(const struct mail_scan *s, const uint8_t *start, const uint8_t *at)
 {
 	unsigned alive = 7, i, k, hist = s->nhist;
 	const uint8_t *p = at;
@@ -384,10 +367,10 @@ b64_at(const struct mail_scan *s, const uint8_t *start, const uint8_t *at)
 			if ((uint8_t)spelling[i].text[spelling[i].len - k] != c)
 				alive &= ~(1u << i);
 			else if (k == spelling[i].len)
-				return true;
+				return spelling[i].rest;
 		}
 		if (alive == 0)
-			return false;
+			return NULL;
 		while (p > start && !is_b64(p[-1]))
 			p--;
 		if (p > start)
@@ -395,15 +378,45 @@ b64_at(const struct mail_scan *s, const uint8_t *start, const uint8_t *at)
 		else if (hist > 0)
 			c = s->hist[--hist];
 		else
-			return false;
+			return NULL;
 	}
 }
 
-static inline void
-anchor(struct mail_scan *s, const uint8_t *start, const uint8_t *at)
+static inline const char *
+b64_at(const struct mail_scan *s, const uint8_t *start, const uint8_t *at)
 {
-	if (b64_may_end(start, at) && b64_at(s, start, at))
+	return b64_may_end(start, at) ? b64_look(s, start, at) : NULL;
+}
+
+/* A letter of base64, or what stands between letters. */
+static inline void
+b64_octet(struct mail_scan *s, const uint8_t *start, const uint8_t *at)
+{
+	if (*at == ANCHOR)
+		s->rest = b64_at(s, start, at);
+	else if (s->rest != NULL && is_b64(*at))
+		s->rest = *at == (uint8_t)*s->rest ? s->rest + 1 : NULL;
+	if (s->rest != NULL && *s->rest == '\0') {
 		s->found |= MAIL_SCAN_INLINE;
+		s->rest = NULL;
+	}
+}
+
+/* One octet that the quick skip may not pass. */
+static void
+octet(struct mail_scan *s, const uint8_t *start, const uint8_t *at)
+{
+	uint8_t c = *at;
+
+	/* A bare CR in the header: is it a line of ours to those who think it starts one?  In a
+	 * Content-Type's value judge_type looks for that. */
+	if (s->last_cr && c != '\n' &&
+	    (s->line == L_TEXT || s->line == L_NAME || (s->line == L_COLON && (c | 0x20) == 'x')))
+		line_start(s, NAME_OURS);
+	s->last_cr = s->in_header && c == '\r';
+	b64_octet(s, start, at);
+	line_octet(s, c);
+	qp_octet(s, c);
 }
 
 /* Keep the last letters of what was remembered and this chunk. */
@@ -431,7 +444,7 @@ remember(struct mail_scan *s, const uint8_t *start, const uint8_t *end)
  *		any other coded octet changes nothing
  *  c is LF	and d begins Content-Type or Content-Disposition; in the header also one of ours, or
  *		the empty line; there a bare CR too, before one of ours
- *  d is U, Q	and c the letter before it in a base64 spelling, or no letter of base64, over which
+ *  d is U	and c the letter before it in a base64 spelling, or no letter of base64, over which
  *		b64_at looks back
  *
  * Where stops() is not 0 it may be wrong, for the price of a closer look; where it is 0 it must be
@@ -442,7 +455,7 @@ stops(vec c, vec d, bool header)
 {
 	vec lf = vec_is(c, '\n'), low = d | 0x20, at, before, high;
 
-	/* "-" and "=" differ in one bit, and so do "Q" and "U". */
+	/* "-" and "=" differ in one bit. */
 	at = (vec_is(c, '-') & vec_is(d & (uint8_t) ~('-' ^ '='), '-' & '=')) |
 	     (vec_is(c, '=') & vec_is(d, '2')) | (lf & vec_is(low, 'c'));
 	if (header)
@@ -450,10 +463,10 @@ stops(vec c, vec d, bool header)
 		      ((lf | vec_is(c, '\r')) & vec_is(low, 'x'));
 	/* No letter of base64 is what is below "/" ("+" alone by mistake) or 8 bits wide, ":", or
 	 * in one of the six columns that hold no letter. */
-	before = vec_is(c, 'B') | vec_is(c, 'g') | vec_is(c, 'H') | vec_is(c, ':') |
+	before = vec_is(c, 'R') | vec_is(c, 'g') | vec_is(c, 'H') | vec_is(c, ':') |
 		 (vec)((vec_signed)((c - 1) & 0x1f) > 0x19);
 	high = (vec)((vec_signed)c > '.');
-	return at | (vec_is(d & (uint8_t) ~('Q' ^ 'U'), 'Q' & 'U') & ~(high & ~before));
+	return at | (vec_is(d, ANCHOR) & ~(high & ~before));
 }
 
 /* The same for the last few octets. */
@@ -462,7 +475,7 @@ stops_at(uint8_t c, uint8_t d, bool header)
 {
 	uint8_t low = d | 0x20;
 
-	if (is_anchor(d))
+	if (d == ANCHOR)
 		return true;
 	switch (c) {
 	case '-':
@@ -478,17 +491,113 @@ stops_at(uint8_t c, uint8_t d, bool header)
 	}
 }
 
+#ifdef VEC_AVX2
+#define WIDE 66 /* octets that 64 triples need */
+
+/*
+ * The same for a body with AVX2, as triples: each octet chooses from its place's table what it may
+ * be part of, and what all three may be part of is a stop.
+ */
+enum {
+	T_DASH = 0x01, /* "--" or "-=" before what may go on with it */
+	T_CODED = 0x02, /* "=2D" */
+	T_NAME = 0x04, /* LF and "co" */
+	/* Before the anchor. */
+	T_LOW = 0x08, /* below "0" ("+" and "/" by mistake) or 8 bits wide */
+	T_BEHIND = 0x10, /* behind the digits, the capitals, the small letters: but ":" */
+	T_COLON = 0x20,
+	T_COLUMN = 0x40, /* "@", "`", "g", "H" ("G" and "h" by mistake) */
+	T_R = 0x80,
+	T_ALL = 0xf8
+};
+
+/* By the low half of the first octet; what else has that half is seen through later. */
+static const uint8_t first_low[16] = {[0xa] = T_NAME, [0xd] = T_DASH | T_CODED};
+/* By either half of the second. */
+static const uint8_t second_low[16] = {T_LOW | T_COLUMN, T_LOW, T_LOW | T_CODED | T_R,
+    T_LOW | T_NAME, T_LOW, T_LOW, T_LOW, T_LOW | T_COLUMN, T_LOW | T_COLUMN, T_LOW, T_LOW | T_COLON,
+    T_LOW | T_BEHIND, T_LOW | T_BEHIND, T_LOW | T_BEHIND | T_DASH, T_LOW | T_BEHIND,
+    T_LOW | T_BEHIND};
+static const uint8_t second_high[16] = {T_LOW, T_LOW, T_LOW | T_DASH,
+    T_BEHIND | T_COLON | T_DASH | T_CODED, T_COLUMN | T_NAME, T_BEHIND | T_R, T_COLUMN | T_NAME,
+    T_BEHIND, T_LOW, T_LOW, T_LOW, T_LOW, T_LOW, T_LOW, T_LOW, T_LOW};
+/* By the low half of the third: white space, "-", "=", "2"; "d"; "o".  The anchor has another. */
+static const uint8_t third_low[16] = {[0] = T_DASH,
+    [2] = T_DASH,
+    [4] = T_CODED,
+    [9] = T_DASH,
+    [0xa] = T_DASH,
+    [0xd] = T_DASH,
+    [0xf] = T_NAME};
+
+VEC_AVX2 static inline __m256i
+table(const uint8_t t[16])
+{
+	return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)t));
+}
+
+/* Where the 32 triples that begin at p on are a stop. */
+VEC_AVX2 static inline __m256i
+triples(const uint8_t *p)
+{
+	const __m256i half = _mm256_set1_epi8(0x0f);
+	__m256i a = vec_load32(p), b = vec_load32(p + 1), c = vec_load32(p + 2), by, low, high;
+
+	/* An octet of 8 bits chooses nothing, unless it is cut to its low half. */
+	low = _mm256_shuffle_epi8(table(second_low), _mm256_and_si256(b, half));
+	high = _mm256_shuffle_epi8(
+	    table(second_high), _mm256_and_si256(_mm256_srli_epi16(b, 4), half));
+	by = _mm256_and_si256(
+	    _mm256_shuffle_epi8(table(first_low), a), _mm256_shuffle_epi8(table(third_low), c));
+	by = _mm256_or_si256(by, _mm256_and_si256(_mm256_cmpeq_epi8(c, _mm256_set1_epi8(ANCHOR)),
+				     _mm256_set1_epi8((char)T_ALL)));
+	return _mm256_and_si256(_mm256_and_si256(low, high), by);
+}
+
+/*
+ * The first octet from p on that stops() should look at: where a triple stops, or fewer than WIDE
+ * octets are left.  Neither *p nor p[1] is an anchor: no triple from p on ends there.
+ */
+VEC_AVX2 static const uint8_t *
+skip_wide(const struct mail_scan *s, const uint8_t *start, const uint8_t *p, const uint8_t *end)
+{
+	__m256i a, b;
+	uint64_t at;
+
+	for (; end - p >= WIDE; p += 64) {
+		a = triples(p);
+		b = triples(p + 32);
+		if (_mm256_testz_si256(_mm256_or_si256(a, b), _mm256_set1_epi8(-1)))
+			continue;
+		for (at = vec_mask64(a, b); at != 0; at &= at - 1) {
+			const uint8_t *q = p + __builtin_ctzll(at);
+
+			if (q[2] != ANCHOR && stops_at(q[0], q[1], false))
+				return q;
+			if (q[2] == ANCHOR && b64_at(s, start, q + 2) != NULL)
+				return q + 1;
+		}
+	}
+	return p;
+}
+#endif
+
 /*
  * The first octet from p on that the automaton must read, or the last one, of which nothing is
  * known.  p < end; header is a constant, so that a body does not pay for the header's stops.
  */
 __attribute__((always_inline)) static inline const uint8_t *
-skip(struct mail_scan *s, const uint8_t *start, const uint8_t *p, const uint8_t *end, bool header)
+skip(const struct mail_scan *s, const uint8_t *start, const uint8_t *p, const uint8_t *end,
+    bool header)
 {
 	const uint8_t *last = end - 1;
 	vec at;
 
 	while (p < last) {
+#ifdef VEC_AVX2
+		if (!header && end - p >= WIDE && p[1] != ANCHOR && vec_avx2())
+			p = skip_wide(s, start, p, end);
+#endif
 		if (last - p >= VEC_OCTETS) {
 			at = stops(vec_load(p), vec_load(p + 1), header);
 			if (!vec_any(at)) {
@@ -500,9 +609,10 @@ skip(struct mail_scan *s, const uint8_t *start, const uint8_t *p, const uint8_t 
 			p++;
 			continue;
 		}
-		if (!is_anchor(p[1]))
+		if (p[1] != ANCHOR)
 			return p;
-		anchor(s, start, ++p);
+		if (b64_at(s, start, ++p) != NULL)
+			return p;
 	}
 	return p;
 }
@@ -513,19 +623,17 @@ mail_scan_feed(struct mail_scan *s, const void *data, size_t n)
 	const uint8_t *start = data, *p = start, *end = start + n;
 
 	while (p < end) {
-		if (is_anchor(*p))
-			anchor(s, start, p);
 		if (s->line == L_NAME && s->pos == 0 && !stops_at('\n', *p, s->in_header))
 			s->line = L_TEXT; /* no name begins like that */
 		if (s->line == L_TEXT && s->qp == Q_NONE && !s->last_cr) {
-			if (s->armour == 0)
+			if (s->armour == 0 && s->rest == NULL && *p != ANCHOR)
 				p = s->in_header ? skip(s, start, p, end, true)
 						 : skip(s, start, p, end, false);
 			else if (s->armour == MARKER_DASHES)
 				while (*p == '-' && end - p > 1)
 					p++;
 		}
-		octet(s, *p++);
+		octet(s, start, p++);
 	}
 	if (n > 0)
 		remember(s, start, end);

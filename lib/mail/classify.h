@@ -46,11 +46,12 @@ struct mail_scan {
 	uint8_t hex;
 	uint8_t nhist;
 	uint16_t ntype;
+	const char *rest; /* letters of base64 that make up the marker with those before, or NULL */
 	uint8_t hist[MAIL_SCAN_HISTORY]; /* oldest first */
 	uint8_t type[MAIL_SCAN_TYPE_MAX];
 };
 
-/* The struct has no pointers and needs no end: copy or drop it at will. */
+/* The struct points at constants at most and needs no end: copy or drop it at will. */
 void mail_scan_init(struct mail_scan *s);
 
 /* The next n octets of the message. */

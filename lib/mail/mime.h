@@ -37,8 +37,8 @@
  *
  * Beyond a bound the index says so in ->truncated and what lies there is opaque: a leaf whose
  * body is octets; beyond MAIL_PARTS_MAX the rest of a multipart is like its epilogue.  Memory: at
- *most MAIL_PARTS_MAX parts, MAIL_STRINGS_MAX octets of strings, one header of MAIL_HEADER_MAX
- *octets and a window of 64 KiB.  Time is linear in the size.
+ * most MAIL_PARTS_MAX parts, MAIL_STRINGS_MAX octets of strings, one header of MAIL_HEADER_MAX
+ * octets and a window of 64 KiB.  Time is linear in the size.
  */
 #define MAIL_DEPTH_MAX 64 /* nesting; the message itself is depth 0 */
 #define MAIL_PARTS_MAX 10000

@@ -37,8 +37,8 @@ struct ssl_ctx_st *tls_client_ctx(const void *pem, size_t n, const char *name, s
  *		NULL with e filled
  *
  * Returns a context for tls_ctx_free, or NULL with *e filled, which says file and number of the
- * certificate: not PEM, no certificate, a weak or foreign key.  One that is expired or not yet
- *valid is no error here.
+ * certificate: not PEM, no certificate, a weak or foreign key.  That it is expired, or not
+ * yet valid, is no error here.
  */
 struct x509_st;
 struct evp_pkey_st;

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <openssl/bn.h>
 
 const uint8_t *
 pgp_cur_take(struct pgp_cur *c, size_t n)
@@ -101,6 +102,18 @@ pgp_mpi_put(struct buf *b, const uint8_t *p, size_t n)
 		return -1;
 	buf_added(b, pgp_mpi_write(to, p, n));
 	return 0;
+}
+
+int
+pgp_mpi_put_bn(struct buf *b, const struct bignum_st *x)
+{
+	uint8_t v[PGP_MPI_BITS_MAX / 8];
+	int n = BN_num_bytes(x), r = -1;
+
+	if (n <= (int)sizeof v && BN_bn2binpad(x, v, n) == n)
+		r = pgp_mpi_put(b, v, (size_t)n);
+	explicit_bzero(v, sizeof v);
+	return r;
 }
 
 int

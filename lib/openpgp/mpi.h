@@ -41,6 +41,10 @@ struct bytes pgp_cur_oid(struct pgp_cur *c);
 /* Append the MPI whose value is the n big-endian octets at p (leading zeros are dropped). */
 int pgp_mpi_put(struct buf *b, const uint8_t *p, size_t n);
 
+/* The same with OpenSSL's numbers, of PGP_MPI_BITS_MAX at most; -1: too long, or out of room. */
+struct bignum_st;
+int pgp_mpi_put_bn(struct buf *b, const struct bignum_st *x);
+
 /* As pgp_mpi_put to memory with room for n + 2; returns the octets written. */
 size_t pgp_mpi_write(uint8_t *out, const uint8_t *p, size_t n);
 

@@ -362,18 +362,6 @@ put_pkey_bn(struct buf *b, EVP_PKEY *pk, const char *name, BIGNUM **out)
 }
 
 static int
-put_bn(struct buf *b, const BIGNUM *x)
-{
-	uint8_t v[PGP_RSA_MAX / 8];
-	int n = BN_num_bytes(x), r = -1;
-
-	if (n <= (int)sizeof v && BN_bn2binpad(x, v, n) == n)
-		r = pgp_mpi_put(b, v, (size_t)n);
-	explicit_bzero(v, sizeof v);
-	return r;
-}
-
-static int
 generate_rsa(struct buf *params, struct buf *secret)
 {
 	EVP_PKEY *pk = EVP_RSA_gen(RSA_GEN_BITS);
@@ -392,8 +380,8 @@ generate_rsa(struct buf *params, struct buf *secret)
 		BN_swap(p, q);
 	BN_set_flags(p, BN_FLG_CONSTTIME);
 	BN_set_flags(q, BN_FLG_CONSTTIME);
-	if ((u = BN_mod_inverse(NULL, p, q, bc)) != NULL && put_bn(secret, p) == 0 &&
-	    put_bn(secret, q) == 0 && put_bn(secret, u) == 0)
+	if ((u = BN_mod_inverse(NULL, p, q, bc)) != NULL && pgp_mpi_put_bn(secret, p) == 0 &&
+	    pgp_mpi_put_bn(secret, q) == 0 && pgp_mpi_put_bn(secret, u) == 0)
 		r = 0;
 out:
 	BN_free(n);

@@ -34,7 +34,7 @@ struct evp_pkey_st;
  * Make a key.
  *
  * decrypts	on a curve that does either: 1 for a key that decrypts (ECDH), 0 for one that signs
- *or certifies (ECDSA); the first three types need not be told
+ *		or certifies (ECDSA); the first three types need not be told
  * created	seconds since the epoch, part of its fingerprint
  *
  * Returns the key, or NULL with e filled.

@@ -11,6 +11,14 @@
  */
 
 /*
+ * Milliseconds from the client's last response on, before which a login that wants a second factor
+ * is not refused, whichever factor was wrong: longer than a mail server lets a wrong password
+ * wait.  The time it took before would not do: somebody may have it refused sooner than other
+ * passwords are.
+ */
+#define FACTOR_REFUSAL_MS 3000
+
+/*
  * Take the gateway password off the front of a password ("GATEWAY:SERVER"), where the connector
  * wants one; else c->password stays as it is and secret is "".  Without a colon, or when what
  * stands before it is too long, secret is "" too, and factor_ask will be told so; the peer is

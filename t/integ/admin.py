@@ -29,9 +29,8 @@ def world():
     w.gw = w.gateway()
     w.pat = w.gpg("pat")
     w.pat.make(f"Pat <{PAT}>")
-    w.secret = write(w.path("passphrase"), PASSPHRASE + "\n", 0o600)
+    w.secret = w.gw.own(write(w.path("passphrase"), PASSPHRASE + "\n", 0o600))
     if w.gw.user is not None and os.getuid() == 0:
-        os.chown(w.secret, w.gw.user, w.gw.user)
         os.chown(w.gw.folder, w.gw.user, w.gw.user)
     set_up(w)
     return w
@@ -104,9 +103,7 @@ def a_passphrase_is_asked_for_after_each_start(w):
         raise AssertionError("sent while the key store was locked")
     except Exception as e:
         assert 400 <= getattr(e, "smtp_code", 0) <= 499, e
-    wrong = write(w.path("wrong"), "guess\n", 0o600)
-    if w.gw.user is not None and os.getuid() == 0:
-        os.chown(wrong, w.gw.user, w.gw.user)
+    wrong = w.gw.own(write(w.path("wrong"), "guess\n", 0o600))
     p = w.gw.keyctl("unlock", "--passphrase-file", wrong, check=False)
     assert p.returncode == 77, (p.returncode, p.stderr)
     assert "locked" in w.gw.keyctl("status").stdout.decode()
@@ -116,7 +113,7 @@ def a_passphrase_is_asked_for_after_each_start(w):
     old = w.gw.kill("cryptod")
     w.gw.wait_daemon("cryptod", other_than=old)
     assert b"patience" in fetch(w, "alice")[0]
-    assert PASSPHRASE not in w.gw.log_text() and PASSPHRASE not in read(w.gw.out).decode()
+    assert PASSPHRASE not in w.gw.settled_log() and PASSPHRASE not in read(w.gw.out).decode()
 
 
 @case
@@ -140,11 +137,8 @@ def keys_made_by_gnupg_are_taken_over(w):
         w.gw.gwctl("consumer", "add", user, "--internal", "--address", address)
         home = w.gpg(user)
         home.make(f"{user} <{address}>", algo=algo, passphrase=passphrase)
-        path = write(w.path(f"{user}.sec"), home.secret(address, passphrase=passphrase), 0o600)
-        secret = write(w.path(f"{user}.pass"), passphrase + "\n", 0o600)
-        if w.gw.user is not None and os.getuid() == 0:
-            for p in (path, secret):
-                os.chown(p, w.gw.user, w.gw.user)
+        path = w.gw.own(write(w.path(f"{user}.sec"), home.secret(address, passphrase=passphrase), 0o600))
+        secret = w.gw.own(write(w.path(f"{user}.pass"), passphrase + "\n", 0o600))
         w.gw.keyctl("import", "--passphrase-file", secret, path)
         w.pat.add(home.public(address))
         sealed_to(w, user, f"for {user}\n")

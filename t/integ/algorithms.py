@@ -35,11 +35,8 @@ def world():
 
 
 def fetched(w, data, user):
-    w.imap.empty(user)
-    w.imap.deliver(user, data)
-    got = w.fetch(user)
-    assert len(got) == 1
-    return got[0], "; ".join(mails.header(got[0], "X-Postern-Verdict"))
+    got = w.one(data, user)
+    return got, mails.verdict(got)
 
 
 def keys_of(gpg, address):

@@ -6,6 +6,7 @@ import re
 
 from pt import Site, case, run
 from pt import clients, mails
+from pt.mails import verdict
 from pt.util import sh
 
 PAT, ALICE = "pat@partner.test", "alice@example.test"
@@ -25,15 +26,6 @@ def letter(body="Dear Alice,\n4711 it is.\n", subject="Re: Offer"):
     return mails.plain(f"Pat <{PAT}>", ALICE, subject, body)
 
 
-def one(w, data, user="alice"):
-    """Put one message into an empty mailbox and fetch it through the gateway."""
-    w.imap.empty(user)
-    w.imap.deliver(user, data)
-    got = w.fetch(user)
-    assert len(got) == 1
-    return got[0]
-
-
 def texts(data):
     """(text of the banner, its HTML, the sender's part) of a fetched message."""
     m = mails.parse(data)
@@ -44,13 +36,9 @@ def texts(data):
     return plain.get_content(), html.get_content(), theirs
 
 
-def verdict(data):
-    return "; ".join(mails.header(data, "X-Postern-Verdict"))
-
-
 @case
 def an_opened_message_shows_its_verdict_and_the_phrase(w):
-    got = one(w, mails.pgp_encrypted(w.pat, letter(), [ALICE], sign=PAT))
+    got = w.one(mails.pgp_encrypted(w.pat, letter(), [ALICE], sign=PAT))
     for text in texts(got)[:2]:
         assert phrase(w) in text and "Good: signed by its sender" in text and PAT in text, text
     assert "4711 it is." in texts(got)[2].get_content()
@@ -60,7 +48,7 @@ def an_opened_message_shows_its_verdict_and_the_phrase(w):
 
 @case
 def curl_gets_the_same(w):
-    got = one(w, mails.pgp_encrypted(w.pat, letter(), [ALICE], sign=PAT))
+    got = w.one(mails.pgp_encrypted(w.pat, letter(), [ALICE], sign=PAT))
     url = f"pop3://127.0.0.1:{w.retrieval}/1"
     assert sh(["curl", "-s", "-u", ":".join(w.login("alice")), url]).stdout == got
 
@@ -68,14 +56,14 @@ def curl_gets_the_same(w):
 @case
 def a_bad_signature_is_told_and_nothing_good(w):
     signed = mails.pgp_signed(w.pat, letter(), PAT).replace(b"4711 it is", b"4712 it is")
-    text, html, theirs = texts(one(w, signed))
+    text, html, theirs = texts(w.one(signed))
     assert "BAD" in text and "BAD" in html and "Good" not in text + html, text
     assert theirs.get_content_type() == "multipart/signed"
 
 
 @case
 def signed_mail_can_be_verified_again(w):
-    got = one(w, mails.pgp_signed(w.pat, letter(), PAT))
+    got = w.one(mails.pgp_signed(w.pat, letter(), PAT))
     at = got.index(b"Content-Type: multipart/signed")
     inner = got[at:got.rindex(b"\r\n--=_m_")]
     assert PAT in mails.check_signed(w.pat, inner)[1].get("GOODSIG", ""), inner
@@ -86,7 +74,7 @@ def all_verdicts_take_the_same_room(w):
     """What a banner adds does not depend on the verdict."""
     bodies = [mails.pgp_signed(w.pat, letter(), PAT)]
     bodies.append(bodies[0].replace(b"4711 it is", b"4712 it is"))
-    got = [one(w, b) for b in bodies]
+    got = [w.one(b) for b in bodies]
     signer = re.search(rb"^X-Postern-Signer:.*\r\n(?:[ \t].*\r\n)*", got[0], re.M)[0]
     assert len(got[0]) - len(got[1]) == len(signer), got
 
@@ -102,7 +90,7 @@ def mail_that_is_not_opened_stays_as_it_is(w):
 
 @case
 def a_reply_that_quotes_the_banner_does_not_tell_the_phrase(w):
-    quote = texts(one(w, mails.pgp_encrypted(w.pat, letter(), [ALICE], sign=PAT)))[0]
+    quote = texts(w.one(mails.pgp_encrypted(w.pat, letter(), [ALICE], sign=PAT)))[0]
     assert phrase(w) in quote
     body = "".join(f"> {line}\n" for line in quote.splitlines()) + "Thank you.\n"
     w.send("alice", PAT, mails.plain(ALICE, PAT, "Re: Offer", body))
@@ -113,7 +101,7 @@ def a_reply_that_quotes_the_banner_does_not_tell_the_phrase(w):
 
 @case
 def a_phrase_can_be_changed_and_the_size_stays(w):
-    got = one(w, mails.pgp_encrypted(w.pat, letter(), [ALICE], sign=PAT))
+    got = w.one(mails.pgp_encrypted(w.pat, letter(), [ALICE], sign=PAT))
     old = phrase(w)
     new = w.gw.gwctl("consumer", "phrase", "alice").stdout.decode().split("\t")[1].strip()
     assert re.fullmatch("[a-z]{16}", new) and new != old and new == phrase(w)
@@ -124,7 +112,7 @@ def a_phrase_can_be_changed_and_the_size_stays(w):
 
 @case
 def others_have_other_phrases(w):
-    got = one(w, mails.pgp_signed(w.pat, letter(), PAT), user="chief")
+    got = w.one(mails.pgp_signed(w.pat, letter(), PAT), user="chief")
     assert phrase(w, "chief") in texts(got)[0] and phrase(w, "chief") != phrase(w)
 
 

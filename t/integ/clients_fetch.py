@@ -6,9 +6,10 @@ import os
 import re
 import shutil
 
-from pt import Site, case, clients, mails, run
+from pt import case, clients, mails, run
+from pt.doors import TLS, DoorsSite
 from pt.dovecot import OWNER
-from pt.doors import TLS, Doors
+from pt.mails import verdict
 from pt.util import read, sh, write
 
 PAT, ALICE = "pat@partner.test", "alice@example.test"
@@ -121,12 +122,8 @@ ALL = (Fetchmail, Getmail, Mpop, Curl)
 
 
 def world():
-    doors = Doors()
-    w = Site(users=("alice",), keys=("alice",), tls=True, more=doors)
-    w.doors = doors
-    doors.learn(w.gw)
+    w = DoorsSite()
     w.other = type(w.ca)(w.path("other-ca"), "Another CA")
-    w.pat = w.outsider("pat")
     w.letters = letters(w)
     return w
 
@@ -168,10 +165,6 @@ def by_subject(found):
         assert subject not in out, f"{subject} came twice"
         out[subject] = data
     return out
-
-
-def verdict(data):
-    return "; ".join(mails.header(data, "X-Postern-Verdict"))
 
 
 def check(got):

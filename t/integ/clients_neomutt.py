@@ -3,8 +3,8 @@
 
 import os
 
-from pt import Site, case, mails, run
-from pt.doors import Doors
+from pt import case, mails, run
+from pt.doors import DoorsSite
 from pt.tmux import Tmux
 from pt.util import write
 
@@ -27,14 +27,8 @@ hdr_order from subject x-postern-verdict
 
 
 def world():
-    doors = Doors()
-    w = Site(users=("alice",), keys=("alice",), tls=True, more=doors)
-    w.doors = doors
-    doors.learn(w.gw)
-    w.pat = w.outsider("pat")
-    letter = mails.plain(f"Pat <{PAT}>", ALICE, "The offer", f"Dear Alice,\n{SECRET}\nPat\n")
-    w.imap.deliver("alice", mails.pgp_encrypted(w.pat, letter, [ALICE], sign=PAT))
-    w.imap.deliver("alice", mails.plain(f"Pat <{PAT}>", ALICE, "Lunch", "At noon?\n"))
+    w = DoorsSite()
+    w.write_to_alice(SECRET)
     return w
 
 
@@ -106,8 +100,8 @@ def reads_and_writes(w, tls):
         screen.keys("Enter")
         screen.expect(rf"SMTP session failed: 550 5\.7\.1 {QUINN}: encryption is required .*, but there is no key for it")
         assert not w.partner.mails
-    secure = w.gw.log_text()[start:].count("TLS connection established from")
-    assert (secure >= 3) == (tls != "none"), w.gw.log_text()[start:]
+    said = w.gw.settled_log(start)
+    assert (said.count("TLS connection established from") >= 3) == (tls != "none"), said
     assert len(w.imap.stored("alice")) == 2
     assert not any(SECRET.encode() in data for data in w.imap.stored("alice"))
 

@@ -5,8 +5,8 @@ import base64
 import os
 import re
 
-from pt import Site, case, mails, run
-from pt.doors import TLS, Doors
+from pt import case, mails, run
+from pt.doors import TLS, DoorsSite
 from pt.util import sh, write
 
 PAT, ALICE, QUINN = "pat@partner.test", "alice@example.test", "quinn@partner.test"
@@ -48,12 +48,8 @@ def send(w, client, tls, to, data, ca=None, password=None):
 
 
 def world():
-    doors = Doors()
-    w = Site(users=("alice",), keys=("alice",), tls=True, more=doors)
-    w.doors = doors
-    doors.learn(w.gw)
+    w = DoorsSite()
     w.other = type(w.ca)(w.path("other-ca"), "Another CA")
-    w.pat = w.outsider("pat")
     return w
 
 

@@ -7,7 +7,7 @@ import os
 from pt import Site, Skip, case, run
 from pt import clients, mails
 from pt.gateway import can_unshare, own_mounts
-from pt.util import sh
+from pt.util import sh, wait_until
 
 PAT, QUINN, ALICE = "pat@partner.test", "quinn@partner.test", "alice@example.test"
 SPOOL, STATE, LOG = 24 << 20, 3 << 20, 1 << 20  # octets
@@ -182,7 +182,7 @@ def a_full_log_stops_nobody(w):
     sends(w)
     at = w.gw.log_text().count("\n")
     sends(w)
-    assert w.gw.log_text().count("\n") > at
+    wait_until(lambda: w.gw.log_text().count("\n") > at, 5, "lines in the log")
 
 
 if __name__ == "__main__":

@@ -130,7 +130,8 @@ def the_log_cannot_be_forged(w):
         c.pop()
         c.pop(f"USER alice>, {evil}")
         c.pop("PASS x")
-    text = w.gw.log_text()[start:]
+    w.gw.wait_log(r"pop3d\[.*FORGED", start=start)
+    text = w.gw.settled_log(start)
     assert "\x1b" not in text and "\x7f" not in text
     for line in text.splitlines():
         assert line.count("postern/") == 1 or "\\x" in line, line

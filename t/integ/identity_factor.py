@@ -57,7 +57,7 @@ def refuses_with_one_of_them_or_another_consumers(w):
 def a_consumer_without_one_cannot_log_in(w):
     assert isinstance(fetched(w, "chief", w.users["chief"]), str)
     assert isinstance(fetched(w, "chief", ":" + w.users["chief"]), str)
-    assert "no gateway password" in w.gw.log_text()
+    assert w.gw.wait_log("no gateway password")
 
 
 @case
@@ -93,7 +93,7 @@ def policyd_may_be_restarted(w):
 
 @case
 def passwords_are_in_no_log(w):
-    text = w.gw.log_text()
+    text = w.gw.settled_log()
     for secret in (*w.secret.values(), *w.users.values()):
         assert secret not in text
 

@@ -5,8 +5,9 @@ import os
 import re
 import smtplib
 
-from pt import Site, Skip, case, run
+from pt import Site, case, run
 from pt import mails
+from pt.memory import memory
 from pt.util import tree, write
 
 ALICE, BOB, CAROL = "alice@example.test", "bob@example.test", "carol@example.test"
@@ -126,25 +127,9 @@ def holders(w, secrets):
     found = {}
     names = w.gw.daemons() | {w.gw.pid: "master"}
     for pid in tree(w.gw.pid):
-        try:
-            with open(f"/proc/{pid}/maps", encoding="utf-8") as f:
-                maps = [line.split() for line in f]
-            with open(f"/proc/{pid}/mem", "rb", buffering=0) as f:
-                for m in maps:
-                    if "r" not in m[1] or m[-1] in ("[vvar]", "[vsyscall]"):
-                        continue
-                    start, end = (int(x, 16) for x in m[0].split("-"))
-                    f.seek(start)
-                    try:
-                        data = f.read(end - start)
-                    except OSError:
-                        continue
-                    if any(s in data for s in secrets):
-                        found[pid] = names.get(pid, "worker")
-        except FileNotFoundError:
-            pass
-        except PermissionError as e:
-            raise Skip("other processes' memory cannot be read here") from e
+        data = memory(pid)
+        if any(x in data for x in secrets):
+            found[pid] = names.get(pid, "worker")
     return found
 
 
@@ -165,11 +150,8 @@ def lock_leaves_no_key_in_any_memory(w):
     """keyctl lock drops the private keys, their copies and the sealing key everywhere."""
     g = w.gpg("bob")
     g.make(f"Bob <{BOB}>")
-    path = write(w.path("bob.sec"), g.secret(BOB), 0o600)
-    empty = write(w.path("empty"), "\n", 0o600)
-    if w.gw.user is not None and os.getuid() == 0:
-        for p in (path, empty):
-            os.chown(p, w.gw.user, w.gw.user)
+    path = w.gw.own(write(w.path("bob.sec"), g.secret(BOB), 0o600))
+    empty = w.gw.own(write(w.path("empty"), "\n", 0o600))
     w.gw.keyctl("import", "--passphrase-file", empty, path)
     w.pat.add(g.public(BOB))
     secrets = secrets_of(g, BOB)
@@ -203,7 +185,8 @@ def the_log_leads_from_the_peers_queue_to_ours_and_back(w):
     m = w.gw.wait_log(rf"postern/smtpd\[\d+\]: ([0-9A-F]+): to=<{QUINN}>, .*status=sent \(250 .*queued as (\w+)\)",
                       start=start)
     ours, theirs = m[1], m[2]
-    lines = w.gw.log_text()[start:].splitlines()
+    w.gw.wait_log(rf" {ours}: removed", start=start)
+    lines = w.gw.settled_log(start).splitlines()
     by_theirs = [line for line in lines if theirs in line]
     assert by_theirs and all(f" {ours}: " in line for line in by_theirs), by_theirs
     by_ours = [line.partition(f" {ours}: ")[2] for line in lines if f" {ours}: " in line]

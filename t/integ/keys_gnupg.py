@@ -31,14 +31,6 @@ def world():
     return w
 
 
-def own(w, path):
-    """Give a folder to whom the tools run as."""
-    if w.gw.user is not None and os.getuid() == 0:
-        for folder, _, names in os.walk(path):
-            for p in [folder] + [os.path.join(folder, n) for n in names]:
-                os.chown(p, w.gw.user, w.gw.user, follow_symlinks=False)
-
-
 def home(w, name, **people):
     """A GnuPG home: user=(algorithm, passphrase)...; no agent of its own runs any more."""
     g = w.gpg(name)
@@ -48,13 +40,13 @@ def home(w, name, **people):
     for entry in os.listdir(g.home):
         if entry.startswith("S."):
             os.unlink(os.path.join(g.home, entry))
-    own(w, g.home)
+    w.gw.own(g.home)
     return g
 
 
 def keyctl(w, *args):
     """keyctl on a terminal."""
-    argv = w.gw._wrap([os.path.join(w.gw.bin, "keyctl"), "-c", w.gw.conf, *args])  # pylint: disable=protected-access
+    argv = w.gw.command("keyctl", *args)
     return Terminal(argv, env=dict(os.environ, TMPDIR=w.tmp))
 
 
@@ -65,10 +57,7 @@ def quiet(w, *args, check=True):
 
 
 def passphrase(w, text):
-    path = write(w.path("passphrase"), text + "\n", 0o600)
-    if w.gw.user is not None and os.getuid() == 0:
-        os.chown(path, w.gw.user, w.gw.user)
-    return path
+    return w.gw.own(write(w.path("passphrase"), text + "\n", 0o600))
 
 
 def content(folder):
@@ -178,7 +167,7 @@ def keys_of_nobody_are_told_with_the_remedy(w):
     fpr = g.make("Both <chief@example.test>")
     g.run("--passphrase", "", "--quick-add-uid", fpr, "Both <mallory@example.test>")
     g.stop()
-    own(w, g.home)
+    w.gw.own(g.home)
     code, out, err = quiet(w, "import", "--gnupg-home", g.home, check=False)
     assert code != 0 and "3 secret keys: 0 imported, 0 were there, 3 failed" in out, (code, out)
     for who in ("Nobody <nobody@example.test>", "Zoe <zoe@example.test>"):
@@ -201,7 +190,7 @@ def an_interrupted_import_leaves_nothing(w):
 @case
 def gpg_uses_what_was_exported(w):
     os.mkdir(w.path("place"))
-    own(w, w.path("place"))
+    w.gw.own(w.path("place"))
     new = w.path("place", "new")
     code, _, err = quiet(w, "export", "--gnupg-home", new, "--all", check=False)
     assert code == 64 and "--yes" in err and not os.path.exists(new), (code, err)
@@ -261,7 +250,7 @@ def many_keys_show_their_progress(w):
                      f"Expire-Date: 0\n%commit\n" for i in range(200))
     g.run("--gen-key", data=("%no-protection\n" + blocks).encode())
     g.stop()
-    own(w, g.home)
+    w.gw.own(g.home)
     for c in range(0, 200, 50):
         addresses = [x for i in range(c, c + 50) for x in ("--address", f"m{i}@example.test")]
         w.gw.gwctl("consumer", "add", f"many{c}", "--internal", *addresses)
@@ -284,7 +273,7 @@ def hostile(w, name, files=(), folders=("private-keys-v1.d",), links=()):
         write(os.path.join(path, f), data, 0o600)
     for f, to in links:
         os.symlink(to, os.path.join(path, f))
-    own(w, path)
+    w.gw.own(path)
     return path
 
 
@@ -319,7 +308,7 @@ def homes_that_are_damaged_or_none_are_refused_with_the_reason(w):
         fields[p] = read(p)
         if b"protected" in fields[p]:
             write(p, fields[p][:len(fields[p]) // 2] + os.urandom(200), 0o600)
-    own(w, bad)
+    w.gw.own(bad)
     code, out, err = quiet(w, "import", "--gnupg-home", bad, "--passphrase-file", passphrase(w, "x"), check=False)
     assert "1 were there" in out, (code, out, err)
     assert code != 0 or "3 secret keys" not in out, (code, out, err)

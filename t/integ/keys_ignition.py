@@ -18,18 +18,13 @@ def world():
     w.gw.configure(w.pieces.replace(f'key_file = "{w.key_file}"', f"credential = {NAME}"))
     w.folder_of_credentials = w.path("gw", "credentials")
     os.mkdir(w.folder_of_credentials, 0o700)
-    own(w, w.folder_of_credentials)
+    w.gw.own(w.folder_of_credentials)
     return w
 
 
 def peer(w):
     w.peer = w.sink(users=w.users)
     return w.peer.port
-
-
-def own(w, path):
-    if w.gw.user is not None and os.getuid() == 0:
-        os.chown(path, w.gw.user, w.gw.user)
 
 
 def restart(w, secret, folder=True):
@@ -41,7 +36,7 @@ def restart(w, secret, folder=True):
         os.unlink(path)
     if secret is not None:
         write(path, secret, 0o400)
-        own(w, path)
+        w.gw.own(path)
     start = len(w.gw.log_text())
     kept = os.environ.pop("CREDENTIALS_DIRECTORY", None)
     try:
@@ -101,7 +96,7 @@ def a_passphrase_may_end_with_a_line_end(w):
     shutil.rmtree(os.path.join(w.gw.state, "keys"))
     restart(w, None, False)
     phrase = write(w.path("gw", "phrase"), "correct horse battery\n", 0o400)
-    own(w, phrase)
+    w.gw.own(phrase)
     w.gw.keyctl("init", "--passphrase-file", phrase, "--cost", "1,8")
     for text in ("correct horse battery", "correct horse battery\n"):
         restart(w, text)

@@ -11,6 +11,7 @@ import subprocess
 
 from pt import Site, Skip, case, run
 from pt import clients, mails
+from pt.memory import memory
 from pt.util import read, running, sh, tree, write
 
 USERS = {"alice": "ed25519", "bob": "rsa3072"}
@@ -47,12 +48,12 @@ def pop3_peer(w):
 
 def world():
     w = Site(smtp_port=smtp_peer, pop3_port=pop3_peer, users=tuple(USERS), keys=(), more=connectors)
-    empty = own(w, write(w.path("empty"), "\n", 0o600))
+    empty = w.gw.own(write(w.path("empty"), "\n", 0o600))
     w.secrets = {"sealing key": sealing_key(w)}
     for user, algo in USERS.items():
         g = w.gpg(user)
         g.make(f"{user} <{w.address(user)}>", algo=algo)
-        path = own(w, write(w.path(user + ".sec"), g.secret(w.address(user)), 0o600))
+        path = w.gw.own(write(w.path(user + ".sec"), g.secret(w.address(user)), 0o600))
         w.gw.keyctl("import", "--passphrase-file", empty, path)
         for n, numbers in enumerate(openpgp_secrets(g.secret(w.address(user), armor=False))):
             for name, number in numbers.items():
@@ -61,16 +62,10 @@ def world():
     w.pat.make(f"Pat <{PAT}>")
     w.learn(PAT, w.pat.public(PAT), "pat")
     for kind, (_, key) in w.certs.items():
-        w.gw.keyctl("import", "--tls", own(w, key))
+        w.gw.keyctl("import", "--tls", w.gw.own(key))
         for name, number in pem_secrets(key, kind).items():
             w.secrets[f"TLS {kind} {name}"] = number
     return w
-
-
-def own(w, path):
-    if w.gw.user is not None and os.getuid() == 0:
-        os.chown(path, w.gw.user, w.gw.user)
-    return path
 
 
 def sealing_key(w):
@@ -235,29 +230,6 @@ def core(w, pid):
     data = read(path)
     os.unlink(path)
     return data
-
-
-def memory(pid):
-    """All that a process can read: for what cores leave out, and where ptrace is refused but root may look."""
-    out = []
-    try:
-        with open(f"/proc/{pid}/maps", encoding="utf-8") as f:
-            maps = [line.split() for line in f]
-        with open(f"/proc/{pid}/mem", "rb", buffering=0) as f:
-            for m in maps:
-                if "r" not in m[1] or m[-1] in ("[vvar]", "[vsyscall]"):
-                    continue
-                start, end = (int(x, 16) for x in m[0].split("-"))
-                f.seek(start)
-                try:
-                    out.append(f.read(end - start))
-                except OSError:
-                    pass  # beyond the end of a file
-    except PermissionError as e:
-        raise Skip("other processes' memory cannot be read here") from e
-    except (FileNotFoundError, ProcessLookupError):
-        pass  # a worker that is not needed any more
-    return b"\0".join(out)
 
 
 def forms(secret):

@@ -25,20 +25,14 @@ def world():
     return w
 
 
-def own(w, path):
-    if w.gw.user is not None and os.getuid() == 0:
-        os.chown(path, w.gw.user, w.gw.user)
-    return path
-
-
 def secret(w, name, text):
-    return own(w, write(w.path(name), text, 0o600))
+    return w.gw.own(write(w.path(name), text, 0o600))
 
 
 def openssl(w, name, *args):
     path = w.path(name)
     sh(["openssl", args[0], "-out", path, *args[1:]])
-    return own(w, path)
+    return w.gw.own(path)
 
 
 def imported(w, *args):
@@ -64,7 +58,7 @@ def every_kind_is_taken_and_comes_back_the_same(w):
         assert "certificate = " in out and f"shred -u {path}" in out, out
         w.handles[kind] = handle
         backup = w.path(f"{kind}.backup")
-        backup = own(w, write(backup, w.gw.keyctl("export", "--tls", "--yes", "--passphrase-file", word, handle).stdout))
+        backup = w.gw.own(write(backup, w.gw.keyctl("export", "--tls", "--yes", "--passphrase-file", word, handle).stdout))
         assert b"BEGIN ENCRYPTED PRIVATE KEY" in sh(["cat", backup]).stdout
         same = [sh(["openssl", "pkey", "-in", p, *more]).stdout
                 for p, more in ((path, []), (backup, ["-passin", "pass:a word"]))]
@@ -86,7 +80,7 @@ def other_spellings_of_a_key_have_the_same_handle(w):
         key = f.read()
     cert = self_signed(w, "nistp384")
     with open(cert, encoding="ascii") as f:
-        own(w, write(both, f.read() + key, 0o600))
+        w.gw.own(write(both, f.read() + key, 0o600))
     assert imported(w, both) == w.handles["nistp384"]
 
 
@@ -98,7 +92,7 @@ def self_signed(w, kind, subject="/CN=mail.example.test", days="30"):
 @case
 def a_passphrase_is_asked_for(w):
     path = openssl(w, "locked.pem", "pkcs8", "-topk8", "-in", w.path("ed25519.pem"), "-passout", "pass:right")
-    argv = w.gw._wrap([os.path.join(w.gw.bin, "keyctl"), "-c", w.gw.conf, "import", "--tls", path])  # pylint: disable=protected-access
+    argv = w.gw.command("keyctl", "import", "--tls", path)
     with Terminal(argv) as t:
         t.answer(r"Passphrase of [^:]*locked\.pem: ", "wrong")
         t.answer(r"wrong passphrase[^:]*\n[^:]*Passphrase of [^:]*: ", "right")

@@ -54,7 +54,7 @@ class Watch:
             c.pop("PASS x")
         self.w.gw.wait_log("end-of-block", start=self.start)
         pids = {str(p): n for p, n in self.w.gw.daemons().items()} | {str(self.w.gw.pid): "master"}
-        text = self.w.gw.log_text()[self.start:]
+        text = self.w.gw.settled_log(self.start)
         for line in text.split("\n")[:-1]:
             m = LINE.fullmatch(line)
             assert m is not None, f"no line of ours: {line!r}"

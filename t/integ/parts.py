@@ -5,6 +5,7 @@ from email.message import EmailMessage
 
 from pt import Site, case, run
 from pt import clients, mails
+from pt.mails import verdict
 
 PAT, ALICE = "pat@partner.test", "alice@example.test"
 FILE = bytes(range(256)) * 40
@@ -14,18 +15,6 @@ def world():
     w = Site()
     w.pat = w.outsider("pat")
     return w
-
-
-def one(w, data):
-    w.imap.empty("alice")
-    w.imap.deliver("alice", data)
-    got = w.fetch("alice")
-    assert len(got) == 1
-    return got[0]
-
-
-def verdict(data):
-    return "; ".join(mails.header(data, "X-Postern-Verdict"))
 
 
 def letter(body="See the file.\n"):
@@ -46,7 +35,7 @@ def opens_files_beside_a_text(w):
                      subtype="octet-stream", filename="plan b.pdf.gpg")
     m.add_attachment(w.pat.encrypt(FILE, [ALICE]), maintype="application",
                      subtype="octet-stream", filename="second.asc")
-    got = one(w, octets(m))
+    got = w.one(octets(m))
     text, first, second = mails.parse(got).iter_parts()
     assert "See the file." in text.get_content()
     assert (first.get_filename(), second.get_filename()) == ("plan b.pdf", "second"), got
@@ -58,7 +47,7 @@ def opens_files_beside_a_text(w):
 def opens_what_a_mailing_list_wrapped(w):
     sealed = mails.pgp_encrypted(w.pat, mails.plain(PAT, ALICE, "x", "4711 it is.\n"), [ALICE], sign=PAT)
     inner = sealed[sealed.index(b"Content-Type: multipart/encrypted"):]
-    got = one(w, mails.crlf(
+    got = w.one(mails.crlf(
         f"From: {PAT}\nTo: {ALICE}\nSubject: [list] x\nMIME-Version: 1.0\n"
         "Content-Type: multipart/mixed; boundary=\"=-list\"\n\n--=-list\n")
         + inner + mails.crlf("\n--=-list\nContent-Type: text/plain\n\n-- \nthe list\n--=-list--\n"))

@@ -171,8 +171,8 @@ def tokens_open_whose_they_are(w):
                     answer = c.pop(response)[0]
                 assert answer.startswith("+OK"), (mech, answer)
                 assert opened(c)
-    assert "sasl_method=OAUTHBEARER, sasl_username=alice" in w.gw.log_text()
-    assert TOKEN not in w.gw.log_text()
+    assert w.gw.wait_log("sasl_method=OAUTHBEARER, sasl_username=alice")
+    assert TOKEN not in w.gw.settled_log()
 
 
 @case

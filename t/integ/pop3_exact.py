@@ -6,7 +6,8 @@ import re
 import signal
 
 from pt import Site, case, run
-from pt import clients, mails
+from pt import mails
+from pt.util import wait_until
 
 PAT, ALICE = "pat@partner.test", "alice@example.test"
 CAPABILITIES = ["USER", "SASL PLAIN", "TOP", "UIDL", "RESP-CODES", "PIPELINING"]
@@ -33,21 +34,21 @@ def fresh(w, *octets):
         w.peer.boxes.clear()
     for data in octets:
         w.peer.put("alice", data)
+    wait_until(lambda: sessions(w) == 0, text="the end of the sessions before")
     for path in files(w):
         os.unlink(path)
+
+
+def sessions(w):
+    """How many are under way: what they have learnt is written before their last line."""
+    log = w.gw.settled_log()
+    return len(re.findall(r"postern/pop3d\[\d+\]: \w+: connect from", log)) - len(
+        re.findall(r"postern/pop3d\[\d+\]: \w+: disconnect from", log))
 
 
 def files(w):
     folder = os.path.join(w.gw.state, "pop3d")
     return [os.path.join(folder, name) for name in os.listdir(folder)]
-
-
-def logged_in(w):
-    c = clients.Raw(w.retrieval, timeout=40)
-    c.pop()
-    assert c.pop("USER alice")[0].startswith("+OK")
-    assert c.pop(f"PASS {w.users['alice']}")[0].startswith("+OK")
-    return c
 
 
 def message(c, command):
@@ -74,7 +75,7 @@ def listing(c):
 
 
 def sizes_now(w):
-    with logged_in(w) as c:
+    with w.logged_in() as c:
         sizes = listing(c)
         c.pop("QUIT")
     return sizes
@@ -112,7 +113,7 @@ def list_and_stat_are_what_retr_gives_to_the_octet(w):
     for first in ("STAT", "LIST", "LIST 2", "RETR 2", "TOP 2 0"):
         for path in files(w):
             os.unlink(path)
-        with logged_in(w) as c:
+        with w.logged_in() as c:
             assert c.pop(first, multi=first.split()[0] != "STAT" and first != "LIST 2")[0].startswith("+OK")
             sizes = listing(c)
             assert list(sizes) == list(range(1, count + 1))
@@ -128,7 +129,7 @@ def list_and_stat_are_what_retr_gives_to_the_octet(w):
 @case
 def deleted_messages_keep_their_numbers(w):
     fresh(w, letter(), sealed(w), letter("three\n"))
-    with logged_in(w) as c:
+    with w.logged_in() as c:
         assert c.pop("DELE 1")[0].startswith("+OK")
         before = listing(c)
         assert list(before) == [2, 3]
@@ -165,12 +166,13 @@ def what_was_learnt_outlives_a_crash(w):
 @case
 def ciphertext_for_lack_of_a_key_is_asked_for_again(w):
     fresh(w, sealed(w, to="zoe@partner.test"), sealed(w))
-    for _ in range(2):
+    for begin in ([1, 2], [1]):
         w.peer.clear()
-        with logged_in(w) as c:
+        with w.logged_in() as c:
             sizes = listing(c)
             assert sizes[1] == len(message(c, "RETR 1")[1])
-        assert set(retrieved(w)) == {1} or retrieved(w)[:2] == [1, 2], retrieved(w)
+        got = retrieved(w)
+        assert got[:len(begin)] == begin and set(got[len(begin):]) <= {1}, got
 
 
 @case
@@ -178,7 +180,7 @@ def a_message_that_passes_as_it_is_has_its_top_from_the_peer(w):
     fresh(w, letter("one\ntwo\nthree\n"))
     sizes_now(w)
     w.peer.clear()
-    with logged_in(w) as c:
+    with w.logged_in() as c:
         listing(c)
         top = message(c, "TOP 1 2")[1]
         assert top.endswith(b"one\r\ntwo\r\n"), top
@@ -194,13 +196,13 @@ def a_locked_key_store_is_a_passing_failure_and_no_wrong_size(w):
     fresh(w, letter(), sealed(w), letter("three\n"))
     w.gw.keyctl("lock")
     try:
-        with logged_in(w) as c:
+        with w.logged_in() as c:
             for command in ("STAT", "LIST", "LIST 1", "LIST 2"):
                 assert c.pop(command)[0].startswith("-ERR [SYS/TEMP]"), command
             assert message(c, "RETR 1")[0].startswith("+OK")
     finally:
         w.gw.keyctl("unlock", "--key-file", w.key_file)
-    with logged_in(w) as c:
+    with w.logged_in() as c:
         sizes = listing(c)
         assert sizes == {n: len(message(c, f"RETR {n}")[1]) for n in (1, 2, 3)}
 
@@ -213,7 +215,7 @@ def what_takes_too_long_goes_further_the_next_time(w):
     while True:
         tries += 1
         assert tries < 8
-        with logged_in(w) as c:
+        with w.logged_in() as c:
             answer = c.pop("STAT")[0]
             if answer.startswith("+OK"):
                 break
@@ -246,7 +248,7 @@ def removed_messages_are_forgotten(w):
     fresh(w, *(letter(f"number {n}\n") for n in range(50)))
     sizes_now(w)
     large = os.stat(files(w)[0]).st_size
-    with logged_in(w) as c:
+    with w.logged_in() as c:
         listing(c)
         for n in range(1, 50):
             c.pop(f"DELE {n}")
@@ -276,7 +278,7 @@ def listings_that_make_no_sense_end_the_session(w):
                        ("UIDL", "1"), ("UIDL", "2 b\r\n1 a"), ("LIST", "1 99999999999999999999999")):
         fresh(w, letter())
         w.peer.on(verb, reply=f"+OK\r\n{rows}\r\n.")
-        with logged_in(w) as c:
+        with w.logged_in() as c:
             assert c.pop("STAT")[0].startswith("-ERR [SYS/TEMP]"), rows
             assert c.at_end()
     assert w.gw.alive()
@@ -288,7 +290,7 @@ def more_messages_than_fit_are_told_of(w):
     rows = "".join(f"{n} 5\r\n" for n in range(1, 100002))
     w.peer.on("UIDL", reply="+OK\r\n" + rows + ".")
     w.peer.on("LIST", reply="+OK\r\n" + rows + ".")
-    with logged_in(w) as c:
+    with w.logged_in() as c:
         assert c.pop("STAT")[0].startswith("-ERR [SYS/PERM]")
         assert message(c, "RETR 1")[0].startswith("+OK")
 
@@ -297,7 +299,7 @@ def more_messages_than_fit_are_told_of(w):
 def a_message_that_the_peer_keeps_back_is_a_passing_failure(w):
     fresh(w, letter(), letter("two\n"), letter("three\n"))
     w.peer.on("RETR", nth=2, reply="-ERR [SYS/TEMP] not now")
-    with logged_in(w) as c:
+    with w.logged_in() as c:
         assert c.pop("LIST")[0].startswith("-ERR [SYS/TEMP]")
         assert list(listing(c)) == [1, 2, 3]
 
@@ -306,7 +308,7 @@ def a_message_that_the_peer_keeps_back_is_a_passing_failure(w):
 def a_peer_that_goes_away_meanwhile_ends_the_session(w):
     fresh(w, letter(), letter("two\n"), letter("three\n"))
     w.peer.on("RETR", nth=2, close=True)
-    with logged_in(w) as c:
+    with w.logged_in() as c:
         assert c.pop("LIST")[0].startswith("-ERR [SYS/TEMP]") and c.at_end()
     w.peer.clear()
     sizes_now(w)
@@ -316,7 +318,7 @@ def a_peer_that_goes_away_meanwhile_ends_the_session(w):
 @case
 def many_messages_are_asked_for_ahead(w):
     fresh(w, *(letter(f"number {n}\n") for n in range(200)))
-    with logged_in(w) as c:
+    with w.logged_in() as c:
         assert len(listing(c)) == 200
         for n in (1, 100, 200):
             assert f"number {n - 1}\r\n".encode() in message(c, f"RETR {n}")[1]

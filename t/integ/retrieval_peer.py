@@ -24,14 +24,6 @@ def fresh(w, *octets):
         w.peer.put("alice", data)
 
 
-def logged_in(w):
-    c = clients.Raw(w.retrieval, timeout=15)
-    c.pop()
-    assert c.pop("USER alice")[0].startswith("+OK")
-    assert c.pop(f"PASS {w.users['alice']}")[0].startswith("+OK")
-    return c
-
-
 LETTER = mails.plain("pat@partner.test", "alice@example.test", "s", "hello\n.dot\n")
 
 
@@ -40,7 +32,7 @@ def passes_octets_that_are_no_proper_mail(w):
     odd = [b"", b"\r\n", b"no header\r\n", b"A: b\r\n\r\nbare\nlf and bare\rcr\r\n", b"N: \0\r\n\r\n\0\xff\xfe\r\n",
            b"A: b\r\n\r\n" + b"x" * 100000 + b"\r\n", b"A" * 70000 + b": b\r\n\r\nbody\r\n"]
     fresh(w, *odd)
-    with logged_in(w) as c:
+    with w.logged_in() as c:
         for n, data in enumerate(odd, 1):
             c.send(f"RETR {n}\r\n")
             assert c.line().startswith(b"+OK"), n
@@ -57,7 +49,7 @@ def says_so_when_the_peer_is_not_well(w):
         fresh(w, LETTER)
         w.peer.on("CONNECT", **rule)
         try:
-            with logged_in(w):
+            with w.logged_in():
                 raise AssertionError(f"logged in: {rule}")
         except (AssertionError, EOFError, OSError) as e:
             assert "logged in" not in str(e), e
@@ -67,7 +59,7 @@ def says_so_when_the_peer_is_not_well(w):
 def a_lost_connection_inside_a_message_is_an_error(w):
     fresh(w, LETTER)
     w.peer.on("RETR", reply=b"+OK\r\nA: b\r\n\r\nhalf of it\r\n", close=True)
-    with logged_in(w) as c:
+    with w.logged_in() as c:
         c.send("RETR 1\r\n")
         everything = c.rest()
         assert not everything.endswith(b"\r\n.\r\n"), everything
@@ -77,7 +69,7 @@ def a_lost_connection_inside_a_message_is_an_error(w):
 def gives_up_on_a_silent_peer(w):
     fresh(w, LETTER)
     w.peer.on("RETR", stall=True)
-    with logged_in(w) as c:
+    with w.logged_in() as c:
         c.send("RETR 1\r\n")
         answer = c.rest()
         assert b"-ERR" in answer or answer == b"", answer
@@ -88,7 +80,7 @@ def gives_up_on_a_peer_that_stops_behind_its_ok(w):
     for verb, reply in (("RETR 1", b"+OK\r\n"), ("LIST", b"+OK\r\n"), ("UIDL", b"+OK\r\n1 a\r\n")):
         fresh(w, LETTER)
         w.peer.on(verb.split()[0], reply=reply)
-        with logged_in(w) as c:
+        with w.logged_in() as c:
             c.send(verb + "\r\n")
             assert b"-ERR [SYS/TEMP]" in c.rest(), verb
     fresh(w, LETTER)
@@ -101,7 +93,7 @@ def gives_up_on_a_peer_that_stops_behind_its_ok(w):
 @case
 def no_line_of_a_message_ends_the_answer_for_clients_that_end_lines_at_lf(w):
     fresh(w, b"A: b\r\n\r\none\n.\n+OK 1 octets\nX-Postern-Verdict: forged\n.\r\nend\r\n")
-    with logged_in(w) as c:
+    with w.logged_in() as c:
         c.send("RETR 1\r\n")
         c.line()
         got = b""
@@ -120,7 +112,7 @@ def no_dot_that_is_not_stuffed_passes(w):
             head = b"A: b\r\n\r\n" + filler * (size // len(filler))
             fresh(w, LETTER)
             w.peer.on("RETR", reply=b"+OK\r\n" + head + odd + filler + b".\r\n")
-            with logged_in(w) as c:
+            with w.logged_in() as c:
                 c.send("RETR 1\r\n")
                 announced = int(c.line().split()[1])
                 got = b""
@@ -136,7 +128,7 @@ def messages_of_all_sizes_pass_octet_for_octet(w):
     sizes = [1, 1000, 65000, 65530, 65536, 65600, 131000, 131072, 200000, 262144, 400000, 5 << 20]
     given = [b"A: b\r\n\r\n" + b"".join(b".%d dots and more\r\n" % i for i in range(n // 22)) for n in sizes]
     fresh(w, *given)
-    with logged_in(w) as c:
+    with w.logged_in() as c:
         for ahead in (False, True):
             commands = [f"RETR {n}\r\n" for n in range(1, len(given) + 1)]
             if ahead:
@@ -187,7 +179,7 @@ def refusals_pass(w):
 @case
 def number_0_is_no_message_whatever_was_fetched_before(w):
     fresh(w, LETTER)
-    with logged_in(w) as c:
+    with w.logged_in() as c:
         assert c.pop("RETR 1", multi=True)[0].startswith("+OK")
         assert c.pop("DELE 1")[0].startswith("+OK")
         for command in ("RETR 0", "TOP 0 1"):
@@ -201,12 +193,12 @@ def lists_that_do_not_end_are_bounded(w):
     w.peer.on("UIDL", reply=b"+OK\r\n" + b"".join(b"%d u%d\r\n" % (n, n) for n in range(1, 300000)) + b".\r\n")
     w.peer.on("LIST", reply=b"+OK\r\n" + b"1 " + b"9" * 100000 + b"\r\n.\r\n")
     for verb in ("UIDL", "LIST"):
-        with logged_in(w) as c:
+        with w.logged_in() as c:
             c.send(verb + "\r\n")
             c.send("QUIT\r\n")
             c.rest()
     assert w.gw.alive() and w.gw.memory() < 400 << 20
-    with logged_in(w) as c:
+    with w.logged_in() as c:
         assert b"hello" in c.pop("RETR 1", multi=True)[1]
 
 

@@ -17,8 +17,8 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 sys.path.append(os.path.join(TOP, "t/integ"))
 
 from nss import Store  # noqa: E402
-from pt import Site, case, mails, run  # noqa: E402
-from pt.doors import TLS, Doors  # noqa: E402
+from pt import case, mails, run  # noqa: E402
+from pt.doors import TLS, DoorsSite  # noqa: E402
 from pt.gateway import BUILD  # noqa: E402
 from pt.util import Proc, read, sh, wait_until, write  # noqa: E402
 
@@ -171,14 +171,8 @@ class Thunderbird:
 
 
 def world():
-    doors = Doors()
-    w = Site(users=("alice",), keys=("alice",), tls=True, more=doors)
-    w.doors = doors
-    doors.learn(w.gw)
-    w.pat = w.outsider("pat")
-    letter = mails.plain(f"Pat <{PAT}>", ALICE, "The offer", f"Dear Alice,\n\n{SECRET}\n\nPat\n")
-    w.imap.deliver("alice", mails.pgp_encrypted(w.pat, letter, [ALICE], sign=PAT))
-    w.imap.deliver("alice", mails.plain(f"Pat <{PAT}>", ALICE, "Lunch", "At noon?\n"))
+    w = DoorsSite()
+    w.write_to_alice(SECRET)
     return w
 
 

@@ -1,5 +1,9 @@
 """Connectors of both services for each way of TLS, for clients that are to use all of them."""
 
+from . import mails
+from .site import Site
+from .world import PARTNER
+
 TLS = ("none", "starttls", "implicit")
 
 CONNECTOR = """
@@ -37,3 +41,20 @@ class Doors:
     def learn(self, gw):
         """Store the private key; until then no client comes in by TLS."""
         gw.keyctl("import", "--tls", self._key)
+
+
+class DoorsSite(Site):
+    """alice at home, pat as her partner, and connectors for each way of TLS in .doors."""
+
+    def __init__(self):
+        self.doors = Doors()
+        super().__init__(users=("alice",), keys=("alice",), tls=True, more=self.doors)
+        self.doors.learn(self.gw)
+        self.pat = self.outsider("pat")
+
+    def write_to_alice(self, secret):
+        """pat sends two messages: "The offer", signed and encrypted, with this line, and "Lunch" in clear."""
+        pat, alice = f"pat@{PARTNER}", self.address("alice")
+        letter = mails.plain(f"Pat <{pat}>", alice, "The offer", f"Dear Alice,\n\n{secret}\n\nPat\n")
+        self.imap.deliver("alice", mails.pgp_encrypted(self.pat, letter, [alice], sign=pat))
+        self.imap.deliver("alice", mails.plain(f"Pat <{pat}>", alice, "Lunch", "At noon?\n"))

@@ -195,6 +195,15 @@ class Gateway:
         """Run gwctl or keyctl with this gateway's configuration; the CompletedProcess."""
         return sh(self.command(name, *args), data=data, check=check, timeout=timeout)
 
+    def own(self, path):
+        """Give a file or folder, and all in it, to whom the tools run as; the path."""
+        if self.user is not None and os.getuid() == 0:
+            os.chown(path, self.user, self.user, follow_symlinks=False)
+            for folder, folders, names in os.walk(path):
+                for name in folders + names:
+                    os.chown(os.path.join(folder, name), self.user, self.user, follow_symlinks=False)
+        return path
+
     def command(self, name, *args):
         """What tool runs, for those who want it on a terminal or elsewhere."""
         return self._wrap([os.path.join(self.bin, name), "-c", self.conf, *args])
@@ -233,6 +242,14 @@ class Gateway:
 
     def log_text(self):
         return read(self.log).decode("utf-8", "replace")
+
+    def settled_log(self, start=0):
+        """The log with what was said just now: lines wait up to 20 ms in their process.
+
+        For what must not stand in it, and for what was waited for already.
+        """
+        time.sleep(0.2)
+        return self.log_text()[start:]
 
     def wait_log(self, pattern, seconds=5.0, start=0):
         """Wait for a line that matches; the match.  start: octets of the log to leave out."""

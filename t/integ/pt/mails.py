@@ -88,6 +88,11 @@ def header(data, name):
     return found
 
 
+def verdict(data):
+    """What the gateway says of a fetched message."""
+    return "; ".join(header(data, "X-Postern-Verdict"))
+
+
 def parse(data):
     return email.message_from_bytes(data, policy=email.policy.SMTP)
 

@@ -120,6 +120,22 @@ class Site(World):
         """All of a user's messages through the gateway."""
         return clients.fetch(self.retrieval, self.login(user), **kw)
 
+    def logged_in(self, port=None):
+        """A POP3 client of alice's behind her login, for with."""
+        c = clients.Raw(port or self.retrieval, timeout=40)
+        c.pop()
+        assert c.pop("USER alice")[0].startswith("+OK")
+        assert c.pop(f"PASS {self.users['alice']}")[0].startswith("+OK")
+        return c
+
+    def one(self, data, user="alice"):
+        """Put one message into an empty mailbox and fetch it through the gateway."""
+        self.imap.empty(user)
+        self.imap.deliver(user, data)
+        got = self.fetch(user)
+        assert len(got) == 1
+        return got[0]
+
     def refusal(self, user, to, data, **kw):
         """(code, text) with which the gateway refuses a message after its final dot or before."""
         try:

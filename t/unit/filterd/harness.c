@@ -220,6 +220,15 @@ open_as(struct outcome *o, enum who reader, const void *msg, size_t n)
 	unseat(&w, &p, o);
 }
 
+void
+opens(struct outcome *o, const struct buf *m, const char *want)
+{
+	open_as(o, ALICE, buf_ptr(m), buf_len(m));
+	ck_assert_int_eq(o->served, 0);
+	ck_assert_msg(o->result == OPEN_VIRTUAL, "result %d, %s", o->result, o->text);
+	ck_assert_str_eq(verdict(&o->octets), want);
+}
+
 struct running {
 	int control, spooldir, rc;
 };

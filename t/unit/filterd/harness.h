@@ -85,6 +85,9 @@ void secure(struct outcome *o, const char *sender, const char *const *rcpts, con
     size_t n, uint64_t max_size);
 void open_as(struct outcome *o, enum who reader, const void *msg, size_t n);
 
+/* Alice opens m: she gets a virtual message with this verdict. */
+void opens(struct outcome *o, const struct buf *m, const char *want);
+
 /*
  * The same through worker_run, some times over: its exit code.  The channel is closed when the
  * last answer came.
@@ -100,6 +103,13 @@ void encrypted(struct buf *out, const enum who *to, enum who signer, const void 
 
 /* PGP/MIME: header fields, then a message around this armour. */
 void pgp_mime(struct buf *out, const char *header, const struct buf *armour);
+
+/* The same with this plaintext, encrypted and signed; makes m. */
+void stored(
+    struct buf *m, const char *header, const enum who *to, enum who signer, const char *text);
+
+/* Append a clear-signed text; shown is not signed_text: one that was changed. */
+void clear_signed(struct buf *out, const char *shown, const char *signed_text, enum who signer);
 
 /* multipart/signed around an entity; alter: change it after signing. */
 void signed_mime(

@@ -149,27 +149,53 @@ pgp_mime(struct buf *out, const char *header, const struct buf *armour)
 }
 
 void
-signed_mime(struct buf *out, const char *header, const char *entity, enum who signer, int alter)
+stored(struct buf *m, const char *header, const enum who *to, enum who signer, const char *text)
+{
+	struct buf a;
+
+	buf_init(&a, 1 << 20);
+	buf_init(m, 1 << 20);
+	encrypted(&a, to, signer, text, strlen(text), NULL);
+	pgp_mime(m, header, &a);
+	buf_free(&a);
+}
+
+/* Append the armoured signature of this; text: whose line ends do not count. */
+static void
+sign(struct buf *out, const char *signed_text, enum who signer, bool text)
 {
 	struct pgp_signer s = {.key = &people[signer].keys[0]};
 	struct pgp_sign_params p = {.signers = &s,
 	    .nsigners = 1,
 	    .secret = &own_secret,
 	    .hash = 8,
+	    .text = text,
 	    .armor = true,
 	    .now = clock_unix() - (signer == ERIN ? AGE / 4 : 0)};
 	struct sink to = sink_buf(out);
-	struct pgp_sign *w;
 	struct err e = {0};
+	struct pgp_sign *w = pgp_sign_open(&p, &e);
 
+	ck_assert_msg(w != NULL, "%s", e.text);
+	ck_assert_int_eq(pgp_sign_write(w, signed_text, strlen(signed_text)), 0);
+	ck_assert_msg(pgp_sign_close(w, &to, &e) == 0, "%s", e.text);
+}
+
+void
+clear_signed(struct buf *out, const char *shown, const char *signed_text, enum who signer)
+{
+	buf_printf(out, "-----BEGIN PGP SIGNED MESSAGE-----\r\nHash: SHA256\r\n\r\n%s\r\n", shown);
+	sign(out, signed_text, signer, true);
+}
+
+void
+signed_mime(struct buf *out, const char *header, const char *entity, enum who signer, int alter)
+{
 	buf_printf(out,
 	    "%sMIME-Version: 1.0\r\nContent-Type: multipart/signed; micalg=pgp-sha256;\r\n"
 	    " protocol=\"application/pgp-signature\"; boundary=yy\r\n\r\n--yy\r\n%s%s\r\n--yy\r\n"
 	    "Content-Type: application/pgp-signature\r\n\r\n",
 	    header, entity, alter ? "!" : "");
-	w = pgp_sign_open(&p, &e);
-	ck_assert_msg(w != NULL, "%s", e.text);
-	ck_assert_int_eq(pgp_sign_write(w, entity, strlen(entity)), 0);
-	ck_assert_msg(pgp_sign_close(w, &to, &e) == 0, "%s", e.text);
+	sign(out, entity, signer, false);
 	buf_puts(out, "\r\n--yy--\r\n");
 }

@@ -19,18 +19,6 @@ Suite *banner_suite(void);
 static const enum who to_alice[] = {ALICE, NOBODY};
 static const enum who to_carol[] = {CAROL, NOBODY};
 
-static void
-stored(struct buf *m, const char *header, const enum who *to, enum who signer, const char *text)
-{
-	struct buf a;
-
-	buf_init(&a, 1 << 20);
-	buf_init(m, 1 << 20);
-	encrypted(&a, to, signer, text, strlen(text), NULL);
-	pgp_mime(m, header, &a);
-	buf_free(&a);
-}
-
 /* A text with a block of armour in it. */
 static void
 stored_inline(struct buf *m, const char *before)
@@ -43,15 +31,6 @@ stored_inline(struct buf *m, const char *before)
 	buf_printf(m, HEAD "Content-Type: text/plain\r\n\r\n%s%.*s", before, (int)buf_len(&a),
 	    buf_ptr(&a));
 	buf_free(&a);
-}
-
-static void
-opens(struct outcome *o, const struct buf *m, const char *want)
-{
-	open_as(o, ALICE, buf_ptr(m), buf_len(m));
-	ck_assert_int_eq(o->served, 0);
-	ck_assert_msg(o->result == OPEN_VIRTUAL, "result %d, %s", o->result, o->text);
-	ck_assert_str_eq(verdict(&o->octets), want);
 }
 
 /* The content of a part, decoded. */

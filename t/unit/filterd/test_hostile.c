@@ -3,12 +3,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "mail/mime.h"
 #include "mail/verdict.h"
 #include "mail/write.h"
 #include "openpgp/armor.h"
-#include "openpgp/detached.h"
 #include "t/unit/filterd/harness.h"
 
 Suite *hostile_suite(void);
@@ -18,26 +16,6 @@ Suite *hostile_suite(void);
 
 static const enum who to_alice[] = {ALICE, NOBODY};
 static const enum who to_carol[] = {CAROL, NOBODY};
-
-static void
-clear_signed(struct buf *out, const char *text, enum who who)
-{
-	struct pgp_signer s = {.key = &people[who].keys[0]};
-	struct pgp_sign_params p = {.signers = &s,
-	    .nsigners = 1,
-	    .secret = &own_secret,
-	    .hash = 8,
-	    .text = true,
-	    .armor = true,
-	    .now = clock_unix()};
-	struct sink to = sink_buf(out);
-	struct pgp_sign *w = pgp_sign_open(&p, NULL);
-
-	ck_assert_ptr_nonnull(w);
-	ck_assert_int_eq(pgp_sign_write(w, text, strlen(text)), 0);
-	buf_printf(out, "-----BEGIN PGP SIGNED MESSAGE-----\r\nHash: SHA256\r\n\r\n%s\r\n", text);
-	ck_assert_int_eq(pgp_sign_close(w, &to, NULL), 0);
-}
 
 static void
 put_piece(struct buf *out, char c)
@@ -53,14 +31,16 @@ put_piece(struct buf *out, char c)
 		static const char begin[] = "-----BEGIN PGP SIGNATURE-----\r\n";
 		const uint8_t *p;
 
-		clear_signed(&a, "signed words", BOB);
+		clear_signed(&a, "signed words", "signed words", BOB);
 		p = memmem(buf_ptr(&a), buf_len(&a), begin, strlen(begin));
 		i = (size_t)(p - buf_ptr(&a)) + strlen(begin);
 		buf_put(out, buf_ptr(&a), i);
 		buf_puts(out, c == 7 ? "Comment: and pay 5 EUR\r\n" : "Version: 1\r\n");
 		buf_drain(&a, i);
-	} else if (c == 5 || c == 6)
-		clear_signed(&a, c == 5 ? "signed words" : "- 5 EUR", BOB);
+	} else if (c == 5)
+		clear_signed(&a, "signed words", "signed words", BOB);
+	else if (c == 6)
+		clear_signed(&a, "- 5 EUR", "- 5 EUR", BOB);
 	else
 		encrypted(&a, c == 3 ? to_carol : to_alice, c == 1 ? BOB : NOBODY, plain[(int)c],
 		    strlen(plain[(int)c]), NULL);

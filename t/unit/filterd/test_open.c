@@ -15,28 +15,6 @@ Suite *open_suite(void);
 static const enum who to_alice[] = {ALICE, NOBODY};
 static const enum who to_carol[] = {CAROL, NOBODY};
 
-/* A PGP/MIME message with this plaintext. */
-static void
-stored(struct buf *m, const char *header, const enum who *to, enum who signer, const char *text)
-{
-	struct buf a;
-
-	buf_init(&a, 1 << 20);
-	buf_init(m, 1 << 20);
-	encrypted(&a, to, signer, text, strlen(text), NULL);
-	pgp_mime(m, header, &a);
-	buf_free(&a);
-}
-
-static void
-opens(struct outcome *o, const struct buf *m, const char *want)
-{
-	open_as(o, ALICE, buf_ptr(m), buf_len(m));
-	ck_assert_int_eq(o->served, 0);
-	ck_assert_msg(o->result == OPEN_VIRTUAL, "result %d, %s", o->result, o->text);
-	ck_assert_str_eq(verdict(&o->octets), want);
-}
-
 START_TEST(opens_pgp_mime_and_verifies_in_one_pass)
 {
 	struct outcome o, again;

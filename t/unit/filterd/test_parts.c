@@ -2,12 +2,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "mail/mime.h"
 #include "mail/verdict.h"
 #include "mail/write.h"
-#include "openpgp/armor.h"
-#include "openpgp/detached.h"
 #include "t/unit/filterd/harness.h"
 
 Suite *parts_suite(void);
@@ -49,14 +46,6 @@ put_nested(struct buf *m, const enum who *to, const char *entity)
 	buf_puts(m, "--mm\r\n");
 	pgp_mime(m, "", &a);
 	buf_free(&a);
-}
-
-static void
-opens(struct outcome *o, const struct buf *m, const char *want)
-{
-	open_as(o, ALICE, buf_ptr(m), buf_len(m));
-	ck_assert_msg(o->result == OPEN_VIRTUAL, "result %d, %s", o->result, o->text);
-	ck_assert_str_eq(verdict(&o->octets), want);
 }
 
 static void
@@ -273,29 +262,12 @@ START_TEST(others_parts_stay_ciphertext_and_nothing_is_kept)
 }
 END_TEST
 
-/* A clear-signed text of bob's in a part. */
+/* A text in a part, and bob's signature of "pay 5 EUR". */
 static void
 put_clear_signed(struct buf *m, const char *shown)
 {
-	static const char text[] = "pay 5 EUR";
-	struct pgp_signer s = {.key = &people[BOB].keys[0]};
-	struct pgp_sign_params p = {.signers = &s,
-	    .nsigners = 1,
-	    .secret = &own_secret,
-	    .hash = 8,
-	    .text = true,
-	    .armor = true,
-	    .now = clock_unix()};
-	struct sink to = sink_buf(m);
-	struct pgp_sign *w = pgp_sign_open(&p, NULL);
-
-	ck_assert_ptr_nonnull(w);
-	buf_printf(m,
-	    "--mm\r\nContent-Type: text/plain\r\n\r\n-----BEGIN PGP SIGNED MESSAGE-----\r\n"
-	    "Hash: SHA256\r\n\r\n%s\r\n",
-	    shown);
-	ck_assert_int_eq(pgp_sign_write(w, text, strlen(text)), 0);
-	ck_assert_int_eq(pgp_sign_close(w, &to, NULL), 0);
+	buf_puts(m, "--mm\r\nContent-Type: text/plain\r\n\r\n");
+	clear_signed(m, shown, "pay 5 EUR", BOB);
 	buf_puts(m, "\r\n");
 }
 

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/vec.h"
 #include "mail/classify.h"
 #include "t/unit/unit.h"
 
@@ -162,9 +163,19 @@ START_TEST(a_content_type_too_long_to_judge_goes_to_a_worker)
 END_TEST
 
 /*
- * Chunks of one octet are read by the automaton alone, all others 16 octets at a time where they
- * can be: these compare the two, at every end of a chunk.
+ * Chunks of one octet are read by the automaton alone, all others many octets at a time where they
+ * can be, in one of two ways: these compare the three, at every end of a chunk.
  */
+static void
+use_portable(bool on)
+{
+#ifdef VEC_AVX2
+	vec_portable = on;
+#else
+	(void)on;
+#endif
+}
+
 #define SOUP_MAX 512
 
 struct soup {
@@ -221,10 +232,10 @@ add_armour(struct soup *o)
 static void
 add_base64(struct soup *o)
 {
-	static const char *const texts[] = {
-	    "LS0tLS1CRUdJTiBQ", "0tLS0tQkVHSU4gU", "tLS0tLUJFR0lOIFBHU"};
+	static const char *const texts[] = {"LS0tLS1CRUdJTiBQ", "0tLS0tQkVHSU4gU",
+	    "tLS0tLUJFR0lOIFBHU", "LS0tLS1CRULS0tLS1CRUdJTiBQ", "LS0tLS1CRUdJTLS0tLS1CRU"};
 	static const char junk[] = " \r\n\t!,-.:;<=>?@[\\]^_`{|}~\177\200\241\325\377\001";
-	const char *text = texts[draw(o, 3)];
+	const char *text = texts[draw(o, 5)];
 	unsigned wrong = draw(o, 4 * (unsigned)strlen(text)), i, often = draw(o, 3);
 
 	for (i = 0; text[i] != '\0'; i++) {
@@ -238,10 +249,11 @@ static void
 cook(struct soup *o)
 {
 	static const char *const pieces[] = {"-", "--", "-----", "=", "=2", "=2D", "=3D", "=20",
-	    "=\r\n", "\r", "\n", "\r\n", "\r\n\r\n", "Q", "U", "BQ", "gU", "HU", " U", "c", "C",
-	    "x", "+", "/", "BEGIN", "PGP ", "\200", "\r\nContent-Type: multipart/encrypted\r\n",
-	    "\ncontent-disposition\n : a; b=c.gpg\n", "\rX-Postern-", "\nx-postern-",
-	    "\nContent-Type: application/x-pkcs7-mime\n", "\r\nConte", "\r\nX-Post"};
+	    "=\r\n", "\r", "\n", "\r\n", "\r\n\r\n", "Q", "U", "RU", "gU", "HU", " U", "c", "C",
+	    "\nco", "x", "+", "/", "BEGIN", "PGP ", "\200",
+	    "\r\nContent-Type: multipart/encrypted\r\n", "\ncontent-disposition\n : a; b=c.gpg\n",
+	    "\rX-Postern-", "\nx-postern-", "\nContent-Type: application/x-pkcs7-mime\n",
+	    "\r\nConte", "\r\nX-Post"};
 	static const char filler[] = "it was a quiet day on the river, and the boats lay still";
 	unsigned parts = draw(o, 10);
 
@@ -290,7 +302,7 @@ feed_chunks(struct soup *o, unsigned most, const unsigned *found)
 	ck_assert_uint_eq(mail_scan_end(&s), found[o->n + 1]);
 }
 
-START_TEST(sixteen_octets_at_a_time_find_what_single_octets_do)
+START_TEST(many_octets_at_a_time_find_what_single_octets_do)
 {
 	unsigned found[SOUP_MAX + 2] = {0}, some = 0, none = 0;
 	struct soup o = {.seed = 20};
@@ -310,52 +322,108 @@ START_TEST(sixteen_octets_at_a_time_find_what_single_octets_do)
 		else
 			none++;
 		feed_chunks(&o, 1 << 16, found);
+		feed_chunks(&o, 200, found);
+		use_portable(true);
+		feed_chunks(&o, 1 << 16, found);
 		feed_chunks(&o, 100, found);
 		feed_chunks(&o, 20, found);
+		use_portable(false);
 	}
 	ck_assert_uint_gt(some, o.round / 10);
 	ck_assert_uint_gt(none, o.round / 10);
 }
 END_TEST
 
-/* Each case behind 0 to 40 octets of text, in two chunks cut anywhere, so at every place in a
- * vector. */
+/* Each case behind up to 70 octets of text and before as many, in two chunks cut anywhere. */
+static void
+cut_anywhere(size_t i, size_t pad)
+{
+	size_t len = strlen(cases[i].message), n = 4 + pad + len + 70, cut;
+	char *p = malloc(n), *b;
+	struct mail_scan s;
+	unsigned want, found;
+
+	memset(p, 'a', n);
+	memcpy(p, "A:\n\n", 4);
+	memcpy(p + 4 + pad, cases[i].message, len);
+	want = scan1(p, n);
+	for (cut = 0; cut <= n; cut += 1 + cut / 16) {
+		b = malloc(n - cut + 1);
+		memcpy(b, p + cut, n - cut);
+		mail_scan_init(&s);
+		mail_scan_feed(&s, p, cut);
+		mail_scan_feed(&s, b, n - cut);
+		free(b);
+		if ((found = mail_scan_end(&s)) != want)
+			ck_abort_msg("case %zu behind %zu, cut at %zu: %x, not %x", i, pad, cut,
+			    found, want);
+	}
+	free(p);
+}
+
 START_TEST(every_alignment_and_split_finds_the_same)
 {
-	char *p, *b;
-	size_t i, n, pad, cut;
-	struct mail_scan s;
+	size_t i, pad;
+	int portable;
 
-	for (i = 0; i < NCASES; i++)
-		for (pad = 0; pad <= 40; pad++) {
-			n = strlen(cases[i].message);
-			p = malloc(4 + pad + n);
-			memcpy(p, "A:\n\n", 4);
-			memset(p + 4, 'a', pad);
-			memcpy(p + 4 + pad, cases[i].message, n);
-			n += 4 + pad;
-			for (cut = 0; cut <= n; cut += 1 + cut / 16) {
-				b = malloc(n - cut + 1);
-				memcpy(b, p + cut, n - cut);
-				mail_scan_init(&s);
-				mail_scan_feed(&s, p, cut);
-				mail_scan_feed(&s, b, n - cut);
-				free(b);
-				ck_assert_msg(mail_scan_end(&s) == scan1(p, n),
-				    "case %zu behind %zu, cut at %zu", i, pad, cut);
-			}
-			free(p);
-		}
+	for (portable = 0; portable < 2; portable++) {
+		use_portable(portable);
+		for (i = 0; i < NCASES; i++)
+			for (pad = 0; pad <= 70; pad++)
+				cut_anywhere(i, pad);
+	}
+	use_portable(false);
+}
+END_TEST
+
+/* Three octets at "at" in the middle of text: the state behind all is the same as octet by octet.
+ */
+static void
+read_alike(const char *text, size_t n, size_t at)
+{
+	struct mail_scan one, many;
+	size_t i;
+
+	mail_scan_init(&one);
+	mail_scan_feed(&one, "\n\n", 2);
+	many = one;
+	for (i = 0; i < n; i++)
+		mail_scan_feed(&one, text + i, 1);
+	mail_scan_feed(&many, text, n);
+	if (one.found != many.found || one.armour != many.armour || one.line != many.line ||
+	    one.qp != many.qp)
+		ck_abort_msg("%02x %02x %02x at %zu", (uint8_t)text[at], (uint8_t)text[at + 1],
+		    (uint8_t)text[at + 2], at);
+}
+
+START_TEST(no_three_octets_are_passed_that_matter)
+{
+	static const char octets[] = "-=2Dd\nCcOoURgHBQ :@`+/Z\r\t\200\377a";
+	/* behind them what makes each of them matter */
+	static const char *const tails[] = {"----BEGIN PGP ", "\r\n----BEGIN PGP "};
+	size_t i, at, c, k, n = sizeof octets - 1;
+	char text[140];
+
+	for (i = 0; i < 4 * n * n * n; i++) {
+		use_portable(i & 1);
+		memset(text, 'a', sizeof text);
+		at = 40 + i / 4 % 64;
+		for (c = i / 4, k = 0; k < 3; k++, c /= n)
+			text[at + k] = octets[c % n];
+		memcpy(text + at + 3, tails[i / 2 % 2], strlen(tails[i / 2 % 2]));
+		read_alike(text, sizeof text, at);
+	}
+	use_portable(false);
 }
 END_TEST
 
 Suite *
 classify_suite(void)
 {
-	return unit_suite(
-	    "classify", (const TTest *const[]){finds_what_a_worker_would_act_on,
-			    every_split_in_three_finds_the_same, octet_by_octet_finds_the_same,
-			    every_alignment_and_split_finds_the_same,
-			    sixteen_octets_at_a_time_find_what_single_octets_do,
-			    a_content_type_too_long_to_judge_goes_to_a_worker, NULL});
+	return unit_suite("classify",
+	    (const TTest *const[]){finds_what_a_worker_would_act_on,
+		every_split_in_three_finds_the_same, octet_by_octet_finds_the_same,
+		every_alignment_and_split_finds_the_same, no_three_octets_are_passed_that_matter,
+		many_octets_at_a_time_find_what_single_octets_do,
+		a_content_type_too_long_to_judge_goes_to_a_worker, NULL});
 }
