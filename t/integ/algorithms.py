@@ -1,8 +1,13 @@
 #!/usr/bin/env python3
 """Elliptic curves, bzip2 and hidden recipients through the whole gateway, with GnuPG outside."""
 
+import base64
+import os
+import re
+
 from pt import Site, case, run
 from pt import mails
+from pt.util import sh
 
 ALICE, BOB = "alice@example.test", "bob@example.test"
 CURVES = ("nistp256", "nistp384", "nistp521", "brainpoolP256r1", "brainpoolP384r1", "brainpoolP512r1")
@@ -17,6 +22,48 @@ class With:
 
     def encrypt(self, data, to, sign=None):
         return self.gpg.encrypt(data, to, sign=sign, args=self.args)
+
+
+class WithoutIntegrity:
+    """Encrypts as programs did before 2001: CFB that begins anew behind its prefix (RFC 4880, 5.7)."""
+
+    def __init__(self, gpg):
+        self.gpg = gpg
+
+    def encrypt(self, data, to, sign=None):
+        modern = self.gpg.encrypt(data, to, sign=sign, armor=False)
+        status = self.gpg.run("--show-session-key", "--decrypt", data=modern).stderr.decode()
+        key = re.search(r"session key: '9:([0-9A-F]{64})'", status)[1]
+        literal = b"b\0" + bytes(4) + data
+        prefix = os.urandom(16)
+        head = self._cfb(key, bytes(16), prefix + prefix[-2:])
+        body = head + self._cfb(key, head[2:], b"\xcb" + self._length(literal) + literal)
+        old = b"".join(p for tag, p in self._packets(modern) if tag == 1) + b"\xc9" + self._length(body) + body
+        lines = base64.encodebytes(old).decode()
+        return f"-----BEGIN PGP MESSAGE-----\n\n{lines}-----END PGP MESSAGE-----\n".encode()
+
+    @staticmethod
+    def _cfb(key, iv, data):
+        return sh(["openssl", "enc", "-aes-256-cfb", "-K", key, "-iv", iv.hex()], data=data).stdout
+
+    @staticmethod
+    def _length(data):
+        return b"\xff" + len(data).to_bytes(4, "big")
+
+    @staticmethod
+    def _packets(data):
+        """The packets in front of the encrypted data, which may have a length in parts."""
+        while data:
+            tag, old = (data[0] >> 2 & 15, True) if not data[0] & 0x40 else (data[0] & 63, False)
+            if tag != 1:
+                return
+            if old:
+                octets = 1 << (data[0] & 3)
+                size = 1 + octets + int.from_bytes(data[1:1 + octets], "big")
+            else:
+                size = 2 + data[1] if data[1] < 192 else 3 + (data[1] - 192 << 8) + data[2] + 192
+            yield tag, data[:size]
+            data = data[size:]
 
 
 def world():
@@ -127,6 +174,17 @@ def bzip2_is_read(w):
     assert len(data) < 6000
     got, verdict = fetched(w, data, "alice")
     assert got.count(b"comes again") == 2000 and "signature=good" in verdict, verdict
+
+
+@case
+def what_has_no_integrity_is_not_opened(w):
+    text = mails.plain("pat@partner.test", ALICE, "Re", SECRET)
+    old = WithoutIntegrity(w.pat)
+    mine = old.encrypt(text, [ALICE, "pat@partner.test"])
+    assert b"4711 it is." in w.pat.run("--ignore-mdc-error", "--decrypt", data=mine).stdout
+    got, verdict = fetched(w, mails.pgp_encrypted(old, text, [ALICE, "pat@partner.test"]), "alice")
+    assert b"4711" not in got and b"-----BEGIN PGP MESSAGE-----" in got, got
+    assert "decrypted=no-mdc" in verdict and "signature=none" in verdict, verdict
 
 
 if __name__ == "__main__":
