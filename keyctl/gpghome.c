@@ -10,13 +10,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "proc/jail.h"
 
 #define TMPDIR_MAX 60 /* octets: a socket's name has to fit behind it */
@@ -147,35 +148,50 @@ reach_agent(const struct gpg_home *h)
 	return s;
 }
 
-/* Ask the agent to end, and make it end: a process of the home's owner, whom else it might be. */
-static void
-end_agent(const struct gpg_home *h)
+/*
+ * Ask the agent to end and wait until it has, at most until then (clock_ms).  Only a process of the
+ * home's owner is asked.  Returns 0 when nobody listens there, 1 when somebody does or did.
+ */
+static int
+end_agent(const struct gpg_home *h, uint64_t until)
 {
 	uid_t owner = geteuid() == 0 ? h->uid : geteuid();
-	struct pollfd p = {.fd = -1, .events = POLLIN};
+	struct pollfd p = {.fd = reach_agent(h), .events = POLLIN};
 	struct ucred who;
 	socklen_t n = sizeof who;
-	int s = reach_agent(h);
+	char answer[256];
+	ssize_t got = 1;
+	uint64_t now;
 
-	if (s == -1 || getsockopt(s, SOL_SOCKET, SO_PEERCRED, &who, &n) == -1 || who.uid != owner ||
-	    (p.fd = pidfd_open(who.pid, 0)) == -1)
-		goto out;
-	(void)send(s, "KILLAGENT\n", 10, MSG_NOSIGNAL);
-	if (poll(&p, 1, AGENT_MS) == 0)
-		(void)pidfd_send_signal(p.fd, SIGKILL, NULL, 0);
-out:
-	if (p.fd != -1)
-		close(p.fd);
-	if (s != -1)
-		close(s);
+	if (p.fd == -1)
+		return 0;
+	if (getsockopt(p.fd, SOL_SOCKET, SO_PEERCRED, &who, &n) == 0 && who.uid == owner &&
+	    send(p.fd, "KILLAGENT\n", 10, MSG_NOSIGNAL) == 10)
+		while (
+		    got > 0 && (now = clock_ms()) < until && poll(&p, 1, (int)(until - now)) == 1)
+			got = recv(p.fd, answer, sizeof answer, MSG_DONTWAIT);
+	close(p.fd);
+	return 1;
 }
 
+/*
+ * Under another name first: no agent can begin in the folder any more.  One that is just beginning
+ * is waited for, since it would miss that its socket is taken away.
+ */
 static void
-clean(const struct gpg_home *h)
+clean(struct gpg_home *h)
 {
-	int fd;
+	const struct timespec pause = {.tv_nsec = 20000000};
+	uint64_t until = clock_ms() + AGENT_MS;
+	char gone[sizeof h->tmp];
+	int fd, tries = 10;
 
-	end_agent(h);
+	if (snprintf(gone, sizeof gone, "%s.end", h->tmp) < (int)sizeof gone &&
+	    rename(h->tmp, gone) == 0)
+		(void)strlcpy(h->tmp, gone, sizeof h->tmp);
+	for (; tries > 0 && clock_ms() < until; tries--)
+		if (end_agent(h, until) == 0)
+			(void)nanosleep(&pause, NULL);
 	if ((fd = open(h->tmp, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) != -1)
 		empty(fd, DEPTH_MAX);
 	(void)rmdir(h->tmp);

@@ -1,7 +1,7 @@
 /* The end of gpg's agent, where the home is somebody's who means ill. */
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -70,8 +70,29 @@ close_home(const char *beside)
 	ck_assert_int_eq(rmdir(top), 0);
 }
 
-/* A process that listens at a socket, where it answers nobody; we have a line to it. */
+/* A process that listens at a socket, where it ends when asked as agents are; we have a line to it.
+ */
 static int line;
+
+static void
+serve(int s, int end)
+{
+	struct pollfd p[2] = {{s, POLLIN, 0}, {end, POLLIN, 0}};
+	char c, words[16] = "";
+	int from;
+
+	while (poll(p, 2, -1) > 0) {
+		if (p[0].revents != 0) {
+			from = accept(s, NULL, NULL);
+			if (read(from, words, sizeof words - 1) > 0 &&
+			    strcmp(words, "KILLAGENT\n") == 0)
+				return;
+			close(from);
+		}
+		if (p[1].revents != 0 && (read(end, &c, 1) != 1 || write(end, &c, 1) != 1))
+			return;
+	}
+}
 
 static pid_t
 listener(const char *path)
@@ -88,8 +109,8 @@ listener(const char *path)
 		close(ends[0]);
 		if (bind(s, (struct sockaddr *)&sun, sizeof sun) == -1 || listen(s, 4) == -1)
 			_exit(1);
-		while (write(ends[1], &c, 1) == 1 && read(ends[1], &c, 1) == 1)
-			;
+		(void)!write(ends[1], &c, 1);
+		serve(s, ends[1]);
 		_exit(0);
 	}
 	ck_assert_int_gt(pid, 0);
@@ -112,7 +133,7 @@ lives(pid_t pid)
 	return yes;
 }
 
-START_TEST(an_agent_that_will_not_go_is_ended)
+START_TEST(the_agent_is_asked_to_end)
 {
 	char path[128];
 	pid_t agent;
@@ -140,7 +161,7 @@ START_TEST(a_link_leads_to_nobody_elses_process)
 }
 END_TEST
 
-START_TEST(only_the_owners_process_is_ended)
+START_TEST(only_the_owners_process_is_asked)
 {
 	char path[128];
 	pid_t daemon;
@@ -179,8 +200,8 @@ END_TEST
 Suite *
 gpghome_suite(void)
 {
-	const TTest *const tests[] = {an_agent_that_will_not_go_is_ended,
-	    a_link_leads_to_nobody_elses_process, only_the_owners_process_is_ended,
+	const TTest *const tests[] = {the_agent_is_asked_to_end,
+	    a_link_leads_to_nobody_elses_process, only_the_owners_process_is_asked,
 	    a_socket_that_nobody_accepts_from_holds_nothing_up, NULL};
 
 	return unit_suite("gpghome", tests);
