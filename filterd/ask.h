@@ -12,6 +12,7 @@
  */
 #define ASK_TIMEOUT 10000 /* milliseconds for an answer; then the message is deferred */
 #define ASK_SIGNERS_MAX 16 /* certificates looked up for one message */
+#define BANNER_KEY_LEN 32 /* octets */
 
 struct ask {
 	struct ipc *policyd, *cryptod;
@@ -29,6 +30,8 @@ struct ask {
 	unsigned nsigners;
 	int has_phrase; /* once per session */
 	char phrase[PHRASE_LEN + 1];
+	int has_banner_key; /* once per session too */
+	uint8_t banner_key[BANNER_KEY_LEN]; /* made of the phrase by banner_key */
 };
 
 void ask_init(struct ask *a, struct ipc *policyd, struct ipc *cryptod);

@@ -14,6 +14,7 @@
 #define ADDR_TEXT (BANNER_SIGNER_MAX + 5) /* with "..." and NUL */
 #define ADDR_HTML (6 * ADDR_TEXT)
 #define FILL_LINE 76
+#define STRETCH 16384 /* rounds, once a session: 9 ms here, years for 48 bits of phrase */
 
 static const char *const encryption[] = {
     [MAIL_DEC_NO] = "This message was not encrypted.",
@@ -44,6 +45,18 @@ colour(const struct mail_verdict *v)
 	return v->signature == MAIL_SIG_GOOD ? "#2a7d2a" : "#a05000";
 }
 
+int
+banner_key(const char *phrase, uint8_t key[BANNER_KEY_LEN])
+{
+	static const uint8_t salt[] = "boundaries of banners";
+
+	if (PKCS5_PBKDF2_HMAC(phrase, (int)strlen(phrase), salt, sizeof salt - 1, STRETCH,
+		EVP_sha256(), BANNER_KEY_LEN, key) == 1)
+		return 0;
+	errno = ENOMEM;
+	return -1;
+}
+
 /*
  * A boundary that the sender can neither know nor have put into the message: it depends on the
  * digest of that message and on the phrase.  kind: 'm' around all, 'a' in our part.
@@ -51,11 +64,10 @@ colour(const struct mail_verdict *v)
 static void
 boundary(const struct reading *r, char kind, char out[DIGEST_HEX + 5])
 {
-	uint8_t in[sizeof r->digest + PHRASE_LEN], sum[32];
+	uint8_t in[sizeof r->digest + BANNER_KEY_LEN], sum[32];
 
-	memset(in, 0, sizeof in);
 	memcpy(in, r->digest, sizeof r->digest);
-	memcpy(in + sizeof r->digest, r->phrase, strnlen(r->phrase, PHRASE_LEN));
+	memcpy(in + sizeof r->digest, r->banner_key, BANNER_KEY_LEN);
 	memset(sum, 0, sizeof sum);
 	(void)EVP_Digest(in, sizeof in, sum, NULL, EVP_sha256(), NULL);
 	(void)snprintf(out, 5, "=_%c_", kind);

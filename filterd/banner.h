@@ -18,6 +18,14 @@
 #define BANNER_SIGNER_MAX 80 /* octets of the signer's address that are shown */
 
 /*
+ * The key of the boundaries.  Whoever forwards a message as it is shows them to others, and with
+ * the message they would tell the phrase to who tries all of them: so each try is made to cost.
+ *
+ * 0, or -1 with errno ENOMEM.
+ */
+int banner_key(const char *phrase, uint8_t key[BANNER_KEY_LEN]);
+
+/*
  * Write the multipart's header and our part, up to where the header of the second part begins.
  * v is what is shown.  0, or -1 with errno.
  */

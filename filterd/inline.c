@@ -19,6 +19,9 @@
 #define DISPUTED                                                                                   \
 	(MAIL_AMBIGUOUS | MAIL_NUL | MAIL_BARE_CR | MAIL_HEAD_NUL | MAIL_HEAD_BARE_CR |            \
 	    MAIL_HEAD_JUNK)
+/* And about where its parts are: what was a text of its own may stand in the middle of markup. */
+#define DISPUTED_CUT (MAIL_AMBIGUOUS | MAIL_HEAD_NUL | MAIL_HEAD_BARE_CR)
+
 static enum read_result
 open_block(struct inlining *x, const struct octets *block, const struct sink *out)
 {
@@ -204,8 +207,13 @@ parts_may_open(const struct mail_index *ix, uint32_t i)
 {
 	const struct mail_part *up;
 
+	/* Fields that were not looked at may say something else. */
+	if (i != 0 && (ix->truncated & MAIL_TRUNC_HEADER) != 0)
+		return 0;
 	for (up = &ix->parts[i]; up->parent != MAIL_NONE;) {
 		up = &ix->parts[up->parent];
+		if ((up->flags & DISPUTED_CUT) != 0)
+			return 0;
 		if (mail_part_is(up, "multipart", "signed") ||
 		    mail_part_is(up, "multipart", "encrypted") ||
 		    mail_part_is(up, "message", "rfc822") || mail_part_is(up, "message", "global"))

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "filterd/banner.h"
 #include "filterd/reading.h"
 #include "filterd/sticky.h"
 #include "mail/address.h"
@@ -238,10 +239,17 @@ reading_load(struct reading *r, const struct open_req *q, int fd)
 static enum read_result
 load_phrase(struct reading *r)
 {
+	struct ask *a = &r->w->ask;
 	struct err e;
 
-	if (ask_phrase(&r->w->ask, &r->phrase, &e) == -1)
+	if (ask_phrase(a, &r->phrase, &e) == -1)
 		return reading_defer(r, e.text);
+	if (r->phrase[0] != '\0' && !a->has_banner_key) {
+		if (banner_key(r->phrase, a->banner_key) == -1)
+			return reading_defer(r, strerror(errno));
+		a->has_banner_key = 1;
+	}
+	r->banner_key = a->banner_key;
 	return READ_DONE;
 }
 

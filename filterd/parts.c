@@ -78,6 +78,24 @@ parts_nested(const struct mail_index *ix, uint32_t i)
 	return 1;
 }
 
+/* Binary packets, or a message in armour? -1 when it cannot be read. */
+static int
+is_message(const struct octets *o)
+{
+	struct pgp_block b;
+	uint8_t first;
+	int found;
+
+	if (o->size == 0)
+		return 0;
+	if (octets_read(o, &first, 1, 0) == -1)
+		return -1;
+	if (pgp_is_binary(&first, 1))
+		return 1;
+	found = pgp_armor_find(o, 0, &b);
+	return found == 1 ? b.type == PGP_ARMOR_MESSAGE : found;
+}
+
 /* Decrypt a part's content.  READ_DONE: plain holds plaintext that was encrypted to the reader. */
 static enum read_result
 decrypt_part(struct inlining *x, uint32_t i, struct spool *plain, struct pgp_result *res)
@@ -85,10 +103,9 @@ decrypt_part(struct inlining *x, uint32_t i, struct spool *plain, struct pgp_res
 	struct reading *r = x->r;
 	enum read_result rc;
 	struct spool stored;
-	struct pgp_block b;
 	struct octets o;
 	struct sink to;
-	uint8_t first;
+	int is;
 
 	spool_init(&stored, WORKER_MESSAGE_MAX, r->w->spooldir);
 	to = spool_sink(&stored);
@@ -97,11 +114,10 @@ decrypt_part(struct inlining *x, uint32_t i, struct spool *plain, struct pgp_res
 		rc = reading_defer(r, strerror(errno));
 		goto out;
 	}
-	rc = READ_NOT_OURS;
-	if (o.size == 0 || octets_read(&o, &first, 1, 0) == -1 ||
-	    (!pgp_is_binary(&first, 1) &&
-		(pgp_armor_find(&o, 0, &b) != 1 || b.type != PGP_ARMOR_MESSAGE)))
+	if ((is = is_message(&o)) != 1) {
+		rc = is == 0 ? READ_NOT_OURS : reading_defer(r, "the message cannot be read now");
 		goto out;
+	}
 	x->blocks++;
 	rc = reading_decrypt(r, &o, plain, res);
 	if (rc == READ_NOT_OURS)

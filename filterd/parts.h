@@ -23,7 +23,10 @@ struct piece {
 	struct spool text;
 };
 
-/* What stands in a signed or encrypted part, or in a message of its own, is that one's business. */
+/*
+ * What stands in a signed or encrypted part, or in a message of its own, is that one's business;
+ * and what other readers may not see as a part by itself stays closed.
+ */
 int parts_may_open(const struct mail_index *ix, uint32_t i);
 
 /* An attached file by its name (.pgp, .gpg, .asc) or type that may be ciphertext. */

@@ -27,6 +27,7 @@ struct reading {
 	char fingerprint[2 * 32 + 1];
 	uint8_t digest[32]; /* SHA-256 of the stored message */
 	const char *phrase; /* a banner is wanted: the reader's phrase; else "" */
+	const uint8_t *banner_key; /* likewise, BANNER_KEY_LEN octets */
 	int stuck; /* the message was opened before: these were shown then */
 	enum mail_signature stuck_signature;
 	uint16_t signer_len; /* octets of the signer's field, then or now */

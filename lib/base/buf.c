@@ -42,13 +42,14 @@ buf_grow(struct buf *b, size_t want)
 		size *= 2;
 	if (size > b->max)
 		size = b->max;
-	/* Not realloc: the old block may hold a secret and must be wiped, and the gap in front of
-	 * the data need not be copied. */
+	/* Not realloc: the old block may hold a secret and must be wiped, behind the data too,
+	 * where what was drained stands still; and the gap in front of the data need not be copied.
+	 */
 	if ((p = malloc(size)) == NULL)
 		return -1;
 	if (b->data != NULL) {
 		memcpy(p, b->data + b->off, buf_len(b));
-		explicit_bzero(b->data, b->end);
+		explicit_bzero(b->data, b->size);
 		free(b->data);
 	}
 	b->end -= b->off;

@@ -167,6 +167,21 @@ has_nocase(const uint8_t *p, size_t n, const char *word, size_t len)
 	return false;
 }
 
+/* The same of a word that begins with no letter. */
+static bool
+has_marked(const uint8_t *p, size_t n, const char *word, size_t len)
+{
+	const uint8_t *at, *end = p + n;
+
+	while ((size_t)(end - p) >= len &&
+	       (at = memchr(p, word[0], (size_t)(end - p) - len + 1)) != NULL) {
+		if (strncasecmp((const char *)at, word, len) == 0)
+			return true;
+		p = at + 1;
+	}
+	return false;
+}
+
 /* The value of Content-Type or Content-Disposition is there, up to MAIL_SCAN_TYPE_MAX octets. */
 static void
 judge_type(struct mail_scan *s)
@@ -176,13 +191,13 @@ judge_type(struct mail_scan *s)
 	char type[64];
 	size_t used, n;
 
-	if (has_nocase(s->type, s->ntype, "\rx-postern-", 11))
+	if (has_marked(s->type, s->ntype, "\rx-postern-", 11))
 		s->found |= MAIL_SCAN_FORGED;
 	if (s->ntype == MAIL_SCAN_TYPE_MAX &&
 	    memchr(s->type + MAIL_SCAN_TYPE_MAX - 11, '\r', 11) != NULL)
 		s->found |= MAIL_SCAN_ODD; /* that may be cut off */
 	/* The name of a file that may be ciphertext. */
-	if (has_nocase(s->type, s->ntype, ".pgp", 4) || has_nocase(s->type, s->ntype, ".gpg", 4))
+	if (has_marked(s->type, s->ntype, ".pgp", 4) || has_marked(s->type, s->ntype, ".gpg", 4))
 		s->found |= MAIL_SCAN_INLINE;
 	if (s->names & NAME_DISPOSITION) {
 		if (s->ntype == MAIL_SCAN_TYPE_MAX)
@@ -617,6 +632,28 @@ skip(const struct mail_scan *s, const uint8_t *start, const uint8_t *p, const ui
 	return p;
 }
 
+/*
+ * In a value, with nothing else pending: take what is nothing but its octets, up to the end of the
+ * line, and not the one that fills it.  Returns the first octet not taken; p < end.
+ */
+static const uint8_t *
+type_run(struct mail_scan *s, const uint8_t *start, const uint8_t *p, const uint8_t *end)
+{
+	size_t room = MAIL_SCAN_TYPE_MAX - s->ntype, n;
+	const uint8_t *to, *lf;
+
+	to = skip(s, start, p, (size_t)(end - p) > room ? p + room : end, true);
+	if ((lf = memchr(p, '\n', (size_t)(to - p))) != NULL)
+		to = lf;
+	n = (size_t)(to - p);
+	if (n == 0)
+		return p;
+	memcpy(s->type + s->ntype, p, n);
+	s->ntype = (uint16_t)(s->ntype + n);
+	s->last_cr = s->in_header && to[-1] == '\r';
+	return to;
+}
+
 void
 mail_scan_feed(struct mail_scan *s, const void *data, size_t n)
 {
@@ -632,7 +669,9 @@ mail_scan_feed(struct mail_scan *s, const void *data, size_t n)
 			else if (s->armour == MARKER_DASHES)
 				while (*p == '-' && end - p > 1)
 					p++;
-		}
+		} else if (s->line == L_TYPE && s->qp == Q_NONE && s->armour == 0 &&
+			   s->rest == NULL && *p != ANCHOR)
+			p = type_run(s, start, p, end);
 		octet(s, start, p++);
 	}
 	if (n > 0)

@@ -181,6 +181,7 @@ mail_keep_envelope(struct bytes name, void *ctx)
 
 /* Copying a header of any length: octets of a field are held until its name is known. */
 #define NAME_HELD 256
+#define LEADING_CR '?' /* for a CR that begins a line: a space would make that a fold */
 
 struct copy {
 	bool (*keep)(struct bytes name, void *ctx);
@@ -276,7 +277,7 @@ copy_line_octet(struct copy *c, uint8_t octet, int *start, bool sep)
 		return 0;
 	}
 	if (*start == START_CR) { /* the CR starts a field after all */
-		if (copy_field_end(c) == -1 || copy_field_octet(c, '\r') == -1)
+		if (copy_field_end(c) == -1 || copy_field_octet(c, LEADING_CR) == -1)
 			return -1;
 	} else if (*start == START && octet != ' ' && octet != '\t' && copy_field_end(c) == -1)
 		return -1;
@@ -309,7 +310,8 @@ mail_header_copy(const struct octets *o, uint64_t off, uint64_t len,
 	}
 	if (done == -1)
 		goto out;
-	if (done == 0 && start == 2 && (copy_field_end(c) == -1 || copy_field_octet(c, '\r') == -1))
+	if (done == 0 && start == 2 &&
+	    (copy_field_end(c) == -1 || copy_field_octet(c, LEADING_CR) == -1))
 		goto out;
 	if (copy_field_end(c) == 0 && (!c->cr || copy_out(c, ' ') == 0) && copy_flush(c) == 0)
 		rc = 0;

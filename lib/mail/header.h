@@ -129,8 +129,9 @@ const char *mail_param_get(const struct mail_params *p, const char *name);
 
 /*
  * Copy a header field by field, each either kept byte for byte or left out; the header may be of
- * any length, a field's name is looked at in its first 256 octets.  Only a bare CR becomes a space:
- * some readers would see another field behind it, one that was not asked about.
+ * any length, a field's name is looked at in its first 256 octets.  Only a bare CR becomes a space,
+ * or "?" where it begins a line: some readers would see another field behind it, one that was not
+ * asked about.
  *
  * off, len	the header in o
  * keep		called with each field's name (n 0: junk), true to keep it

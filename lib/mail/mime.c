@@ -231,8 +231,8 @@ is_signed(const struct mail_part *p)
 }
 
 /*
- * RFC 2046, 5.1.1, wants no exact match of a delimiter line, and many readers want one.  Where a
- * verdict depends on what is inside, a line that is one for some only makes it nobody's.
+ * RFC 2046, 5.1.1, wants no exact match of a delimiter line, and many readers want one.  For those
+ * a line that is one for us only makes one part of two.
  *
  * tail	octets of the line behind the delimiter
  */
@@ -242,8 +242,6 @@ note_delimiter(struct maker *m, int level, const uint8_t *line, size_t n, size_t
 	struct open_part *o = &m->open[level];
 	struct mail_part *p = &m->ix->parts[o->part];
 
-	if (!is_signed(p))
-		return;
 	o->eols |= m->eol | eol;
 	for (; tail < n && (line[tail] == ' ' || line[tail] == '\t'); tail++)
 		;

@@ -80,8 +80,9 @@ enum mail_cte {
 #define MAIL_OPAQUE 0x10000 /* would be a container, but a bound was reached or it is encoded */
 /*
  * Other readers may see another type, other delimiters: several Content-Type or encoding fields,
- * comments in them, a boundary that is spelled oddly; of multipart/signed also delimiter lines that
- * are not exact, that end in different ways, or that come again behind the last.
+ * comments in them, several boundaries, delimiter lines that are not exact or that end in different
+ * ways; of multipart/signed also a boundary that is spelled oddly, and delimiter lines that come
+ * again behind the last.
  */
 #define MAIL_AMBIGUOUS 0x20000
 

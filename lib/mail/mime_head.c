@@ -180,6 +180,23 @@ sure_boundary(struct bytes body, const char *boundary)
 	return true;
 }
 
+/* Is there one such parameter only, and no quoted pair?  Odd spellings of one are common. */
+static bool
+one_boundary(struct bytes body)
+{
+	const uint8_t *end = body.p + body.n, *p = find_boundary_word(body.p, end);
+	unsigned n = 0;
+
+	for (; p != NULL; p = find_boundary_word(p, end)) {
+		for (p += 8; p < end && is_blank(*p); p++)
+			;
+		if (p < end && *p == '*')
+			return false;
+		n += p < end && *p == '=';
+	}
+	return n == 1 && memchr(body.p, '\\', body.n) == NULL;
+}
+
 static int
 set_content_type(struct mail_index *ix, struct mail_part *p, struct bytes body)
 {
@@ -204,7 +221,8 @@ set_content_type(struct mail_index *ix, struct mail_part *p, struct bytes body)
 				;
 			if (n <= MAIL_BOUNDARY_MAX && (p->boundary = keep(ix, v, n)) == NULL)
 				goto out;
-			if (strcmp(p->subtype, "signed") == 0 && !sure_boundary(body, v))
+			if (strcmp(p->subtype, "signed") == 0 ? !sure_boundary(body, v)
+							      : !one_boundary(body))
 				p->flags |= MAIL_AMBIGUOUS;
 		}
 		if ((v = mail_param_get(&params, "protocol")) != NULL &&

@@ -260,39 +260,32 @@ strip_octet(struct strip *s, uint8_t c)
 	return strip_keep(s, c);
 }
 
-/* Does the header start with one of ours behind white space? Where its name is, else off. */
+/* Go behind the white space that the header begins with, and whole lines of it. */
 static int
 skip_lead(const struct octets *o, uint64_t *off, uint64_t *len)
 {
-	uint8_t name[OURS_LEN];
 	struct mail_reader r;
 	const uint8_t *p;
-	uint64_t lead = 0;
-	ssize_t n, i = 0;
-	int rc = -1;
+	bool blank = false;
+	ssize_t n, i;
 
 	if (mail_reader_init(&r, o, *off, *len) == -1)
 		return -1;
 	while ((n = mail_reader_next(&r, &p)) > 0) {
-		for (i = 0; i < n && (p[i] == ' ' || p[i] == '\t'); i++)
-			;
-		lead += (uint64_t)i;
+		for (i = 0; i < n; i++)
+			if (p[i] == ' ' || p[i] == '\t')
+				blank = true;
+			else if (!blank || (p[i] != '\r' && p[i] != '\n'))
+				break;
+			else
+				blank = p[i] == '\r';
+		*off += (uint64_t)i;
+		*len -= (uint64_t)i;
 		if (i < n)
 			break;
 	}
-	if (n == -1)
-		goto out;
-	rc = 0;
-	if (n == 0 || *len - lead < OURS_LEN)
-		goto out;
-	if ((rc = octets_read(o, name, OURS_LEN, *off + lead)) == 0 &&
-	    mail_is_ours(name, OURS_LEN)) {
-		*off += lead;
-		*len -= lead;
-	}
-out:
 	mail_reader_free(&r);
-	return rc;
+	return n == -1 ? -1 : 0;
 }
 
 int

@@ -82,8 +82,9 @@ bool mail_is_ours(const void *name, size_t n);
 
 /*
  * Copy a message's header without the fields whose name starts with X-Postern-: any case, white
- * space or a fold before the colon, no colon at all, white space before the first field.  A bare
- * CR counts as a line end here, since some readers take it for one.
+ * space or a fold before the colon, no colon at all.  A bare CR counts as a line end here, since
+ * some readers take it for one.  White space before the first field goes: behind a field that is
+ * put in front it would make that one longer.
  *
  * off, len	the header in o, its empty line included, which is copied
  *

@@ -1,6 +1,7 @@
 #include "openpgp/pk.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <openssl/core_names.h>
@@ -127,14 +128,18 @@ pgp_algo_can(unsigned pk_algo)
 	}
 }
 
-unsigned
-pgp_key_bits(const struct cert_key *k)
+const char *
+pgp_key_text(unsigned algo, struct bytes params, char out[PGP_KEY_TEXT_MAX])
 {
 	struct pgp_params p;
 
-	if (pgp_params_parse(&p, k->algo, k->params.p, k->params.n, 1, NULL) < 0)
-		return 0;
-	return pgp_params_bits(&p);
+	if (pgp_params_parse(&p, algo, params.p, params.n, 1, NULL) < 0)
+		(void)strlcpy(out, pgp_pk_name(algo), PGP_KEY_TEXT_MAX);
+	else if (p.curve != NULL)
+		(void)strlcpy(out, p.curve->name, PGP_KEY_TEXT_MAX);
+	else
+		(void)snprintf(out, PGP_KEY_TEXT_MAX, "rsa%u", pgp_params_bits(&p));
+	return out;
 }
 
 size_t

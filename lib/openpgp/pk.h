@@ -63,8 +63,12 @@ int pgp_pk_weak(const struct pgp_pk *pk); /* verifies only */
 /* What the key's algorithm could do, whatever its flags say: KEY_SIGN, KEY_ENCRYPT or both. */
 unsigned pgp_algo_can(unsigned pk_algo);
 
-/* Bits of the modulus or field of a key's parameters, for display; 0 when unknown. */
-unsigned pgp_key_bits(const struct cert_key *k);
+/*
+ * What kind of key it is, as GnuPG lists it: "rsa3072", "ed25519", "cv25519", "nistp256"...; of
+ * what cannot be used here the algorithm's name.  Returns out.
+ */
+#define PGP_KEY_TEXT_MAX 32
+const char *pgp_key_text(unsigned algo, struct bytes params, char out[PGP_KEY_TEXT_MAX]);
 
 /*
  * Octets of the shortest digest that the key may sign: an ECDSA key's is as long as its curve's

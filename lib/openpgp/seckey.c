@@ -272,11 +272,6 @@ pgp_seckey_read(
 		goto out;
 	}
 	if (!pgp_is_binary(p, n)) {
-		/* room for all of it at once: a buffer that grows would leave copies behind */
-		if (buf_reserve(&plain, n + 1) == NULL) {
-			err_sys(e, "secret key");
-			goto out;
-		}
 		if ((r = pgp_dearmor(p, n, &plain, NULL, NULL, e)) <= 0) {
 			r = r < 0 ? -1 : err_set(e, ENOKEY, "no key in it");
 			goto out;

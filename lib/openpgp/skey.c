@@ -463,11 +463,6 @@ pgp_skey_generate(enum pgp_keytype type, int decrypts, uint64_t created, struct 
 		algo = decrypts ? PGP_PK_ECDH : PGP_PK_ECDSA;
 	buf_init(&params, CERT_PARAMS_MAX);
 	buf_init(&secret, PGP_SECRET_MAX);
-	/* no growing in between: old copies of a secret would not be wiped */
-	if (buf_reserve(&secret, PGP_SECRET_MAX) == NULL) {
-		err_sys(e, "key generation");
-		return NULL;
-	}
 	if (type == PGP_GEN_RSA)
 		r = generate_rsa(&params, &secret);
 	else

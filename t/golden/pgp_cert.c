@@ -22,6 +22,7 @@
 #include "base/enc.h"
 #include "openpgp/armor.h"
 #include "openpgp/certmake.h"
+#include "openpgp/params.h"
 #include "openpgp/seckey.h"
 
 #define FILE_MAX (16 * 1024 * 1024)
@@ -83,10 +84,14 @@ print_key(const struct cert *c, const struct cert_key *k, uint64_t now)
 {
 	static const char *const states[] = {"ok", "early", "expired", "revoked"};
 	char hex[2 * PGP_FPR_MAX + 1];
+	struct pgp_params p;
+	unsigned bits = 0;
 
+	if (pgp_params_parse(&p, k->algo, k->params.p, k->params.n, 1, NULL) == 0)
+		bits = pgp_params_bits(&p);
 	printf("%s %s algo %u bits %u created %llu expires %llu %s %s%s%s%s\n",
-	    k == c->keys.v ? "pub" : "sub", hex_encode(hex, k->fpr.p, k->fpr.n), k->algo,
-	    pgp_key_bits(k), (unsigned long long)k->created, (unsigned long long)k->expires,
+	    k == c->keys.v ? "pub" : "sub", hex_encode(hex, k->fpr.p, k->fpr.n), k->algo, bits,
+	    (unsigned long long)k->created, (unsigned long long)k->expires,
 	    states[pgp_key_state(c, k, now)], k->flags & KEY_ENCRYPT ? "e" : "",
 	    k->flags & KEY_SIGN ? "s" : "", k->flags & KEY_CERTIFY ? "c" : "",
 	    k->flags & 0x20 ? "a" : "");

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <sanitizer/asan_interface.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -92,11 +93,33 @@ START_TEST(a_buffer_holds_its_maximum_and_no_more)
 }
 END_TEST
 
+/* The sanitizer keeps what was freed for a while: it can be looked into. */
+START_TEST(a_buffer_that_grows_leaves_no_secret_behind)
+{
+	uint8_t *old;
+	struct buf b;
+	size_t n;
+
+	buf_init(&b, 10000);
+	ck_assert_int_eq(buf_puts(&b, "of no interest, and a secret"), 0);
+	buf_drain(&b, buf_len(&b));
+	ck_assert_int_eq(buf_puts(&b, "short"), 0);
+	old = b.data;
+	n = b.size;
+	ck_assert_ptr_nonnull(buf_reserve(&b, n));
+	ck_assert_ptr_ne(b.data, old);
+	ASAN_UNPOISON_MEMORY_REGION(old, n);
+	ck_assert_ptr_null(memmem(old, n, "secret", 6));
+	buf_free(&b);
+}
+END_TEST
+
 Suite *
 text_suite(void)
 {
 	return unit_suite("text", (const TTest *const[]){log_escape_leaves_no_way_to_forge_a_line,
 				      log_escape_never_writes_past_its_room,
 				      base64_round_trips_and_refuses_what_is_not_canonical,
-				      a_buffer_holds_its_maximum_and_no_more, NULL});
+				      a_buffer_holds_its_maximum_and_no_more,
+				      a_buffer_that_grows_leaves_no_secret_behind, NULL});
 }

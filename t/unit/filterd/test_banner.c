@@ -2,6 +2,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <openssl/sha.h>
+
+#include "base/enc.h"
 #include "filterd/banner.h"
 #include "filterd/mask.h"
 #include "filterd/sticky.h"
@@ -156,6 +159,27 @@ START_TEST(the_same_message_looks_the_same_and_senders_cannot_know_the_boundary)
 	outcome_free(&a);
 	outcome_free(&b);
 	outcome_free(&c);
+	buf_free(&m);
+}
+END_TEST
+
+START_TEST(a_boundary_cannot_be_tried_by_one_digest)
+{
+	uint8_t in[32 + sizeof PHRASE - 1], sum[32];
+	char quick[2 * sizeof sum + 1];
+	struct outcome o;
+	struct buf m;
+
+	harness_reset();
+	world.banner = 1;
+	stored(&m, HEAD, to_alice, BOB, ENTITY);
+	opens(&o, &m, "yes good");
+	(void)SHA256(buf_ptr(&m), buf_len(&m), in);
+	memcpy(in + 32, PHRASE, sizeof PHRASE - 1);
+	hex_encode(quick, SHA256(in, sizeof in, sum), 16);
+	ck_holds(&o.octets, "=_m_");
+	ck_lacks(&o.octets, quick);
+	outcome_free(&o);
 	buf_free(&m);
 }
 END_TEST
@@ -327,11 +351,13 @@ END_TEST
 static void
 make(const struct mail_verdict *v, const char *phrase, struct buf *out)
 {
+	static const uint8_t key[BANNER_KEY_LEN];
 	struct reading r;
 	struct sink to = sink_buf(out);
 
 	memset(&r, 0, sizeof r);
 	r.phrase = phrase;
+	r.banner_key = key;
 	buf_init(out, 2 * BANNER_LEN);
 	ck_assert_int_eq(banner_begin(&r, v, &to), 0);
 }
@@ -662,11 +688,11 @@ banner_suite(void)
 {
 	const TTest *const tests[] = {shows_each_verdict_in_text_and_html_at_the_same_size,
 	    the_same_message_looks_the_same_and_senders_cannot_know_the_boundary,
-	    signed_mail_stays_verifiable_inside, armour_in_text_has_a_banner_too,
-	    what_cannot_be_opened_is_told_in_the_banner, what_is_not_ours_has_no_banner,
-	    hostile_bodies_stay_in_their_part, every_banner_is_as_long_as_every_other,
-	    signers_names_cannot_write_into_the_banner, a_verdict_never_gets_better_by_itself,
-	    a_verdict_may_get_worse_at_the_same_size,
+	    a_boundary_cannot_be_tried_by_one_digest, signed_mail_stays_verifiable_inside,
+	    armour_in_text_has_a_banner_too, what_cannot_be_opened_is_told_in_the_banner,
+	    what_is_not_ours_has_no_banner, hostile_bodies_stay_in_their_part,
+	    every_banner_is_as_long_as_every_other, signers_names_cannot_write_into_the_banner,
+	    a_verdict_never_gets_better_by_itself, a_verdict_may_get_worse_at_the_same_size,
 	    what_was_kept_of_another_message_or_is_malformed_has_no_effect,
 	    nothing_is_kept_while_a_key_is_missing,
 	    what_the_sender_signed_and_what_has_no_phrase_stays, NULL};

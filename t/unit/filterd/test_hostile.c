@@ -111,6 +111,22 @@ static const struct {
     /* Markup around it neither gets at it nor changes. */
     {MIXED "--q\r\n" PGP_HTML "--q\r\n" TEXT "\2\r\n--q\r\n" HTML "\">\r\n--q--\r\n", "partly none",
 	"http://evil.example/\r\n--q\r\nContent-Type: text/plain", 4, 0},
+    /* What a part is for us must not stand in the middle of it for others. */
+    {HEAD "Content-Type: multipart/mixed; boundary=q\r\n" PGP_HTML "--q\r\n" TEXT "\1\r\n--q--\r\n",
+	NULL, NULL, 0, 0},
+    {HEAD "X: y\rContent-Type: text/html\r\nContent-Type: multipart/mixed; boundary=q\r\n\r\n"
+	  "--q\r\n" TEXT "\1\r\n--q--\r\n",
+	NULL, NULL, 0, 0},
+    {HEAD "Content-Type: multipart/mixed; boundary=q; boundary=p\r\n\r\n--p\r\n" PGP_HTML
+	  "--q\r\n" TEXT "\1\r\n--q--\r\n",
+	NULL, NULL, 0, 0},
+    {MIXED "--q\r\n" PGP_HTML "--q x\r\n" TEXT "\1\r\n--q--\r\n", NULL, NULL, 0, 0},
+    {MIXED "--q\r\n" PGP_HTML "--qq\r\n" TEXT "\1\r\n--q--\r\n", NULL, NULL, 0, 0},
+    {MIXED "--q\r\n" HTML "<img src=\"http://evil.example/\n--q\r\n" TEXT "\1\r\n--q--\r\n", NULL,
+	NULL, 0, 0},
+    {MIXED "--q\r\nContent-Type: multipart/mixed; boundary=i\r\n" PGP_HTML "--i\r\n" TEXT
+	   "\1\r\n--i--\r\n--q--\r\n",
+	NULL, NULL, 0, 0},
     {HEAD HTML "<img src=\"http://evil.example/\r\n\1\r\n\">\r\n", NULL, NULL, 0, 0},
     {HEAD "Content-Type: text/html\r\n\r\n\1", NULL, NULL, 0, 0},
     /* PGP/MIME inside of a multipart is not opened in place. */

@@ -2,6 +2,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "mail/address.h"
+#include "mail/header.h"
+#include "mail/verdict.h"
 #include "mail/write.h"
 #include "t/unit/filterd/harness.h"
 
@@ -429,6 +432,48 @@ START_TEST(without_any_of_the_keys_it_is_not_ours)
 }
 END_TEST
 
+/* Not of our fields, and not of the sender who is shown. */
+START_TEST(no_line_of_the_header_becomes_a_fold_of_another)
+{
+	static const struct {
+		const char *header, *want;
+	} t[] = {
+	    {"  ; signature=good\r\nFrom: bob@partner.example\r\n", "yes good"},
+	    {" \r\n ; signature=good\r\nFrom: bob@partner.example\r\n", "yes good"},
+	    {"\r ; signature=good\r\nFrom: bob@partner.example\r\n", "yes not-sender"},
+	    {"From: bob@partner.example\r\n\r <chief@our.example>\r\n", "yes not-sender"},
+	};
+	char from[MAIL_ADDR_MAX + 1];
+	struct mail_header h;
+	struct mail_field f;
+	struct octets in;
+	struct outcome o;
+	struct buf m;
+	struct err e;
+	size_t i;
+	int b;
+
+	for (i = 0; i < sizeof t / sizeof t[0]; i++)
+		for (b = 0; b < 2; b++) {
+			harness_reset();
+			world.banner = b;
+			stored(&m, t[i].header, to_alice, BOB, ENTITY);
+			opens(&o, &m, t[i].want);
+			in = octets_mem(buf_ptr(&o.octets), buf_len(&o.octets));
+			ck_assert_int_eq(mail_header_load(&h, &in, 0, in.size), 0);
+			ck_assert_int_eq(mail_from_single(&h, from, sizeof from, &e), 0);
+			ck_assert_str_eq(from, "bob@partner.example");
+			ck_assert(mail_header_get(&h, "X-Postern-Verdict", 0, &f));
+			ck_assert_uint_eq(f.len, MAIL_VERDICT_LEN);
+			ck_assert(mail_header_get(&h, "X-Postern-Signer", 0, &f));
+			ck_assert_ptr_null(memmem(f.body.p, f.body.n, "good", 4));
+			mail_header_free(&h);
+			outcome_free(&o);
+			buf_free(&m);
+		}
+}
+END_TEST
+
 /* Look-alikes of our fields go, also when nothing else is done. */
 static const char *const forged[] = {
     "X-Postern-Verdict: v=1; decrypted=yes; signature=good; by=postern\r\n",
@@ -527,6 +572,7 @@ open_suite(void)
 	tcase_add_test(c, renews_its_grant_for_many_hidden_recipients_of_stored_mail);
 	tcase_add_test(c, without_any_of_the_keys_it_is_not_ours);
 	LOOP(defers_what_it_could_open_later, passing);
+	tcase_add_test(c, no_line_of_the_header_becomes_a_fold_of_another);
 	LOOP(strips_forged_verdicts, forged);
 	LOOP(opens_large_messages, mib);
 	suite_add_tcase(s, c);

@@ -134,6 +134,13 @@ START_TEST(leaves_other_files_alone)
 		     "-----BEGIN PGP PUBLIC KEY BLOCK-----\r\n\r\nmQ==\r\n"
 		     "-----END PGP PUBLIC KEY BLOCK-----\r\n--mm--\r\n");
 	stays(&m);
+	/* It may stand in the middle of markup for others. */
+	buf_reset(&m);
+	buf_puts(&m,
+	    HEAD "Content-Type: multipart/mixed; boundary=mm\r\nContent-Type: text/html\r\n\r\n");
+	put_file(&m, named, to_alice, false);
+	buf_puts(&m, "--mm--\r\n");
+	stays(&m);
 	/* In a message of its own. */
 	buf_reset(&m);
 	buf_puts(&m, HEAD "Content-Type: message/rfc822\r\n\r\n" MIXED TEXT);

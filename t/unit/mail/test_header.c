@@ -186,6 +186,8 @@ START_TEST(copies_hide_no_field_behind_a_bare_cr)
 	    {"Content-Type: x\n\rContent-A: 1\n", "Content-Type: x\n"},
 	    {"Content-Type: x\r", "Content-Type: x "},
 	    {"Content-Type: x\r\n y\r", "Content-Type: x\r\n y "},
+	    {"Content-Type: x\r\n\rA: y\r\n", "Content-Type: x\r\n"},
+	    {"\rContent-Type: x\r\n", ""},
 	};
 	struct octets o;
 	struct buf b;
@@ -206,6 +208,34 @@ START_TEST(copies_hide_no_field_behind_a_bare_cr)
 }
 END_TEST
 
+START_TEST(copies_make_no_fold_of_a_line_that_begins_with_a_cr)
+{
+	static const struct {
+		const char *in, *out;
+	} cases[] = {
+	    {"From: a@b\r\n\r <c@d>\r\n\r\n", "From: a@b\r\n? <c@d>\r\n"},
+	    {"From: a@b\n\r\r <c@d>\n\n", "From: a@b\n?  <c@d>\n"},
+	    {"\rFrom: a@b\r\n\r\n", "?From: a@b\r\n"},
+	    {"From: a@b\r\n\r", "From: a@b\r\n?"},
+	};
+	struct octets o;
+	struct buf b;
+	struct sink s = sink_buf(&b);
+	size_t i;
+
+	buf_init(&b, 1000);
+	for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		o = octets_mem(cases[i].in, strlen(cases[i].in));
+		buf_reset(&b);
+		ck_assert_int_eq(
+		    mail_header_copy(&o, 0, o.size, mail_keep_envelope, NULL, false, &s), 0);
+		ck_assert_int_eq(buf_putc(&b, 0), 0);
+		ck_assert_str_eq((const char *)buf_ptr(&b), cases[i].out);
+	}
+	buf_free(&b);
+}
+END_TEST
+
 Suite *
 header_suite(void)
 {
@@ -213,5 +243,6 @@ header_suite(void)
 	    (const TTest *const[]){fields_have_names_offsets_and_bodies,
 		duplicates_are_counted_and_found_in_order, text_decodes_to_one_line_of_utf8,
 		parameters_parse_the_same_way_always, more_parameters_than_the_bound_are_cut,
-		copies_keep_or_drop_whole_fields, copies_hide_no_field_behind_a_bare_cr, NULL});
+		copies_keep_or_drop_whole_fields, copies_hide_no_field_behind_a_bare_cr,
+		copies_make_no_fold_of_a_line_that_begins_with_a_cr, NULL});
 }

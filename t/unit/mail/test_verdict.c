@@ -128,6 +128,11 @@ START_TEST(forged_fields_go_and_nothing_else)
 	    {"x-pOSTERN-V \t: x\r\n fold\r\n\tmore\r\nB: 2\r\n\r\n", "B: 2\r\n\r\n"},
 	    {"X-Postern-V\r\n : x\r\nB: 2\r\n\r\n", "B: 2\r\n\r\n"},
 	    {"  X-Postern-V: x\r\nB: 2\r\n\r\n", "B: 2\r\n\r\n"},
+	    /* behind a field of ours it would be that one's */
+	    {"  ; signature=good\r\nB: 2\r\n\r\n", "; signature=good\r\nB: 2\r\n\r\n"},
+	    {"\t \r\n \n\t; signature=good\r\n\r\n", "; signature=good\r\n\r\n"},
+	    {" \r\n\r\n", "\r\n"},
+	    {" \n X-Postern-V: x\r\nB: 2\r\n\r\n", "B: 2\r\n\r\n"},
 	    {"A: 1\r\n X-Postern-V: in a fold\r\n\r\n", "A: 1\r\n X-Postern-V: in a fold\r\n\r\n"},
 	    {"A: 1\rX-Postern-V: x\r\nB: 2\r\n\r\n", "A: 1\r\nB: 2\r\n\r\n"},
 	    {"\rX-Postern-V: x\r\nB: 2\r\n\r\n", "B: 2\r\n\r\n"},

@@ -8,10 +8,8 @@
 #include "openpgp/encrypt.h"
 #include "openpgp/mpi.h"
 #include "openpgp/seckey.h"
-#include "openpgp/skey.h"
-#include "t/unit/unit.h"
+#include "t/unit/openpgp/keys.h"
 
-#define NOW 1790000000
 #define CURVES (sizeof types / sizeof types[0])
 #define THREADS 4
 #define ROUNDS 8
@@ -19,30 +17,9 @@
 static const enum pgp_keytype types[] = {
     PGP_GEN_P256, PGP_GEN_P384, PGP_GEN_P521, PGP_GEN_BP256, PGP_GEN_BP384, PGP_GEN_BP512};
 static const unsigned widths[] = {32, 48, 66, 32, 48, 64};
+static const char *const names[] = {
+    "nistp256", "nistp384", "nistp521", "brainpoolP256r1", "brainpoolP384r1", "brainpoolP512r1"};
 static const unsigned hashes[] = {PGP_HASH_SHA256, PGP_HASH_SHA384, PGP_HASH_SHA512};
-
-static struct pgp_skey *
-make(enum pgp_keytype t, int decrypts)
-{
-	struct err e = {0};
-	struct pgp_skey *k = pgp_skey_generate(t, decrypts, NOW, &e);
-
-	ck_assert_msg(k != NULL, "%s", e.text);
-	return k;
-}
-
-static struct pgp_pk *
-public_of(const struct pgp_skey *k)
-{
-	struct cert_key pub;
-	struct err e = {0};
-	struct pgp_pk *pk;
-
-	pgp_skey_public(k, &pub);
-	pk = pgp_pk_load(&pub, &e);
-	ck_assert_msg(pk != NULL, "%s", e.text);
-	return pk;
-}
 
 static void
 sign(struct pgp_skey *k, unsigned hash, const uint8_t *digest, struct pgp_sigval *v)
@@ -113,33 +90,6 @@ START_TEST(impossible_signatures_are_bad)
 	pgp_skey_free(k);
 }
 END_TEST
-
-static struct pgp_session_key
-session_key(unsigned algo)
-{
-	struct pgp_session_key s = {.algo = (uint8_t)algo, .n = (uint8_t)pgp_cipher_keylen(algo)};
-
-	for (unsigned i = 0; i < s.n; i++)
-		s.key[i] = (uint8_t)(i * 7 + algo);
-	return s;
-}
-
-static int
-same(const struct pgp_session_key *a, const struct pgp_session_key *b)
-{
-	return a->algo == b->algo && a->n == b->n && memcmp(a->key, b->key, a->n) == 0;
-}
-
-/* No error, a key that is not the right one, always the same. */
-static void
-check_rejected(struct pgp_skey *k, const uint8_t *esk, size_t n, const struct pgp_session_key *s)
-{
-	struct pgp_session_key a, b;
-
-	ck_assert_int_eq(pgp_skey_unwrap(k, esk, n, &a), 0);
-	ck_assert_int_eq(pgp_skey_unwrap(k, esk, n, &b), 0);
-	ck_assert(same(&a, &b) && !same(&a, s));
-}
 
 START_TEST(session_keys_come_back_and_altered_ones_do_not)
 {
@@ -223,6 +173,7 @@ START_TEST(keys_are_stored_and_false_halves_refused)
 {
 	struct pgp_skey *k = make(types[_i], 1), *b = make(types[_i], 1), *back;
 	uint8_t secret[2 + 66];
+	char text[PGP_KEY_TEXT_MAX];
 	struct cert_key pub, again;
 	struct err e = {0};
 	struct buf enc;
@@ -234,6 +185,7 @@ START_TEST(keys_are_stored_and_false_halves_refused)
 	pgp_skey_public(k, &pub);
 	pgp_skey_public(back, &again);
 	ck_assert_mem_eq(pub.fpr.p, again.fpr.p, PGP_FPR4);
+	ck_assert_str_eq(pgp_key_text(pub.algo, pub.params, text), names[_i]);
 	ck_assert_ptr_null(pgp_skey_load(pub.algo, NOW, pub.params, pgp_skey_secret(b), &e));
 	ck_assert_int_eq(e.code, EKEYREJECTED);
 	memset(secret + 2, 0, widths[_i]);

@@ -2,54 +2,12 @@
 #include <string.h>
 #include <openssl/bn.h>
 
-#include "openpgp/mpi.h"
-#include "openpgp/skey.h"
-#include "openpgp/s2k.h"
 #include "base/enc.h"
-#include "t/unit/unit.h"
-
-#define NOW 1790000000
+#include "openpgp/mpi.h"
+#include "openpgp/s2k.h"
+#include "t/unit/openpgp/keys.h"
 
 static const enum pgp_keytype types[] = {PGP_GEN_ED25519, PGP_GEN_CV25519, PGP_GEN_RSA};
-
-static struct pgp_skey *
-make(enum pgp_keytype t)
-{
-	struct err e = {0};
-	struct pgp_skey *k = pgp_skey_generate(t, 0, NOW, &e);
-
-	ck_assert_msg(k != NULL, "%s", e.text);
-	return k;
-}
-
-static struct pgp_pk *
-public_of(const struct pgp_skey *k)
-{
-	struct cert_key pub;
-	struct err e = {0};
-	struct pgp_pk *pk;
-
-	pgp_skey_public(k, &pub);
-	pk = pgp_pk_load(&pub, &e);
-	ck_assert_msg(pk != NULL, "%s", e.text);
-	return pk;
-}
-
-static struct pgp_session_key
-session_key(unsigned algo)
-{
-	struct pgp_session_key s = {.algo = (uint8_t)algo, .n = (uint8_t)pgp_cipher_keylen(algo)};
-
-	for (unsigned i = 0; i < s.n; i++)
-		s.key[i] = (uint8_t)(i * 7 + algo);
-	return s;
-}
-
-static int
-same(const struct pgp_session_key *a, const struct pgp_session_key *b)
-{
-	return a->algo == b->algo && a->n == b->n && memcmp(a->key, b->key, a->n) == 0;
-}
 
 START_TEST(mpis_round_trip_and_lose_leading_zeros)
 {
@@ -91,7 +49,7 @@ START_TEST(session_keys_of_every_size_come_back)
 	static const enum pgp_keytype enc[] = {PGP_GEN_CV25519, PGP_GEN_RSA};
 
 	for (size_t t = 0; t < 2; t++) {
-		struct pgp_skey *k = make(enc[t]);
+		struct pgp_skey *k = make(enc[t], 0);
 		struct pgp_pk *pk = public_of(k);
 		struct pgp_esk esk;
 		struct pgp_session_key got;
@@ -109,26 +67,12 @@ START_TEST(session_keys_of_every_size_come_back)
 }
 END_TEST
 
-/* Whatever is done to the ciphertext: no error, a key that is not the right one, always the same.
- */
-static void
-check_rejected(struct pgp_skey *k, const uint8_t *esk, size_t n, const struct pgp_session_key *s)
-{
-	struct pgp_session_key a, b;
-
-	ck_assert_int_eq(pgp_skey_unwrap(k, esk, n, &a), 0);
-	ck_assert_int_eq(pgp_skey_unwrap(k, esk, n, &b), 0);
-	ck_assert(same(&a, &b));
-	ck_assert(!same(&a, s));
-	ck_assert_uint_eq(a.n, pgp_cipher_keylen(a.algo));
-}
-
 START_TEST(bad_ciphertext_gives_a_stable_pseudo_random_key)
 {
 	static const enum pgp_keytype enc[] = {PGP_GEN_CV25519, PGP_GEN_RSA};
 
 	for (size_t t = 0; t < 2; t++) {
-		struct pgp_skey *k = make(enc[t]);
+		struct pgp_skey *k = make(enc[t], 0);
 		struct pgp_pk *pk = public_of(k);
 		struct pgp_session_key s = session_key(PGP_CIPHER_AES256);
 		struct pgp_esk esk;
@@ -159,7 +103,7 @@ END_TEST
 /* Raw RSA blocks of our own making: every deviation of the padding and of what is inside. */
 START_TEST(malformed_rsa_blocks_are_rejected_one_by_one)
 {
-	struct pgp_skey *k = make(PGP_GEN_RSA);
+	struct pgp_skey *k = make(PGP_GEN_RSA, 0);
 	struct cert_key pub;
 	struct pgp_cur cur;
 	struct bytes n, e;
@@ -223,7 +167,7 @@ START_TEST(signatures_verify_and_altered_ones_do_not)
 
 	memset(digest, 0x33, sizeof digest);
 	for (size_t t = 0; t < 2; t++) {
-		struct pgp_skey *k = make(signers[t]);
+		struct pgp_skey *k = make(signers[t], 0);
 		struct pgp_pk *pk = public_of(k);
 		struct pgp_sigval v;
 
@@ -252,7 +196,7 @@ END_TEST
 
 START_TEST(keys_do_only_what_their_algorithm_can)
 {
-	struct pgp_skey *sign = make(PGP_GEN_ED25519), *dec = make(PGP_GEN_CV25519);
+	struct pgp_skey *sign = make(PGP_GEN_ED25519, 0), *dec = make(PGP_GEN_CV25519, 0);
 	struct pgp_pk *pk = public_of(sign);
 	struct pgp_session_key s = session_key(PGP_CIPHER_AES256);
 	struct pgp_sigval v;
@@ -273,7 +217,7 @@ END_TEST
 START_TEST(stored_keys_come_back_and_damaged_ones_are_refused)
 {
 	for (size_t t = 0; t < sizeof types / sizeof types[0]; t++) {
-		struct pgp_skey *k = make(types[t]), *back;
+		struct pgp_skey *k = make(types[t], 0), *back;
 		struct cert_key a, b;
 		struct err e = {0};
 		struct buf enc;
@@ -319,12 +263,16 @@ END_TEST
 
 START_TEST(halves_of_different_keys_do_not_load)
 {
+	static const char *const names[] = {"ed25519", "cv25519", "rsa3072"};
+	char text[PGP_KEY_TEXT_MAX];
+
 	for (size_t t = 0; t < sizeof types / sizeof types[0]; t++) {
-		struct pgp_skey *a = make(types[t]), *b = make(types[t]);
+		struct pgp_skey *a = make(types[t], 0), *b = make(types[t], 0);
 		struct cert_key pub;
 		struct err e = {0};
 
 		pgp_skey_public(a, &pub);
+		ck_assert_str_eq(pgp_key_text(pub.algo, pub.params, text), names[t]);
 		ck_assert(pgp_skey_load(pub.algo, NOW, pub.params, pgp_skey_secret(b), &e) == NULL);
 		ck_assert_int_eq(e.code, EKEYREJECTED);
 		pgp_skey_free(a);
@@ -338,6 +286,7 @@ START_TEST(weak_and_unknown_public_keys_are_refused)
 	static const uint8_t fpr[20] = {0};
 	uint8_t rsa[200] = {0x03, 0xe8}; /* 1,000 bit */
 	struct cert_key k = {.version = 4, .algo = PGP_PK_RSA, .fpr = {fpr, 20}};
+	char text[PGP_KEY_TEXT_MAX];
 	struct err e = {0};
 
 	memset(rsa + 2, 0xff, 125);
@@ -356,6 +305,8 @@ START_TEST(weak_and_unknown_public_keys_are_refused)
 	    (struct bytes){(const uint8_t *)"\x05\x2b\x81\x04\x00\x0a\0\0", 8}; /* secp256k1 */
 	ck_assert(pgp_pk_load(&k, &e) == NULL);
 	ck_assert_int_eq(e.code, ENOTSUP);
+	ck_assert_str_eq(pgp_key_text(k.algo, k.params, text), "ECDH");
+	ck_assert_str_eq(pgp_key_text(99, k.params, text), "unknown");
 }
 END_TEST
 
