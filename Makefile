@@ -14,7 +14,7 @@ V ?= rel
 BUILD ?= build
 B := $(BUILD)/$(V)
 
-DAEMONS := master smtpd pop3d filterd cryptod policyd dnsd logd
+DAEMONS := master smtpd pop3d filterd cryptod policyd dnsd keyd logd
 TOOLS := gwctl keyctl
 LIBS := base ipc model mail conf store proc net keyprov openpgp policy proxy
 

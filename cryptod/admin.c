@@ -11,9 +11,9 @@
 #include "cryptod/makekey.h"
 #include "cryptod/tlssign.h"
 
-#define TEXT_MAX 400 /* octets of text in an answer */
+#define TEXT_MAX CRYPTOD_TEXT_MAX
 #define NOT_ZERO "a key of TLS has creation time 0"
-#define LOCKED "the key store is locked: run keyctl unlock"
+#define LOCKED CRYPTOD_LOCKED_TEXT
 
 static void
 reply(struct chan *c, const struct ipc_msg *m, enum crypto_status st, const char *text)
@@ -34,12 +34,8 @@ reply_rc(struct chan *c, const struct ipc_msg *m, int rc, struct err *e)
 		reply(c, m, CRYPTO_OK, "");
 }
 
-/*
- * May this be done now?  use 0: with no key in particular.  Returns CRYPTO_OK, or the status and
- * its text.
- */
-static enum crypto_status
-permitted(struct chan *c, unsigned use, enum perm_op op, const char **text)
+enum crypto_status
+cryptod_permitted(struct chan *c, unsigned use, enum perm_op op, const char **text)
 {
 	*text = "";
 	if (perm_need(chan_peer(c), use, op) != PERM_FREE) {
@@ -63,7 +59,7 @@ cryptod_keys_state(struct chan *c, struct ipc_msg *m)
 	const char *text;
 	int64_t n;
 
-	if (permitted(c, 0, PERM_STATE, &text) != CRYPTO_OK)
+	if (cryptod_permitted(c, 0, PERM_STATE, &text) != CRYPTO_OK)
 		return;
 	if (cryptod.initialised) {
 		rep.params.v = &cryptod.ignition.params;
@@ -82,7 +78,7 @@ cryptod_keys_init(struct chan *c, struct ipc_msg *m)
 	const char *text;
 	enum crypto_status st;
 
-	if ((st = permitted(c, 0, PERM_IGNITE, &text)) != CRYPTO_OK)
+	if ((st = cryptod_permitted(c, 0, PERM_IGNITE, &text)) != CRYPTO_OK)
 		reply(c, m, st, text);
 	else
 		reply_rc(c, m, cryptod_init(r->params.v, r->seal.p, &e), &e);
@@ -97,7 +93,7 @@ cryptod_keys_unlock(struct chan *c, struct ipc_msg *m)
 	enum crypto_status st;
 	int rc;
 
-	if ((st = permitted(c, 0, PERM_IGNITE, &text)) != CRYPTO_OK) {
+	if ((st = cryptod_permitted(c, 0, PERM_IGNITE, &text)) != CRYPTO_OK) {
 		reply(c, m, st, text);
 		return;
 	}
@@ -112,7 +108,7 @@ cryptod_keys_lock(struct chan *c, struct ipc_msg *m)
 	const char *text;
 	enum crypto_status st;
 
-	if ((st = permitted(c, 0, PERM_IGNITE, &text)) == CRYPTO_OK)
+	if ((st = cryptod_permitted(c, 0, PERM_IGNITE, &text)) == CRYPTO_OK)
 		cryptod_lock();
 	reply(c, m, st, text);
 }
@@ -230,6 +226,15 @@ cryptod_tool_gone(unsigned instance)
 	LIST_FOREACH (g, &makings, next)
 		if (g->chan != NULL && chan_instance(g->chan) == instance)
 			g->chan = NULL;
+}
+
+void
+cryptod_tools_gone(void)
+{
+	struct making *g;
+
+	LIST_FOREACH (g, &makings, next)
+		g->chan = NULL;
 }
 
 static void
@@ -378,7 +383,7 @@ cryptod_key_generate(struct chan *c, struct ipc_msg *m)
 	const char *text;
 	enum crypto_status st;
 
-	if ((st = permitted(c, r->use, PERM_GENERATE, &text)) != CRYPTO_OK)
+	if ((st = cryptod_permitted(c, r->use, PERM_GENERATE, &text)) != CRYPTO_OK)
 		reply_key(c, m, st, text, 0, NULL);
 	else if (!time_fits((enum key_use)r->use, r->created))
 		reply_key(c, m, CRYPTO_DENIED, NOT_ZERO, 0, NULL);
@@ -399,7 +404,7 @@ cryptod_key_import(struct chan *c, struct ipc_msg *m)
 	const char *text;
 	enum crypto_status st;
 
-	if ((st = permitted(c, r->use, PERM_IMPORT, &text)) != CRYPTO_OK) {
+	if ((st = cryptod_permitted(c, r->use, PERM_IMPORT, &text)) != CRYPTO_OK) {
 		reply_key(c, m, st, text, 0, NULL);
 		return;
 	}
@@ -433,7 +438,7 @@ cryptod_key_export(struct chan *c, struct ipc_msg *m)
 	int rc = 0;
 
 	/* That it may export anything at all comes before looking for the key. */
-	if ((st = permitted(c, USE_DECRYPT, PERM_EXPORT, &rep.text)) != CRYPTO_OK)
+	if ((st = cryptod_permitted(c, USE_DECRYPT, PERM_EXPORT, &rep.text)) != CRYPTO_OK)
 		goto out;
 	if ((rc = keys_read(cryptod.keys, r->fpr, &en, &e)) != 1) {
 		st = rc == 0 ? CRYPTO_NOKEY : cryptod_status(&e);
@@ -441,7 +446,7 @@ cryptod_key_export(struct chan *c, struct ipc_msg *m)
 		rep.text = rc == 0 ? "no such key" : e.text;
 		goto out;
 	}
-	if ((st = permitted(c, en.info->use, PERM_EXPORT, &rep.text)) != CRYPTO_OK)
+	if ((st = cryptod_permitted(c, en.info->use, PERM_EXPORT, &rep.text)) != CRYPTO_OK)
 		goto out;
 	rep.key.v = en.rec->info.v;
 	rep.key.n = 1;
@@ -466,7 +471,7 @@ cryptod_key_list(struct chan *c, struct ipc_msg *m)
 	int n = 0, more = 0;
 
 	memset(en, 0, sizeof en);
-	if ((st = permitted(c, 0, PERM_LIST, &rep.text)) != CRYPTO_OK)
+	if ((st = cryptod_permitted(c, 0, PERM_LIST, &rep.text)) != CRYPTO_OK)
 		goto out;
 	if ((n = keys_list(cryptod.keys, r->after, en, r->limit, &more, &e)) == -1) {
 		st = cryptod_status(&e);
@@ -566,13 +571,13 @@ cryptod_key_disable(struct chan *c, struct ipc_msg *m)
 	enum crypto_status st;
 	int rc, was;
 
-	if ((st = permitted(c, USE_SIGN, PERM_DISABLE, &text)) != CRYPTO_OK) {
+	if ((st = cryptod_permitted(c, USE_SIGN, PERM_DISABLE, &text)) != CRYPTO_OK) {
 		reply(c, m, st, text);
 		return;
 	}
 	if ((rc = keys_peek(cryptod.keys, r->fpr, &use, &was, &e)) == 0)
 		rc = err_set(&e, ENOKEY, "no such key");
-	if (rc == 1 && (st = permitted(c, use, PERM_DISABLE, &text)) != CRYPTO_OK) {
+	if (rc == 1 && (st = cryptod_permitted(c, use, PERM_DISABLE, &text)) != CRYPTO_OK) {
 		reply(c, m, st, text);
 		return;
 	}

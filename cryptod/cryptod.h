@@ -43,6 +43,7 @@ struct cryptod {
 	struct grants *grants;
 	struct rate *rate; /* of consumers */
 	struct rate *tls_rate; /* of proxies */
+	struct rate *mint_rate; /* the same, for certificates */
 	struct pool *pool;
 	LIST_HEAD(, worker) workers;
 	unsigned nworkers;
@@ -50,7 +51,8 @@ struct cryptod {
 		uint8_t fpr[KEY_FPR];
 		uint64_t until; /* clock_ms; 0: free */
 	} fresh[NEW_KEYS_MAX];
-	uint64_t nsigned, nunwrapped, nhandshakes, nrefused;
+	uint8_t leaf[KEY_FPR]; /* of the key of minted certificates, if there is one */
+	uint64_t nsigned, nunwrapped, nhandshakes, nminted, nrefused;
 };
 
 extern struct cryptod cryptod;
@@ -90,10 +92,38 @@ void cryptod_workers_close(void);
 /* tls.c */
 void cryptod_tls_sign(struct chan *c, struct ipc_msg *m);
 
+/* mint.c */
+void cryptod_mint(struct chan *c, struct ipc_msg *m);
+
+/* ca.c: the authorities. */
+void cryptod_ca_init(struct chan *c, struct ipc_msg *m);
+void cryptod_ca_get(struct chan *c, struct ipc_msg *m);
+void cryptod_ca_tool_gone(unsigned instance); /* as cryptod_tool_gone */
+void cryptod_ca_tools_gone(void);
+
+/*
+ * What must be known about the proxy authority before it is too late; "" when nothing must.
+ * Returns out.
+ */
+#define CA_NOTE_MAX 160
+const char *cryptod_ca_note(char out[CA_NOTE_MAX]);
+void cryptod_ca_facts(void); /* inside the status callback */
+
 /* policy.c */
 void cryptod_grant(struct chan *c, struct ipc_msg *m);
 
+void cryptod_note(void); /* tell master what is special now */
+
 /* admin.c: keyctl's requests. */
+#define CRYPTOD_TEXT_MAX 400 /* octets of text in an answer */
+#define CRYPTOD_LOCKED_TEXT "the key store is locked: run keyctl unlock"
+
+/*
+ * May this be done now?  use 0: with no key in particular.  Returns CRYPTO_OK, or the status and
+ * its text.
+ */
+enum crypto_status cryptod_permitted(
+    struct chan *c, unsigned use, enum perm_op op, const char **text);
 void cryptod_keys_state(struct chan *c, struct ipc_msg *m);
 void cryptod_keys_init(struct chan *c, struct ipc_msg *m);
 void cryptod_keys_unlock(struct chan *c, struct ipc_msg *m);
@@ -105,5 +135,6 @@ void cryptod_key_list(struct chan *c, struct ipc_msg *m);
 void cryptod_key_certify(struct chan *c, struct ipc_msg *m);
 void cryptod_key_disable(struct chan *c, struct ipc_msg *m);
 void cryptod_tool_gone(unsigned instance); /* its channel; nobody waits for its key any more */
+void cryptod_tools_gone(void); /* all of them */
 
 #endif

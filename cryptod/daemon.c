@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "cryptod/cryptod.h"
+#include "cryptod/makekey.h"
 #include "cryptod/vault.h"
 #include "openpgp/algo.h"
 
@@ -157,6 +158,7 @@ leave(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	(void)arg;
+	makekey_stop(); /* and whoever waits is told */
 	cryptod_unload();
 	proc_drained();
 }
@@ -197,6 +199,7 @@ on_status(void)
 	proc_fact("signed", "%llu", (unsigned long long)cryptod.nsigned);
 	proc_fact("unwrapped", "%llu", (unsigned long long)cryptod.nunwrapped);
 	proc_fact("handshakes", "%llu", (unsigned long long)cryptod.nhandshakes);
+	cryptod_ca_facts();
 	proc_fact("under_way", "%u", ops_count());
 	proc_fact("refused", "%llu", (unsigned long long)cryptod.nrefused);
 }
@@ -206,14 +209,17 @@ on_plumbed(enum proc_id peer, unsigned instance, struct chan *c)
 {
 	/* What the one before asked is of no interest to a new one either. */
 	ops_forget_peer(peer, instance);
-	if (peer == P_KEYCTL && c == NULL)
+	if (peer == P_KEYCTL && c == NULL) {
 		cryptod_tool_gone(instance);
+		cryptod_ca_tool_gone(instance);
+	}
 }
 
 const struct chan_handler cryptod_handlers[] = {
     {M_worker_bind, cryptod_worker_bind},
     {M_grant_req, cryptod_grant},
     {M_tls_sign_req, cryptod_tls_sign},
+    {M_mint_req, cryptod_mint},
     {M_keys_state_req, cryptod_keys_state},
     {M_keys_init_req, cryptod_keys_init},
     {M_keys_unlock_req, cryptod_keys_unlock},
@@ -224,6 +230,8 @@ const struct chan_handler cryptod_handlers[] = {
     {M_key_list_req, cryptod_key_list},
     {M_key_certify_req, cryptod_key_certify},
     {M_key_disable_req, cryptod_key_disable},
+    {M_ca_init_req, cryptod_ca_init},
+    {M_ca_get_req, cryptod_ca_get},
     {0, NULL},
 };
 

@@ -14,13 +14,15 @@
 #include "store/store.h"
 
 REC_DEFINE(key_record, REC_KEY_RECORD)
+REC_DEFINE(authority_record, REC_AUTHORITY_RECORD)
 
-#define RECORD_MAX (KEY_SECRET_MAX + CERT_PARAMS_MAX + KEY_LABEL_MAX + 512)
+/* Octets: the larger of the two kinds of records, which is the authority's. */
+#define RECORD_MAX (CERT_DER_MAX + KEY_SECRET_MAX)
 #define STORE_MAP (UINT64_C(4) << 30) /* octets of map: some hundred thousand RSA keys */
 #define STORE_FILE "data.mdb"
 
-enum { TABLE_KEYS };
-static const char *const tables[] = {"keys", NULL};
+enum { TABLE_KEYS, TABLE_AUTHORITIES };
+static const char *const tables[] = {"keys", "authorities", NULL};
 
 struct cached {
 	struct loaded_key key; /* first: found by it */
@@ -29,6 +31,7 @@ struct cached {
 	uint8_t fpr[KEY_FPR];
 	unsigned holders; /* beside the cache */
 	int in_cache;
+	int passing; /* it is nowhere else, and in no order */
 	pthread_mutex_t loading; /* of key.skey and stored */
 	struct key_entry stored; /* until it is loaded */
 };
@@ -111,8 +114,10 @@ static void
 uncache(struct keys *k, struct cached *c)
 {
 	RB_REMOVE(cached_tree, &k->tree, c);
-	TAILQ_REMOVE(&k->lru, c, by_use);
-	k->ncached--;
+	if (!c->passing) {
+		TAILQ_REMOVE(&k->lru, c, by_use);
+		k->ncached--;
+	}
 	c->in_cache = 0;
 	cached_free(c);
 }
@@ -129,7 +134,8 @@ keys_close(struct keys *k)
 {
 	if (k == NULL)
 		return;
-	keys_forget(k);
+	while (!RB_EMPTY(&k->tree))
+		uncache(k, RB_ROOT(&k->tree));
 	store_close(k->store);
 	free(k);
 }
@@ -265,46 +271,64 @@ keys_count(struct keys *k, struct err *e)
 	return n;
 }
 
-/* Encode and put a record; commits. */
 static int
-entry_put(struct store_txn *t, const struct key_record *r, struct err *e)
+record_put(struct store_txn *t, unsigned table, struct bytes key, const struct rec *rec,
+    const void *r, struct err *e)
 {
-	struct bytes fpr = r->info.v[0].fpr;
 	struct buf b;
 	int rc;
 
 	buf_init(&b, RECORD_MAX);
-	if (rec_encode(&rec_key_record, r, &b) == -1)
-		rc = err_sys(e, "key record");
+	if (rec_encode(rec, r, &b) == -1)
+		rc = err_sys(e, "%s", rec->name);
 	else
-		rc = store_put(t, TABLE_KEYS, fpr.p, fpr.n, buf_ptr(&b), buf_len(&b), e);
+		rc = store_put(t, table, key.p, key.n, buf_ptr(&b), buf_len(&b), e);
 	buf_wipe_free(&b);
-	if (rc == -1) {
+	return rc;
+}
+
+/* Encode and put a record; commits. */
+static int
+entry_put(struct store_txn *t, const struct key_record *r, struct err *e)
+{
+	if (record_put(t, TABLE_KEYS, r->info.v[0].fpr, &rec_key_record, r, e) == -1) {
 		store_abort(t);
 		return -1;
 	}
 	return store_commit(t, e);
 }
 
+/* The record of a key that is new here. */
+static struct key_record
+new_record(struct key_info *info, const struct pgp_skey *skey, enum key_use use, const char *label,
+    uint64_t now)
+{
+	struct key_record rec = {.version = 1, .secret = pgp_skey_secret(skey)};
+	struct cert_key pub;
+
+	pgp_skey_public(skey, &pub);
+	*info = (struct key_info){.fpr = pub.fpr,
+	    .use = (uint8_t)use,
+	    .algo = pub.algo,
+	    .created = pub.created,
+	    .stored = now,
+	    .label = label != NULL ? label : "",
+	    .params = pub.params};
+	rec.info.v = info;
+	rec.info.n = 1;
+	return rec;
+}
+
 int
 keys_add(struct keys *k, const struct pgp_skey *skey, enum key_use use, const char *label,
     uint64_t now, struct key_entry *stored, struct err *e)
 {
-	struct cert_key pub;
-	struct key_info info = {
-	    .use = (uint8_t)use, .stored = now, .label = label != NULL ? label : ""};
-	struct key_record rec = {.version = 1, .secret = pgp_skey_secret(skey)};
+	struct key_info info;
+	struct key_record rec = new_record(&info, skey, use, label, now);
 	struct store_txn *t;
 	int rc;
 
 	memset(stored, 0, sizeof *stored);
-	pgp_skey_public(skey, &pub);
-	info.fpr = pub.fpr;
-	info.algo = pub.algo;
-	info.created = pub.created;
-	info.params = pub.params;
-	rec.info.v = &info;
-	rec.info.n = 1;
 	if ((t = store_write(k->store, e)) == NULL)
 		return -1;
 	if ((rc = entry_get(t, info.fpr, stored, e)) != 0) {
@@ -468,7 +492,9 @@ keys_get(struct keys *k, struct bytes fpr, struct err *e)
 {
 	struct cached *c;
 
-	if ((c = cached_find(k, fpr)) != NULL) {
+	if ((c = cached_find(k, fpr)) != NULL && c->passing)
+		return &c->key;
+	if (c != NULL) {
 		TAILQ_REMOVE(&k->lru, c, by_use);
 		TAILQ_INSERT_TAIL(&k->lru, c, by_use);
 		return &c->key;
@@ -479,4 +505,130 @@ keys_get(struct keys *k, struct bytes fpr, struct err *e)
 		c = cache_load(k, fpr, e);
 	}
 	return c != NULL ? &c->key : NULL;
+}
+
+int
+keys_add_passing(struct keys *k, struct pgp_skey *skey, enum key_use use, struct err *e)
+{
+	struct cert_key pub;
+	struct cached *c;
+
+	pgp_skey_public(skey, &pub);
+	if (cached_find(k, pub.fpr) != NULL || (c = calloc(1, sizeof *c)) == NULL) {
+		pgp_skey_free(skey);
+		return err_set(e, ENOMEM, "no memory for a key");
+	}
+	(void)pthread_mutex_init(&c->loading, NULL);
+	memcpy(c->fpr, pub.fpr.p, KEY_FPR);
+	c->key.use = (uint8_t)use;
+	c->key.skey = skey;
+	c->in_cache = c->passing = 1;
+	RB_INSERT(cached_tree, &k->tree, c);
+	return 0;
+}
+
+/* ---- authorities ---- */
+
+static int
+authority_get(struct store_txn *t, enum authority a, struct authority_entry *out, struct err *e)
+{
+	const uint8_t key = (uint8_t)a;
+	struct authority_record *rec;
+	struct bytes value;
+	int rc;
+
+	if ((rc = store_get(t, TABLE_AUTHORITIES, &key, sizeof key, &value, e)) != 1)
+		return rc;
+	if ((rec = rec_decode(&rec_authority_record, value.p, value.n)) == NULL)
+		return err_set(
+		    e, EUCLEAN, "%s: a record that this version does not know", STORE_FILE);
+	memcpy(out->fpr, rec->fpr.p, KEY_FPR);
+	memcpy(out->cert, rec->cert.p, rec->cert.n);
+	out->n = rec->cert.n;
+	free(rec);
+	return 1;
+}
+
+int
+keys_authority(struct keys *k, enum authority a, struct authority_entry *out, struct err *e)
+{
+	struct store_txn *t;
+	int rc;
+
+	if ((t = store_read(k->store, e)) == NULL)
+		return -1;
+	rc = authority_get(t, a, out, e);
+	store_abort(t);
+	return rc;
+}
+
+/* Within a transaction: the old authority's key makes no certificates any more. */
+static int
+retire(struct store_txn *t, const uint8_t fpr[KEY_FPR], struct err *e)
+{
+	const struct bytes key = {fpr, KEY_FPR};
+	struct key_entry en;
+	int rc = entry_get(t, key, &en, e);
+
+	if (rc != 1)
+		return rc;
+	en.rec->info.v[0].disabled = 1;
+	rc = record_put(t, TABLE_KEYS, key, &rec_key_record, en.rec, e);
+	keys_entry_free(&en);
+	return rc;
+}
+
+/* Within a transaction: may a have this key, and is there room for a? */
+static int
+authority_check(struct store_txn *t, enum authority a, struct bytes fpr, int replace, struct err *e)
+{
+	enum authority other = a == AUTHORITY_PROXY ? AUTHORITY_UNTRUSTED : AUTHORITY_PROXY;
+	struct authority_entry en;
+	struct key_entry there;
+	int rc;
+
+	/* What the untrusted one signs must not be good for who trusts the other. */
+	if ((rc = authority_get(t, other, &en, e)) == -1)
+		return -1;
+	if (rc == 1 && memcmp(en.fpr, fpr.p, KEY_FPR) == 0)
+		return err_set(e, EEXIST, "this key is the other authority's");
+	if ((rc = entry_get(t, fpr, &there, e)) == -1)
+		return -1;
+	if (rc == 1) {
+		rc = there.info->use != USE_CA;
+		keys_entry_free(&there);
+		if (rc)
+			return err_set(e, EEXIST, "this key is there for another use");
+	}
+	if ((rc = authority_get(t, a, &en, e)) == -1)
+		return -1;
+	if (rc == 0)
+		return 0;
+	if (!replace)
+		return err_set(e, EEXIST, "there is such an authority already");
+	return memcmp(en.fpr, fpr.p, KEY_FPR) == 0 ? 0 : retire(t, en.fpr, e);
+}
+
+int
+keys_set_authority(struct keys *k, enum authority a, const struct pgp_skey *skey, const char *label,
+    struct bytes cert, int replace, uint64_t now, struct err *e)
+{
+	const uint8_t key = (uint8_t)a;
+	struct key_info info;
+	struct key_record krec = new_record(&info, skey, USE_CA, label, now);
+	struct authority_record arec = {.version = 1, .fpr = info.fpr, .cert = cert};
+	struct store_txn *t;
+
+	if ((t = store_write(k->store, e)) == NULL)
+		return -1;
+	if (authority_check(t, a, info.fpr, replace, e) == -1 ||
+	    record_put(t, TABLE_KEYS, info.fpr, &rec_key_record, &krec, e) == -1 ||
+	    record_put(t, TABLE_AUTHORITIES, (struct bytes){&key, sizeof key},
+		&rec_authority_record, &arec, e) == -1) {
+		store_abort(t);
+		return -1;
+	}
+	/* Of keys that are ready it is known whether they are disabled; that has changed. */
+	keys_forget(k);
+	return store_commit(t, e);
 }

@@ -20,6 +20,13 @@
 	F(BYTES, secret, 1, KEY_SECRET_MAX)
 REC_DECLARE(key_record, REC_KEY_RECORD)
 
+/* Of an authority (enum authority): its key is among the others, use ca. */
+#define REC_AUTHORITY_RECORD(F, L)                                                                 \
+	F(U8, version, 1, 1)                                                                       \
+	F(BYTES, fpr, KEY_FPR, KEY_FPR)                                                            \
+	F(BYTES, cert, 1, CERT_DER_MAX)
+REC_DECLARE(authority_record, REC_AUTHORITY_RECORD)
+
 struct keys;
 
 /*
@@ -107,6 +114,34 @@ int64_t keys_count(struct keys *k, struct err *e);
  */
 int keys_add(struct keys *k, const struct pgp_skey *skey, enum key_use use, const char *label,
     uint64_t now, struct key_entry *stored, struct err *e);
+
+/*
+ * Keep a key that is never stored: keys_get has it until the store is closed.  It must be a quick
+ * one; it is k's in any case.  0, or -1 with e.
+ */
+int keys_add_passing(struct keys *k, struct pgp_skey *skey, enum key_use use, struct err *e);
+
+/* An authority as it is stored. */
+struct authority_entry {
+	uint8_t fpr[KEY_FPR]; /* of its key */
+	size_t n;
+	uint8_t cert[CERT_DER_MAX]; /* n octets */
+};
+
+/* 1 found, 0 there is none, -1 with e. */
+int keys_authority(struct keys *k, enum authority a, struct authority_entry *out, struct err *e);
+
+/*
+ * Store an authority with its key, all at once.  The key of the one that it replaces is disabled.
+ *
+ * label	of the key
+ * cert		DER
+ *
+ * Returns 0, or -1 with e: EEXIST (there is one, and replace is 0; or the key is there for another
+ * use, or is the other authority's), ENOSPC... and nothing has changed.
+ */
+int keys_set_authority(struct keys *k, enum authority a, const struct pgp_skey *skey,
+    const char *label, struct bytes cert, int replace, uint64_t now, struct err *e);
 
 /* 0, or -1 with e: ENOKEY. */
 int keys_set_disabled(struct keys *k, struct bytes fpr, int disabled, struct err *e);

@@ -42,6 +42,10 @@ struct op {
 			uint8_t p[TLS_VALUE_MAX];
 		} tls;
 		struct pgp_skey *made;
+		struct {
+			struct pgp_skey *key; /* NULL: none was made */
+			struct buf cert; /* in memory of its own */
+		} issued;
 	} out;
 
 	/* ops.c's own */

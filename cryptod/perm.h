@@ -16,7 +16,11 @@ enum perm_op {
 	PERM_EXPORT,
 	PERM_DISABLE,
 	PERM_CERTIFY, /* sign for a certificate */
-	PERM_TLS_SIGN /* sign for a handshake */
+	PERM_TLS_SIGN, /* sign for a handshake */
+	PERM_CA_INIT, /* make an authority */
+	PERM_CA_GET,
+	PERM_MINT, /* a certificate by an authority */
+	PERM_OPS
 };
 
 enum perm_need {

@@ -13,6 +13,9 @@
 /* The same for the handshakes of one process of a proxy: they come before any login. */
 #define RATE_TLS_BURST 20000
 #define RATE_TLS_PER_SECOND 4000
+/* And for the certificates that it has minted: each server's one is kept for days. */
+#define RATE_MINT_BURST 2000
+#define RATE_MINT_PER_SECOND 100
 #define RATE_CONSUMERS_MAX 65536 /* followed at once; idle ones are forgotten */
 #define RATE_REPORT 60000 /* milliseconds between two lines about one consumer */
 

@@ -15,16 +15,19 @@ struct cryptod cryptod = {.dirfd = -1};
 
 #define TICK_SECONDS 1
 #define REPORT_TICKS 10
+#define NOTE_TICKS 3600 /* an authority may end meanwhile */
 
-static void
-note(void)
+void
+cryptod_note(void)
 {
+	char ca[CA_NOTE_MAX];
+
 	if (!cryptod.initialised)
 		proc_note("key store is not initialised: run keyctl init");
 	else if (cryptod.keys == NULL)
 		proc_note("key store is locked: run keyctl unlock");
 	else
-		proc_note("");
+		proc_note(cryptod_ca_note(ca));
 }
 
 static void
@@ -49,6 +52,17 @@ tell_tls(const char *proxy, const unsigned counts[RATE_KINDS], unsigned limited)
 }
 
 static void
+tell_minted(const char *proxy, const unsigned counts[RATE_KINDS], unsigned limited)
+{
+	if (counts[RATE_SIGNED] > 0 || counts[RATE_REFUSED] > 0)
+		log_info("certificates for %s minted=%u refused=%u", proxy, counts[RATE_SIGNED],
+		    counts[RATE_REFUSED]);
+	if (limited > 0)
+		log_warn("certificates for %s: %u over the limit of %d a second", proxy, limited,
+		    RATE_MINT_PER_SECOND);
+}
+
+static void
 on_tick(evutil_socket_t fd, short what, void *arg)
 {
 	static unsigned ticks;
@@ -61,6 +75,9 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 		return;
 	rate_report(cryptod.rate, clock_ms(), 0, tell);
 	rate_report(cryptod.tls_rate, clock_ms(), 0, tell_tls);
+	rate_report(cryptod.mint_rate, clock_ms(), 0, tell_minted);
+	if (ticks % NOTE_TICKS == 0)
+		cryptod_note();
 }
 
 static int
@@ -99,6 +116,7 @@ cryptod_load(
 	    (cryptod.grants = grants_new()) == NULL ||
 	    (cryptod.rate = rate_new(RATE_BURST, RATE_PER_SECOND)) == NULL ||
 	    (cryptod.tls_rate = rate_new(RATE_TLS_BURST, RATE_TLS_PER_SECOND)) == NULL ||
+	    (cryptod.mint_rate = rate_new(RATE_MINT_BURST, RATE_MINT_PER_SECOND)) == NULL ||
 	    event_assign(&cryptod.tick, base, -1, EV_PERSIST, on_tick, NULL) == -1 ||
 	    event_add(&cryptod.tick, &tick) == -1) {
 		err_set(e, ENOMEM, "no memory to begin");
@@ -108,7 +126,7 @@ cryptod_load(
 	/* This forks, so it comes before the threads. */
 	if (load_ignition(e) == -1 || (cryptod.pool = pool_new(base, threads, e)) == NULL)
 		goto fail;
-	note();
+	cryptod_note();
 	return 0;
 fail:
 	cryptod_unload();
@@ -118,6 +136,9 @@ fail:
 void
 cryptod_unload(void)
 {
+	/* Their channels may have been freed already: nobody is told any more. */
+	cryptod_tools_gone();
+	cryptod_ca_tools_gone();
 	makekey_stop();
 	cryptod_workers_close();
 	ops_end(0);
@@ -130,14 +151,17 @@ cryptod_unload(void)
 		rate_report(cryptod.rate, clock_ms(), 1, tell);
 	if (cryptod.tls_rate != NULL)
 		rate_report(cryptod.tls_rate, clock_ms(), 1, tell_tls);
+	if (cryptod.mint_rate != NULL)
+		rate_report(cryptod.mint_rate, clock_ms(), 1, tell_minted);
 	if (cryptod.ticking)
 		(void)event_del(&cryptod.tick);
 	cryptod.ticking = 0;
 	grants_free(cryptod.grants);
 	rate_free(cryptod.rate);
 	rate_free(cryptod.tls_rate);
+	rate_free(cryptod.mint_rate);
 	cryptod.grants = NULL;
-	cryptod.rate = cryptod.tls_rate = NULL;
+	cryptod.rate = cryptod.tls_rate = cryptod.mint_rate = NULL;
 	free(cryptod.dir);
 	free(cryptod.name);
 	cryptod.dir = cryptod.name = NULL;
@@ -177,7 +201,7 @@ unlocked(struct keys *k, const uint8_t *seal)
 	cryptod.keys = k;
 	vault_put(seal);
 	cryptod_leave_key();
-	note();
+	cryptod_note();
 }
 
 int
@@ -250,10 +274,11 @@ cryptod_lock(void)
 	vault_wipe();
 	grants_clear(cryptod.grants);
 	memset(cryptod.fresh, 0, sizeof cryptod.fresh);
+	memset(cryptod.leaf, 0, sizeof cryptod.leaf);
 	if (proc_master() != NULL)
 		(void)chan_send(proc_master(), M_seal_drop, 0, &m, -1);
 	log_info("key store locked");
-	note();
+	cryptod_note();
 }
 
 enum crypto_status

@@ -22,10 +22,12 @@ skip_name(const uint8_t *p, size_t n, size_t off)
 	return 0;
 }
 
-int
-answer_parse(const uint8_t *p, size_t n, unsigned type, struct addrs *out)
+/* fn gets the data of each record of this type; what it returns but 0 ends all, as if malformed. */
+static int
+each(const uint8_t *p, size_t n, unsigned type, int (*fn)(void *, const uint8_t *, size_t),
+    void *arg)
 {
-	size_t off = HEADER, len, want = type == TYPE_A ? 4 : 16;
+	size_t off = HEADER, len;
 	unsigned questions, answers;
 
 	if (n < HEADER)
@@ -42,15 +44,58 @@ answer_parse(const uint8_t *p, size_t n, unsigned type, struct addrs *out)
 		len = get_be16(p + off + 8);
 		if (n - off - 10 < len)
 			goto bad;
-		if (get_be16(p + off) == type && get_be16(p + off + 2) == CLASS_IN) {
-			if (len != want)
-				goto bad;
-			addrs_add(out, p + off + 10, len);
-		}
+		if (get_be16(p + off) == type && get_be16(p + off + 2) == CLASS_IN &&
+		    fn(arg, p + off + 10, len) != 0)
+			goto bad;
 		off += 10 + len;
 	}
 	return 0;
 bad:
 	errno = EBADMSG;
 	return -1;
+}
+
+static int
+take_a(void *arg, const uint8_t *p, size_t n)
+{
+	if (n != 4)
+		return -1;
+	addrs_add(arg, p, n);
+	return 0;
+}
+
+static int
+take_aaaa(void *arg, const uint8_t *p, size_t n)
+{
+	if (n != 16)
+		return -1;
+	addrs_add(arg, p, n);
+	return 0;
+}
+
+int
+answer_parse(const uint8_t *p, size_t n, unsigned type, struct addrs *out)
+{
+	return each(p, n, type, type == TYPE_A ? take_a : take_aaaa, out);
+}
+
+/* RFC 6698, 2.1: three octets and the data.  Whoever made a bad one may have made good ones too. */
+static int
+take_tlsa(void *arg, const uint8_t *p, size_t n)
+{
+	struct tlsas *out = arg;
+
+	if (n < 4 || n - 3 > DNS_TLSA_DATA_MAX || out->n == DNS_TLSAS_MAX)
+		out->left_out++;
+	else
+		out->v[out->n++] = (struct dns_tlsa){p[0], p[1], p[2], {p + 3, n - 3}};
+	return 0;
+}
+
+int
+answer_tlsas(const uint8_t *p, size_t n, struct tlsas *out)
+{
+	out->n = 0;
+	out->left_out = 0;
+	return each(p, n, TYPE_TLSA, take_tlsa, out);
 }

@@ -1,118 +1,70 @@
 #include <errno.h>
 #include <event2/event_struct.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/log.h"
 #include "dnsd/dnsd.h"
 
-#define FILE_MAX (1024 * 1024) /* octets of hosts(5) and the like */
 #define INSTANCES 64
 
-/* Where distributions keep the trust anchor of the root zone. */
-static const char *const anchor_files[] = {
-    "/usr/share/dns/root.key", "/var/lib/unbound/root.key", "/etc/unbound/root.key"};
-
-/* Read before the jail: the files as they are, nothing is looked at. */
-static struct buf hosts_text, resolv_text, anchors_text;
-static struct hosts *hosts;
 static struct resolver_config config;
+static struct anchors anchors;
+static int required; /* somebody wants what they validate */
+static int dropped; /* nobody does, and the name servers do not pass DNSSEC through */
+static struct hosts *hosts;
 static struct event rebuild;
 static struct chan *askers[P_MAX][INSTANCES];
-
-/* 0, or -1 with errno; a file that is not there is no error and leaves b empty. */
-static int
-slurp(const char *path, struct buf *b)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC), rc = -1;
-	struct stat st;
-	uint8_t *p;
-	ssize_t n;
-
-	buf_init(b, FILE_MAX);
-	if (fd == -1)
-		return errno == ENOENT ? 0 : -1;
-	if (fstat(fd, &st) == -1 || !S_ISREG(st.st_mode))
-		goto out;
-	while ((p = buf_reserve(b, 4096)) != NULL) {
-		if ((n = read(fd, p, 4096)) == -1)
-			goto out;
-		if (n == 0) {
-			rc = 0;
-			goto out;
-		}
-		buf_added(b, (size_t)n);
-	}
-out:
-	close(fd);
-	return rc;
-}
 
 static int
 dnsd_open(const struct proc_env *env, struct err *e)
 {
-	size_t i;
-
 	(void)env;
-	if (slurp("/etc/hosts", &hosts_text) == -1)
-		return err_sys(e, "/etc/hosts");
-	if (slurp("/etc/resolv.conf", &resolv_text) == -1)
-		return err_sys(e, "/etc/resolv.conf");
-	for (i = 0; i < sizeof anchor_files / sizeof anchor_files[0]; i++)
-		if (slurp(anchor_files[i], &anchors_text) == 0 && buf_len(&anchors_text) > 0)
-			break;
+	(void)e;
+	trust_open();
 	return 0;
 }
 
-/* From the configuration, and from what was read before the jail. */
+/* The configuration's, else those of resolv.conf(5). */
 static void
-set_servers(const struct conf *c)
+choose_servers(const struct conf *c, struct resolver_config *out)
 {
-	const size_t max = sizeof config.servers / sizeof config.servers[0];
+	const size_t max = sizeof out->servers / sizeof out->servers[0];
+	const uint8_t *text;
+	size_t n;
 
-	config.nservers = c->dns.servers.n < max ? c->dns.servers.n : max;
-	if (config.nservers > 0)
-		memcpy(
-		    config.servers, c->dns.servers.v, config.nservers * sizeof config.servers[0]);
-	else if (buf_len(&resolv_text) > 0)
-		config.nservers = resolv_parse(
-		    (const char *)buf_ptr(&resolv_text), buf_len(&resolv_text), config.servers, 3);
-	if (config.nservers == 0)
+	out->nservers = c->dns.servers.n < max ? c->dns.servers.n : max;
+	if (out->nservers > 0)
+		memcpy(out->servers, c->dns.servers.v, out->nservers * sizeof out->servers[0]);
+	else if ((text = proc_file(CONF_RESOLV_FILE, &n)) != NULL)
+		out->nservers = resolv_parse((const char *)text, n, out->servers, 3);
+	if (out->nservers == 0)
 		log_info("no name servers are configured: asking from the root servers on");
 }
 
-/*
- * The root's keys validate with every resolver that passes DNSSEC through.  With one that strips
- * it no name at all would resolve; then it is better to say so once and go on without.
- */
-static void
-on_probe(void *arg, const struct resolver_result *r)
-{
-	const struct timeval now = {0, 0};
-
-	(void)arg;
-	if (r->bogus) {
-		log_warn("the name servers do not pass DNSSEC through: answers are not validated");
-		(void)evtimer_add(&rebuild, &now);
-	} else if (r->secure)
-		log_info("answers are validated with DNSSEC");
-}
-
+/* NULL in *out where it does not count. 0, or -1 with e. */
 static int
-open_resolver(struct err *e)
+choose_hosts(const struct conf *c, struct hosts **out, struct err *e)
 {
-	/* The old one, which knows the open queries, stays when this fails. */
-	if (resolver_open(proc_env()->base, &config, e) == -1)
-		return -1;
-	query_abort();
-	if (config.anchors != NULL)
-		(void)resolver_ask(".", TYPE_DNSKEY, on_probe, NULL);
+	const uint8_t *text;
+	size_t n;
+
+	*out = NULL;
+	if (!c->dns.hosts || (text = proc_file(CONF_HOSTS_FILE, &n)) == NULL)
+		return 0;
+	if ((*out = hosts_parse((const char *)text, n)) == NULL)
+		return err_set(e, ENOMEM, "no memory for the hosts file");
 	return 0;
 }
 
-/* Not within a callback of the context that goes. */
+/* On the next turn of the loop: not within a callback of the context that goes. */
+static void
+on_dropped(void)
+{
+	const struct timeval now = {0, 0};
+
+	(void)evtimer_add(&rebuild, &now);
+}
+
 static void
 on_rebuild(evutil_socket_t fd, short what, void *arg)
 {
@@ -121,9 +73,55 @@ on_rebuild(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	(void)arg;
+	if (required)
+		return;
+	dropped = 1;
 	config.anchors = NULL;
-	if (open_resolver(&e) == -1)
+	if (resolver_open(proc_env()->base, &config, &e) == -1)
 		log_err("%s", e.text);
+	else
+		trust_probe(NULL, 0, NULL);
+}
+
+static int
+same_servers(const struct resolver_config *a, const struct resolver_config *b)
+{
+	return a->nservers == b->nservers &&
+	       memcmp(a->servers, b->servers, sizeof a->servers[0] * a->nservers) == 0;
+}
+
+/* What the configuration wants, if that is not what there is: 0, or -1 with e and nothing changed.
+ */
+static int
+set_up(const struct conf *c, struct err *e)
+{
+	struct resolver_config fresh = {.nservers = 0};
+	struct anchors a, old;
+	int must;
+
+	if (trust_choose(c, &a, &must, e) == -1)
+		return -1;
+	choose_servers(c, &fresh);
+	if (resolver_is_open() && must == required && anchors_same(&a, &anchors) &&
+	    same_servers(&fresh, &config)) {
+		anchors_free(&a);
+		return 0;
+	}
+	fresh.anchors = a.n > 0 ? &a : NULL;
+	if (resolver_open(proc_env()->base, &fresh, e) == -1) {
+		anchors_free(&a);
+		return -1;
+	}
+	old = anchors;
+	anchors = a;
+	anchors_free(&old);
+	config = fresh;
+	config.anchors = anchors.n > 0 ? &anchors : NULL;
+	required = must;
+	dropped = 0;
+	(void)evtimer_del(&rebuild);
+	trust_probe(config.anchors, required, on_dropped);
+	return 0;
 }
 
 static int
@@ -131,29 +129,24 @@ dnsd_start(const struct proc_env *env, struct err *e)
 {
 	if (evtimer_assign(&rebuild, env->base, on_rebuild, NULL) == -1)
 		return err_set(e, ENOMEM, "no memory for a timer");
-	if (buf_len(&hosts_text) > 0 &&
-	    (hosts = hosts_parse((const char *)buf_ptr(&hosts_text), buf_len(&hosts_text))) == NULL)
-		return err_set(e, ENOMEM, "no memory for the hosts file");
-	/* libunbound takes a string. */
-	if (buf_len(&anchors_text) > 0 && buf_putc(&anchors_text, '\0') == 0)
-		config.anchors = (const char *)buf_ptr(&anchors_text);
-	set_servers(env->conf);
-	return open_resolver(e);
+	if (choose_hosts(env->conf, &hosts, e) == -1)
+		return -1;
+	return set_up(env->conf, e);
 }
 
 static int
 dnsd_reload(const struct proc_env *env, struct err *e)
 {
-	const struct resolver_config old = config;
+	struct hosts *h;
 
-	set_servers(env->conf);
-	if (old.nservers == config.nservers &&
-	    memcmp(old.servers, config.servers, sizeof old.servers[0] * old.nservers) == 0)
-		return 0;
-	if (open_resolver(e) == -1) {
-		config = old;
+	if (choose_hosts(env->conf, &h, e) == -1)
+		return -1;
+	if (set_up(env->conf, e) == -1) {
+		hosts_free(h);
 		return -1;
 	}
+	hosts_free(hosts);
+	hosts = h;
 	return 0;
 }
 
@@ -162,7 +155,15 @@ on_addr_req(struct chan *c, struct ipc_msg *m)
 {
 	const struct dns_addr_req *q = m->body;
 
-	query_new(c, m->id, q->name, proc_env()->conf->dns.hosts ? hosts : NULL);
+	query_new(c, m->id, q->name, hosts);
+}
+
+static void
+on_tlsa_req(struct chan *c, struct ipc_msg *m)
+{
+	const struct dns_tlsa_req *q = m->body;
+
+	query_tlsa(c, m->id, q->name);
 }
 
 static void
@@ -181,8 +182,10 @@ dnsd_status(void)
 	const struct query_counts *n = query_count();
 
 	proc_fact("servers", "%zu", config.nservers);
-	proc_fact("validation", "%s", config.anchors != NULL ? "on" : "off");
+	proc_fact("validation", "%s", resolver_validates() ? "on" : "off");
+	proc_fact("trust_anchors", "%zu", dropped ? 0 : anchors.n);
 	proc_fact("asked", "%llu", (unsigned long long)n->asked);
+	proc_fact("tlsa", "%llu", (unsigned long long)n->tlsa);
 	proc_fact("found", "%llu", (unsigned long long)n->found);
 	proc_fact("notfound", "%llu", (unsigned long long)n->notfound);
 	proc_fact("failed", "%llu", (unsigned long long)n->failed);
@@ -190,7 +193,8 @@ dnsd_status(void)
 	proc_fact("open", "%u", n->open);
 }
 
-static const struct chan_handler handlers[] = {{M_dns_addr_req, on_addr_req}, {0, NULL}};
+static const struct chan_handler handlers[] = {
+    {M_dns_addr_req, on_addr_req}, {M_dns_tlsa_req, on_tlsa_req}, {0, NULL}};
 
 static const struct sandbox sandbox = {
     .calls = SB_NET,

@@ -35,6 +35,12 @@ void addrs_add(struct addrs *a, const void *ip, size_t len);
  */
 int name_check(const char *s, char *out);
 
+/*
+ * The same for a name of TLSA records (RFC 6698, 3): "_PORT._tcp.HOST", where PORT has no leading
+ * zeros and HOST is no address.
+ */
+int name_check_tlsa(const char *s, char *out);
+
 /* "192.0.2.1", "2001:db8::1", with or without brackets: 1 and a is set, else 0. */
 int name_numeric(const char *s, struct addr *a);
 
@@ -52,23 +58,56 @@ size_t hosts_find(const struct hosts *h, const char *name, struct addrs *out);
 /* Each "nameserver" address of a resolv.conf(5), at most max; how many. */
 size_t resolv_parse(const char *text, size_t n, struct netaddr *out, size_t max);
 
-/* answer.c */
+/* answer.c: the answer section of a DNS message (RFC 1035, 4.1) */
 
 /*
- * Add the addresses of one type (1: A, 28: AAAA) in the answer section of a DNS message (RFC 1035,
- * 4.1).  The chain of aliases is not followed: the resolver has put only what belongs to it.
+ * Add the addresses of one type (1: A, 28: AAAA).  The chain of aliases is not followed: the
+ * resolver has put only what belongs to it.
  *
  * Returns 0, or -1 with errno EBADMSG (the message is not well-formed).
  */
 int answer_parse(const uint8_t *p, size_t n, unsigned type, struct addrs *out);
 
+struct tlsas {
+	struct dns_tlsa v[DNS_TLSAS_MAX]; /* data points into the message */
+	size_t n;
+	unsigned left_out; /* too short, too long, or too many */
+};
+
+/* The same for TLSA records. */
+int answer_tlsas(const uint8_t *p, size_t n, struct tlsas *out);
+
+/* anchor.c */
+#define ANCHORS_MAX 64
+struct anchors {
+	char *v[ANCHORS_MAX]; /* "example.org. IN DS 1 13 2 ..."; "." for the root */
+	size_t n;
+};
+
+/*
+ * The DS and DNSKEY records in a file: a line each, its first word the zone, TTL and class may
+ * follow; comments begin with ";".  Revoked keys, and those whose comment has a state of RFC 5011
+ * that is not trusted, are passed over.
+ *
+ * file	for messages
+ *
+ * Returns 0 with at least one record, to be freed; or -1 with e, which has file and line.
+ */
+int anchors_parse(const char *file, const char *text, size_t n, struct anchors *out, struct err *e);
+void anchors_free(struct anchors *a);
+
+/* The zone of a record, in lower case with the final dot. */
+void anchors_zone(const struct anchors *a, size_t i, char out[NAME_MAX_OCTETS + 2]);
+
+int anchors_same(const struct anchors *a, const struct anchors *b);
+
 /* resolver.c: libunbound */
-enum { TYPE_A = 1, TYPE_AAAA = 28, TYPE_DNSKEY = 48 };
+enum { TYPE_A = 1, TYPE_AAAA = 28, TYPE_DNSKEY = 48, TYPE_TLSA = 52 };
 
 struct resolver_config {
 	struct netaddr servers[64];
 	size_t nservers; /* 0: ask the root servers on */
-	const char *anchors; /* trust anchors, a line each; NULL: no validation */
+	const struct anchors *anchors; /* NULL: no validation */
 };
 
 struct resolver_result {
@@ -76,27 +115,58 @@ struct resolver_result {
 	const uint8_t *packet; /* valid in the callback; looked at only if rcode is 0 */
 	size_t n;
 	int secure, bogus;
-	const char *why; /* of bogus, or NULL */
+	const char *why; /* of bogus, or why there is no answer; or NULL */
 };
 
 typedef void (*resolver_fn)(void *arg, const struct resolver_result *r);
 
-/* Make the context anew; questions under way get no answer any more. 0, or -1 with e. */
+/*
+ * Make the context anew.  Questions under way at the old one fail with rcode 2 (SERVFAIL) before
+ * this returns.  0, or -1 with e: the old one stays.
+ */
 int resolver_open(struct event_base *base, const struct resolver_config *c, struct err *e);
 void resolver_close(void);
+
+/* Is there one; does it validate answers? */
+int resolver_is_open(void);
+int resolver_validates(void);
 
 /*
  * Ask; fn is called once, perhaps before this returns.  Returns 0, or -1: fn is not called.
  */
 int resolver_ask(const char *name, int type, resolver_fn fn, void *arg);
 
+/* trust.c: the trust anchors, and whether the name servers pass on what they are to validate */
+
+/* As root: those of the system. */
+void trust_open(void);
+
+/*
+ * The configuration's (required is 1 then), else the system's, else none.  0, or -1 with e.
+ */
+int trust_choose(const struct conf *c, struct anchors *out, int *required, struct err *e);
+
+/*
+ * Ask for the keys of the zones of a, whose resolver has been opened just now.
+ *
+ * dropped	called at most once, from the loop, if they are bogus and not required
+ */
+void trust_probe(const struct anchors *a, int required, void (*dropped)(void));
+
+/* An answer was bogus: ask again, unless that was done within the last minute. */
+void trust_doubt(void);
+
+/* What is known to be wrong with the keys of the zones above this name; "" when nothing is. */
+const char *trust_trouble(const char *name);
+
 /* query.c: questions of the daemons */
 void query_new(struct chan *c, uint64_t id, const char *name, const struct hosts *hosts);
+void query_tlsa(struct chan *c, uint64_t id, const char *name);
 void query_forget(const struct chan *c); /* the asker is gone */
-void query_abort(void); /* the resolver is being made anew: all fail for now */
 
 struct query_counts {
 	uint64_t asked, found, notfound, failed, bogus;
+	uint64_t tlsa; /* of asked */
 	unsigned open;
 };
 

@@ -61,6 +61,23 @@ name_check(const char *s, char *out)
 }
 
 int
+name_check_tlsa(const char *s, char *out)
+{
+	static const char tcp[] = "._tcp.";
+	size_t digits = s[0] == '_' ? strspn(s + 1, "0123456789") : 0;
+	const char *rest = s + 1 + digits;
+	struct addr a;
+
+	if (digits == 0 || digits > 5 || s[1] == '0' || strtoul(s + 1, NULL, 10) > 65535 ||
+	    strncmp(rest, tcp, sizeof tcp - 1) != 0)
+		return -1;
+	rest += sizeof tcp - 1;
+	if (*rest == '\0' || name_numeric(rest, &a))
+		return -1;
+	return name_check(s, out);
+}
+
+int
 name_numeric(const char *s, struct addr *a)
 {
 	struct netaddr na;

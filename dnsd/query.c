@@ -10,18 +10,25 @@
 
 #define QUERIES_MAX 1000 /* under way at once */
 #define DEADLINE_S 20 /* then the asker hears that it failed for now */
+#define WHY_MAX 256 /* octets of an explanation with its NUL, as the messages allow */
+
+#define TOO_MANY "too many names are being looked up"
 
 enum rcode { RCODE_OK = 0, RCODE_NXDOMAIN = 3 };
 
-/* One name; two questions. It lives until both have been answered and so has the asker. */
+/*
+ * One name; two questions for addresses, one for TLSA records.  It lives until all have been
+ * answered and so has the asker.
+ */
 struct query {
 	TAILQ_ENTRY(query) next;
 	struct chan *asker; /* NULL: answered, or gone */
 	uint64_t id;
 	char name[NAME_MAX_OCTETS + 1];
+	int tlsa;
 	unsigned waiting;
 	unsigned failed, secure, bogus;
-	char why[200];
+	char why[WHY_MAX]; /* of bogus and failed */
 	struct addrs v4, v6;
 	struct event timer;
 };
@@ -36,6 +43,15 @@ query_count(void)
 }
 
 static void
+count(enum dns_status status)
+{
+	counts.found += status == DNS_OK;
+	counts.notfound += status == DNS_NOTFOUND;
+	counts.failed += status == DNS_TEMPFAIL;
+	counts.bogus += status == DNS_BOGUS;
+}
+
+static void
 answer(struct chan *c, uint64_t id, enum dns_status status, int secure, const char *text,
     const struct addrs *a)
 {
@@ -45,11 +61,33 @@ answer(struct chan *c, uint64_t id, enum dns_status status, int secure, const ch
 
 	for (; a != NULL && rep.addrs.n < a->n; rep.addrs.n++)
 		list[rep.addrs.n].ip = (struct bytes){a->v[rep.addrs.n].ip, a->v[rep.addrs.n].len};
-	counts.found += status == DNS_OK;
-	counts.notfound += status == DNS_NOTFOUND;
-	counts.failed += status == DNS_TEMPFAIL;
-	counts.bogus += status == DNS_BOGUS;
+	count(status);
 	(void)chan_send(c, M_dns_addr_rep, id, &rep, -1);
+}
+
+static void
+answer_tlsa(struct chan *c, uint64_t id, enum dns_status status, int secure, const char *text,
+    struct tlsas *t)
+{
+	struct dns_tlsa_rep rep = {
+	    .status = (uint8_t)status, .secure = (uint8_t)secure, .text = text};
+
+	if (t != NULL) {
+		rep.records.v = t->v;
+		rep.records.n = t->n;
+	}
+	count(status);
+	(void)chan_send(c, M_dns_tlsa_rep, id, &rep, -1);
+}
+
+static void
+refuse(struct query *q, enum dns_status status, const char *text)
+{
+	if (q->tlsa)
+		answer_tlsa(q->asker, q->id, status, 0, text, NULL);
+	else
+		answer(q->asker, q->id, status, 0, text, NULL);
+	q->asker = NULL;
 }
 
 static void
@@ -61,26 +99,84 @@ query_free(struct query *q)
 	free(q);
 }
 
-/* IPv6 first, as RFC 6724 prefers; a host without it finds that out at once. */
+/*
+ * IPv6 first, as RFC 6724 prefers; a host without it finds that out at once.  Where one question
+ * failed what the other gave is secure if that was.
+ */
 static void
 conclude(struct query *q)
 {
 	struct addrs all = q->v6;
+	int secure = q->secure > 0 && q->secure + q->failed == 2;
 	size_t i;
 
 	for (i = 0; i < q->v4.n; i++)
 		addrs_add(&all, q->v4.v[i].ip, q->v4.v[i].len);
 	/* Half of a forged answer is no reason to trust the other half. */
 	if (q->bogus > 0)
-		answer(q->asker, q->id, DNS_BOGUS, 0, q->why, NULL);
+		refuse(q, DNS_BOGUS, q->why);
 	else if (all.n > 0)
-		answer(q->asker, q->id, DNS_OK, q->secure == 2, "", &all);
+		answer(q->asker, q->id, DNS_OK, secure, "", &all);
 	else if (q->failed > 0)
-		answer(q->asker, q->id, DNS_TEMPFAIL, 0, "the name servers do not answer", NULL);
+		refuse(q, DNS_TEMPFAIL, q->why);
 	else
-		answer(q->asker, q->id, DNS_NOTFOUND, q->secure == 2,
+		answer(q->asker, q->id, DNS_NOTFOUND, secure,
 		    "there is no such name, or it has no address", NULL);
 	q->asker = NULL;
+}
+
+/* TLSA records have been found, or it is known that there are none. */
+static void
+conclude_tlsa(struct query *q, struct tlsas *t)
+{
+	const char *text = "";
+
+	if (q->secure == 0) {
+		refuse(q, DNS_NOTFOUND, "they are not signed with DNSSEC");
+		return;
+	}
+	if (t->n == 0)
+		text = t->left_out > 0 ? "none of them is well-formed"
+				       : "DNSSEC says that there are none";
+	answer_tlsa(q->asker, q->id, t->n > 0 ? DNS_OK : DNS_NOTFOUND, 1, text, t);
+	q->asker = NULL;
+}
+
+/* libunbound's words, without the brackets around names, for those have a meaning in logs. */
+static void
+explain(struct query *q, const struct resolver_result *r)
+{
+	const char *trouble = trust_trouble(q->name), *s = r->why != NULL ? r->why : "bogus";
+	size_t n;
+
+	(void)snprintf(
+	    q->why, sizeof q->why, "DNSSEC: %s%s", trouble, trouble[0] != '\0' ? " " : "");
+	for (n = strlen(q->why); *s != '\0' && n + 1 < sizeof q->why; s++)
+		if (*s != '<' && *s != '>')
+			q->why[n++] = *s;
+	q->why[n] = '\0';
+	trust_doubt();
+}
+
+static void
+fail(struct query *q, const char *why)
+{
+	q->failed++;
+	(void)strlcpy(q->why, why != NULL ? why : "the name servers do not answer", sizeof q->why);
+}
+
+/* Is there something to be read, perhaps nothing but that there is nothing? */
+static int
+sound(struct query *q, const struct resolver_result *r)
+{
+	if (r->bogus) {
+		q->bogus++;
+		explain(q, r);
+	} else if (r->rcode != RCODE_OK && r->rcode != RCODE_NXDOMAIN)
+		fail(q, r->why);
+	else
+		return 1;
+	return 0;
 }
 
 static void
@@ -89,23 +185,36 @@ take(struct query *q, const struct resolver_result *r, unsigned type)
 	struct addrs *to = type == TYPE_A ? &q->v4 : &q->v6;
 
 	q->waiting--;
-	if (r->bogus) {
-		q->bogus++;
-		(void)snprintf(q->why, sizeof q->why, "DNSSEC: %s",
-		    log_str(r->why != NULL ? r->why : "bogus"));
-	} else if (r->rcode == RCODE_OK) {
-		if (answer_parse(r->packet, r->n, type, to) == -1)
-			q->failed++;
+	if (sound(q, r)) {
+		if (r->rcode == RCODE_OK && answer_parse(r->packet, r->n, type, to) == -1)
+			fail(q, "the answer is malformed");
 		else
 			q->secure += r->secure != 0;
-	} else if (r->rcode == RCODE_NXDOMAIN)
-		q->secure += r->secure != 0;
-	else
-		q->failed++;
+	}
 	if (q->waiting > 0)
 		return;
 	if (q->asker != NULL)
 		conclude(q);
+	query_free(q);
+}
+
+static void
+on_tlsa(void *arg, const struct resolver_result *r)
+{
+	struct query *q = arg;
+	struct tlsas t = {.n = 0};
+
+	q->secure = r->secure != 0;
+	if (sound(q, r) && r->rcode == RCODE_OK && answer_tlsas(r->packet, r->n, &t) == -1)
+		fail(q, "the answer is malformed");
+	if (q->asker == NULL)
+		;
+	else if (q->bogus > 0)
+		refuse(q, DNS_BOGUS, q->why);
+	else if (q->failed > 0)
+		refuse(q, DNS_TEMPFAIL, q->why);
+	else
+		conclude_tlsa(q, &t);
 	query_free(q);
 }
 
@@ -129,27 +238,35 @@ on_deadline(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (q->asker != NULL) {
-		q->failed++;
+	if (q->asker == NULL)
+		return;
+	fail(q, NULL);
+	if (q->tlsa)
+		refuse(q, DNS_TEMPFAIL, q->why);
+	else
 		conclude(q);
-	}
 }
 
-static void
-ask(struct query *q)
+/* NULL: there are too many. */
+static struct query *
+query_make(struct chan *c, uint64_t id, const char *name)
 {
-	const struct resolver_result none = {.rcode = 2};
 	const struct timeval tv = {.tv_sec = DEADLINE_S};
+	struct query *q;
 
+	if (counts.open >= QUERIES_MAX || (q = calloc(1, sizeof *q)) == NULL)
+		return NULL;
+	(void)strlcpy(q->name, name, sizeof q->name);
+	q->asker = c;
+	q->id = id;
+	TAILQ_INSERT_TAIL(&queries, q, next);
+	counts.open++;
 	(void)evtimer_assign(&q->timer, proc_env()->base, on_deadline, q);
 	(void)evtimer_add(&q->timer, &tv);
-	/* Either may be answered before it returns, and the last one frees q. */
-	q->waiting = 2;
-	if (resolver_ask(q->name, TYPE_A, on_a, q) == -1)
-		on_a(q, &none);
-	if (resolver_ask(q->name, TYPE_AAAA, on_aaaa, q) == -1)
-		on_aaaa(q, &none);
+	return q;
 }
+
+static const struct resolver_result none = {.rcode = 2};
 
 void
 query_new(struct chan *c, uint64_t id, const char *name, const struct hosts *hosts)
@@ -167,15 +284,37 @@ query_new(struct chan *c, uint64_t id, const char *name, const struct hosts *hos
 		answer(c, id, DNS_NOTFOUND, 0, "this is not a host name", NULL);
 	else if (hosts_find(hosts, checked, &a) > 0)
 		answer(c, id, DNS_OK, 0, "", &a);
-	else if (counts.open >= QUERIES_MAX || (q = calloc(1, sizeof *q)) == NULL)
-		answer(c, id, DNS_TEMPFAIL, 0, "too many names are being looked up", NULL);
+	else if ((q = query_make(c, id, checked)) == NULL)
+		answer(c, id, DNS_TEMPFAIL, 0, TOO_MANY, NULL);
 	else {
-		(void)strlcpy(q->name, checked, sizeof q->name);
-		q->asker = c;
-		q->id = id;
-		TAILQ_INSERT_TAIL(&queries, q, next);
-		counts.open++;
-		ask(q);
+		/* Either may be answered before it returns, and the last one frees q. */
+		q->waiting = 2;
+		if (resolver_ask(checked, TYPE_A, on_a, q) == -1)
+			on_a(q, &none);
+		if (resolver_ask(checked, TYPE_AAAA, on_aaaa, q) == -1)
+			on_aaaa(q, &none);
+	}
+}
+
+void
+query_tlsa(struct chan *c, uint64_t id, const char *name)
+{
+	struct query *q;
+	char checked[NAME_MAX_OCTETS + 1];
+
+	counts.asked++;
+	counts.tlsa++;
+	if (name_check_tlsa(name, checked) == -1)
+		answer_tlsa(c, id, DNS_NOTFOUND, 0, "this is not a name of TLSA records", NULL);
+	else if (!resolver_validates())
+		answer_tlsa(c, id, DNS_NOTFOUND, 0,
+		    "answers are not validated here: set dns.trust_anchor", NULL);
+	else if ((q = query_make(c, id, checked)) == NULL)
+		answer_tlsa(c, id, DNS_TEMPFAIL, 0, TOO_MANY, NULL);
+	else {
+		q->tlsa = 1;
+		if (resolver_ask(checked, TYPE_TLSA, on_tlsa, q) == -1)
+			on_tlsa(q, &none);
 	}
 }
 
@@ -187,16 +326,4 @@ query_forget(const struct chan *c)
 	TAILQ_FOREACH (q, &queries, next)
 		if (q->asker == c)
 			q->asker = NULL;
-}
-
-void
-query_abort(void)
-{
-	struct query *q;
-
-	while ((q = TAILQ_FIRST(&queries)) != NULL) {
-		if (q->asker != NULL)
-			answer(q->asker, q->id, DNS_TEMPFAIL, 0, "the resolver starts again", NULL);
-		query_free(q);
-	}
 }

@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 #include <unbound-event.h>
 #include <unbound.h>
 
@@ -8,14 +9,19 @@
 #include "dnsd/dnsd.h"
 
 #define CLASS_IN 1
+#define SERVFAIL 2 /* RFC 1035, 4.1.1 */
 
 /* A question that libunbound works on; its memory goes when it is answered or given up. */
 struct ask {
+	LIST_ENTRY(ask) next;
 	resolver_fn fn;
 	void *arg;
 };
 
 static struct ub_ctx *ctx;
+static int validates;
+static int closing; /* within ub_ctx_delete */
+static LIST_HEAD(, ask) asks = LIST_HEAD_INITIALIZER(asks);
 
 /* Settings of a small cache in a jail: nothing is read or written, nothing is asked of us. */
 static const struct {
@@ -47,29 +53,31 @@ static const struct {
  */
 static const char *const not_ours[] = {"test.", "home.arpa."};
 
+static void
+conclude(struct ask *a, const struct resolver_result *r)
+{
+	resolver_fn fn = a->fn;
+	void *arg = a->arg;
+
+	LIST_REMOVE(a, next);
+	free(a);
+	fn(arg, r);
+}
+
 void
 resolver_close(void)
 {
-	if (ctx != NULL)
-		ub_ctx_delete(ctx);
+	const struct resolver_result gone = {.rcode = SERVFAIL, .why = "the resolver starts again"};
+	struct ub_ctx *c = ctx;
+
 	ctx = NULL;
-}
-
-static int
-add_anchors(struct ub_ctx *c, const char *anchors, struct err *e)
-{
-	char *copy = strdup(anchors), *rest = copy, *line;
-	int rc = 0;
-
-	if (copy == NULL)
-		return err_set(e, ENOMEM, "no memory");
-	while (rc == 0 && (line = strsep(&rest, "\n")) != NULL) {
-		line[strcspn(line, ";")] = '\0';
-		if (line[strspn(line, " \t\r")] != '\0')
-			rc = ub_ctx_add_ta(c, line);
-	}
-	free(copy);
-	return rc == 0 ? 0 : err_set(e, EINVAL, "trust anchor: %s", ub_strerror(rc));
+	validates = 0;
+	closing = 1;
+	if (c != NULL)
+		ub_ctx_delete(c);
+	closing = 0;
+	while (!LIST_EMPTY(&asks))
+		conclude(LIST_FIRST(&asks), &gone);
 }
 
 static int
@@ -91,8 +99,10 @@ configure(struct ub_ctx *c, const struct resolver_config *conf, struct err *e)
 			return err_set(
 			    e, EINVAL, "libunbound: server %s: %s", text, ub_strerror(rc));
 	}
-	if (conf->anchors != NULL && add_anchors(c, conf->anchors, e) == -1)
-		return -1;
+	for (i = 0; conf->anchors != NULL && i < conf->anchors->n; i++)
+		if ((rc = ub_ctx_add_ta(c, conf->anchors->v[i])) != 0)
+			return err_set(e, EINVAL, "libunbound: trust anchor %s: %s",
+			    conf->anchors->v[i], ub_strerror(rc));
 	/* Last, for this makes the configuration final. */
 	for (i = 0; i < sizeof not_ours / sizeof not_ours[0]; i++)
 		if ((rc = ub_ctx_zone_remove(c, not_ours[i])) != 0)
@@ -114,26 +124,25 @@ resolver_open(struct event_base *base, const struct resolver_config *conf, struc
 	}
 	resolver_close();
 	ctx = c;
+	validates = conf->anchors != NULL && conf->anchors->n > 0;
 	return 0;
 }
 
 static void
 on_answer(void *arg, int rcode, void *packet, int n, int sec, char *why_bogus, int was_ratelimited)
 {
-	struct ask *a = arg;
-	struct resolver_result r = {
-	    .rcode = was_ratelimited ? 2 : rcode,
+	const struct resolver_result r = {
+	    .rcode = was_ratelimited ? SERVFAIL : rcode,
 	    .packet = packet,
 	    .n = n > 0 ? (size_t)n : 0,
 	    .bogus = sec == 1,
 	    .secure = sec == 2,
 	    .why = why_bogus,
 	};
-	resolver_fn fn = a->fn;
-	void *fn_arg = a->arg;
 
-	free(a);
-	fn(fn_arg, &r);
+	/* A context that goes fails what is open in it: resolver_close says so in better words. */
+	if (!closing)
+		conclude(arg, &r);
 }
 
 int
@@ -148,11 +157,25 @@ resolver_ask(const char *name, int type, resolver_fn fn, void *arg)
 	}
 	a->fn = fn;
 	a->arg = arg;
+	LIST_INSERT_HEAD(&asks, a, next);
 	rc = ub_resolve_event(ctx, name, type, CLASS_IN, a, on_answer, NULL);
 	if (rc != 0) {
 		log_warn("libunbound: %s", ub_strerror(rc));
+		LIST_REMOVE(a, next);
 		free(a);
 		return -1;
 	}
 	return 0;
+}
+
+int
+resolver_is_open(void)
+{
+	return ctx != NULL;
+}
+
+int
+resolver_validates(void)
+{
+	return validates;
 }

@@ -8,49 +8,60 @@
 #include <unistd.h>
 
 #include "gwctl/gwctl.h"
+#include "proxy/profile.h"
 
 #define RELOAD_TIMEOUT 60000 /* milliseconds: every daemon answers, one after the other */
 
-static unsigned
-warn(const char *config, unsigned line, const char *what, const char *value, const char *remedy)
+static void
+warn(const char *config, const char *what, const char *value, const char *remedy)
 {
-	char where[16] = "";
+	(void)fprintf(stderr, "%s: warning: %s: %s: %s\n", config, what, value, remedy);
+}
 
-	if (line > 0)
-		(void)snprintf(where, sizeof where, ":%u", line);
-	(void)fprintf(stderr, "%s%s: warning: %s %s: %s\n", config, where, what, value, remedy);
-	return 1;
+static int
+check_file(void *arg, const char *path, const char *what, int need)
+{
+	if (need && access(path, R_OK) == -1)
+		warn(arg, what, path, strerror(errno));
+	return 0;
 }
 
 /* What is no error of the file but will be trouble on this machine. */
-static unsigned
+static void
 warnings(const char *config, const struct conf *c)
 {
 	struct statfs fs;
-	unsigned n = 0;
-	size_t i;
 
-	for (i = 0; i < c->npeers; i++) {
-		const struct conf_peer *p = &c->peers[i];
-
-		if (p->tls != CONF_TLS_NONE && p->verify && access(p->ca_file, R_OK) == -1)
-			n += warn(config, p->line, "ca_file", p->ca_file,
-			    "cannot be read here; install ca-certificates, or name another");
-	}
-	for (i = 0; i < c->nconnectors; i++) {
-		const struct conf_connector *k = &c->connectors[i];
-
-		if (*k->certificate != '\0' && access(k->certificate, R_OK) == -1)
-			n += warn(config, k->line, "certificate", k->certificate, strerror(errno));
-		if (*k->client_ca != '\0' && access(k->client_ca, R_OK) == -1)
-			n += warn(config, k->line, "client_ca", k->client_ca, strerror(errno));
-	}
+	(void)conf_files(c, check_file, (void *)(uintptr_t)config);
 	if (statfs(c->node.spool_dir, &fs) == 0 && fs.f_type == TMPFS_MAGIC)
-		n += warn(config, 0, "spool_dir", c->node.spool_dir,
+		warn(config, "spool_dir", c->node.spool_dir,
 		    "is in memory and does not outlive a restart of the machine; choose a disk");
 	if (c->ignition.key_file[0] != '\0' && access(c->ignition.key_file, F_OK) == -1)
-		n += warn(config, 0, "key_file", c->ignition.key_file, strerror(errno));
-	return n;
+		warn(config, "key_file", c->ignition.key_file, strerror(errno));
+}
+
+/* The configuration, with what OpenSSL has to say about it: 0 or the exit code. */
+static int
+correct_conf(struct gwctl *t)
+{
+	struct profile_options o;
+	const struct conf_profile *p;
+	struct err e = {0};
+	int rc;
+
+	if ((rc = gwctl_conf(t)) != 0)
+		return rc;
+	for (p = t->conf->profiles; p < t->conf->profiles + t->conf->nprofiles; p++) {
+		profile_options(&o, p, NULL);
+		if (tls_options_check(&o.o, &e) == 0)
+			continue;
+		(void)fprintf(
+		    stderr, "%s:%u: tls_profile \"%s\": %s\n", t->config, p->line, p->name, e.text);
+		rc = EX_CONFIG;
+	}
+	if (rc != 0)
+		return complain(rc, "%s is not usable; correct it and try again", t->config);
+	return 0;
 }
 
 int
@@ -61,9 +72,10 @@ verb_config_check(struct gwctl *t, int argc, char *argv[])
 	(void)argv;
 	if (argc != 1)
 		return complain_usage();
-	if ((rc = gwctl_conf(t)) != 0)
+	t->warn = 1;
+	if ((rc = correct_conf(t)) != 0)
 		return rc;
-	(void)warnings(t->config, t->conf);
+	warnings(t->config, t->conf);
 	(void)printf("%s: correct: %zu connector%s, %zu peer%s\n", t->config, t->conf->nconnectors,
 	    t->conf->nconnectors == 1 ? "" : "s", t->conf->npeers, t->conf->npeers == 1 ? "" : "s");
 	return EX_OK;
@@ -102,7 +114,7 @@ verb_reload(struct gwctl *t, int argc, char *argv[])
 	if (argc != 1)
 		return complain_usage();
 	/* Better told here with every line than by master with the first one. */
-	if (t->run_dir == NULL && (rc = gwctl_conf(t)) != 0)
+	if (t->run_dir == NULL && (rc = correct_conf(t)) != 0)
 		return rc;
 	if ((rc = gwctl_master(t)) != 0)
 		return rc;

@@ -22,18 +22,29 @@ static const struct verb {
     {"setup", NULL, verb_setup,
 	"--placement internal --domain DOMAIN --mail-host HOST\n"
 	"    [--hostname NAME] [--output FILE] [--force]\n"
-	"    [--smtp-listen ADDRESS:PORT]... [--pop-listen ADDRESS:PORT]... [--clients NET]...\n"
+	"    [--smtp-listen ADDRESS[:PORT]]... [--pop-listen ADDRESS[:PORT]]... [--clients "
+	"NET]...\n"
+	"    [--certificate NAME|FILE]...\n"
 	"    [--peer-smtp HOST:PORT[,none|starttls|implicit]] [--peer-mx ...] [--peer-pop3 ...]\n"
 	"    [--ca-file FILE] [--login-domain DOMAIN] [--key-file FILE] [--log-file FILE]\n"
 	"    [--state-dir DIR] [--spool-dir DIR] [--run-dir DIR] [--libexec-dir DIR]",
 	"write a working postern.conf"},
     {"config", "check", verb_config_check, "", "tell every error of the configuration"},
     {"config", "dump", verb_config_dump, "", "print every setting with its value"},
-    {"status", NULL, verb_status, "[-v | --verbose | -q | --quiet | --json]",
+    {"status", NULL, verb_status, "[-v | --verbose | -q | --quiet | --json | --metrics]",
 	"show what runs, and what needs attention"},
     {"reload", NULL, verb_reload, "", "make the gateway read its configuration again"},
     {"reopen", NULL, verb_reopen, "", "make the gateway open its log file again"},
     {"stop", NULL, verb_stop, "", "end the gateway, when what is under way is finished"},
+    {"tls", "connectors", verb_tls_connectors, "[-q | --quiet | --json]",
+	"list what connectors do with TLS, and with which certificates"},
+    {"tls", "actions", verb_tls_actions, "[-q | --quiet | --json]",
+	"list the actions, and which connectors use them"},
+    {"tls", "profiles", verb_tls_profiles, "[-q | --quiet | --json]",
+	"list the TLS profiles, and who uses them"},
+    {"tls", "install", verb_tls_install,
+	"[--no-reload] [--passphrase-file FILE] NAME CHAIN KEYFILE",
+	"install a certificate: the key into the key store, the chain where NAME stands for it"},
     {"domain", "add", verb_domain_add, "[--tenant NAME] DOMAIN...", "manage a mail domain"},
     {"domain", "del", verb_domain_del, "DOMAIN...", "manage it no longer"},
     {"domain", "list", verb_domain_list, "[-q | --quiet | --json]", "list the managed domains"},
@@ -162,7 +173,7 @@ report_line(void *arg, const char *text)
 int
 gwctl_conf(struct gwctl *t)
 {
-	const struct conf_report all = {report_line, NULL};
+	const struct conf_report all = {.line = report_line, .warn = t->warn ? report_line : NULL};
 	struct err e = {0};
 
 	if (t->conf != NULL || (t->conf = conf_load(t->config, &all, &e)) != NULL)

@@ -19,6 +19,7 @@ struct gwctl {
 	const char *config;
 	const char *run_dir; /* -r: where to find the gateway without its configuration, or NULL */
 	struct conf *conf; /* NULL until gwctl_conf */
+	int warn; /* gwctl_conf says what is allowed and should be known, too */
 	struct ipc master, policy; /* fd -1: not connected */
 };
 
@@ -31,6 +32,10 @@ int verb_status(struct gwctl *t, int argc, char *argv[]);
 int verb_reload(struct gwctl *t, int argc, char *argv[]);
 int verb_reopen(struct gwctl *t, int argc, char *argv[]);
 int verb_stop(struct gwctl *t, int argc, char *argv[]);
+int verb_tls_connectors(struct gwctl *t, int argc, char *argv[]);
+int verb_tls_actions(struct gwctl *t, int argc, char *argv[]);
+int verb_tls_profiles(struct gwctl *t, int argc, char *argv[]);
+int verb_tls_install(struct gwctl *t, int argc, char *argv[]);
 int verb_domain_add(struct gwctl *t, int argc, char *argv[]);
 int verb_domain_del(struct gwctl *t, int argc, char *argv[]);
 int verb_domain_list(struct gwctl *t, int argc, char *argv[]);

@@ -100,27 +100,22 @@ day_value(const char *text)
 	return end != NULL && *end == '\0' && (t = timegm(&tm)) > 0 ? (uint64_t)t : 0;
 }
 
-/* Those of connectors; one file is told of once. */
+/* Those of connectors. */
 static void
 judge_certificates(struct status *st)
 {
 	uint64_t now = clock_unix(), end;
-	size_t i, k;
+	size_t i;
 
-	for (i = 0; i < st->s.connectors.n; i++) {
-		const struct shown_connector *c = &st->connectors[i];
+	for (i = 0; i < st->s.tls_certificates.n; i++) {
+		const struct shown_tls_cert *c = &st->certificates[i];
 
-		for (k = 0; k < i; k++)
-			if (strcmp(st->connectors[k].certificate, c->certificate) == 0)
-				break;
-		if (k < i || (end = day_value(c->certificate_end)) == 0 || end > now + SOON)
+		if ((end = day_value(c->end)) == 0 || end > now + SOON)
 			continue;
-		if (c->certificate_ended)
-			find(st, 1, c->certificate, "has ended on %s: clients refuse it",
-			    c->certificate_end);
+		if (c->ended)
+			find(st, 1, c->file, "has ended on %s: clients refuse it", c->end);
 		else
-			find(st, 0, c->certificate,
-			    "ends on %s: replace it and restart the gateway", c->certificate_end);
+			find(st, 0, c->file, "ends on %s: renew it, then gwctl reload", c->end);
 	}
 }
 

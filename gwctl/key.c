@@ -16,7 +16,6 @@
 #include "openpgp/pk.h"
 
 #define FPR_TEXT (2 * 32 + 1)
-#define ALGO_TEXT 32
 
 #define REC_SHOWN_KEY(F, L)                                                                        \
 	F(STR, fpr, 0, 64)                                                                         \
@@ -47,27 +46,6 @@ REC_DEFINE(shown_uid, REC_SHOWN_UID)
 REC_DEFINE(shown_cert, REC_SHOWN_CERT)
 
 /* ---- words ---- */
-
-static const char *
-algo_text(const struct cert_key *k, char out[ALGO_TEXT])
-{
-	unsigned bits = pgp_key_bits(k);
-
-	switch (k->algo) {
-	case PGP_PK_RSA:
-		(void)snprintf(out, ALGO_TEXT, "rsa%u", bits);
-		break;
-	case PGP_PK_EDDSA:
-		(void)strlcpy(out, "ed25519", ALGO_TEXT);
-		break;
-	case PGP_PK_ECDH:
-		(void)strlcpy(out, "cv25519", ALGO_TEXT);
-		break;
-	default:
-		(void)snprintf(out, ALGO_TEXT, "%s", pgp_pk_name(k->algo));
-	}
-	return out;
-}
 
 static const char *
 state_text(enum pgp_key_state s)
@@ -124,7 +102,7 @@ static int
 cert_json(const struct stored_cert *sc, uint64_t now, struct json_list *list)
 {
 	struct {
-		char fpr[FPR_TEXT], algo[ALGO_TEXT], uses[64];
+		char fpr[FPR_TEXT], algo[PGP_KEY_TEXT_MAX], uses[64];
 	} *text = calloc(CERT_KEYS_MAX, sizeof *text);
 	struct shown_key keys[CERT_KEYS_MAX];
 	struct shown_uid uids[CERT_UIDS_MAX];
@@ -143,7 +121,7 @@ cert_json(const struct stored_cert *sc, uint64_t now, struct json_list *list)
 
 		keys[i] = (struct shown_key){
 		    .fpr = hex_encode(text[i].fpr, k->fpr.p, k->fpr.n),
-		    .algo = algo_text(k, text[i].algo),
+		    .algo = pgp_key_text(k->algo, k->params, text[i].algo),
 		    .uses = uses_text(k->flags, text[i].uses),
 		    .created = k->created,
 		    .expires = expiry(c, k),
@@ -168,14 +146,14 @@ cert_json(const struct stored_cert *sc, uint64_t now, struct json_list *list)
 static void
 cert_row(const struct stored_cert *sc, uint64_t now, struct table *table)
 {
-	char fpr[FPR_TEXT], algo[ALGO_TEXT], created[DATE_TEXT], expires[DATE_TEXT];
+	char fpr[FPR_TEXT], algo[PGP_KEY_TEXT_MAX], created[DATE_TEXT], expires[DATE_TEXT];
 	const struct cert_key *k = &sc->cert.v->keys.v[0];
 
 	table_row(table,
-	    (const char *[]){hex_encode(fpr, k->fpr.p, k->fpr.n), algo_text(k, algo),
-		date_text(k->created, created), date_text(k->expires, expires),
-		state_text(pgp_key_state(sc->cert.v, k, now)), sc->secret ? "private" : "public",
-		shown(sc->consumer), uid_of(sc->cert.v, now)});
+	    (const char *[]){hex_encode(fpr, k->fpr.p, k->fpr.n),
+		pgp_key_text(k->algo, k->params, algo), date_text(k->created, created),
+		date_text(k->expires, expires), state_text(pgp_key_state(sc->cert.v, k, now)),
+		sc->secret ? "private" : "public", shown(sc->consumer), uid_of(sc->cert.v, now)});
 	if (pgp_key_state(sc->cert.v, k, now) != PGP_KEY_OK)
 		table_tint(table, 4, TINT_BAD);
 }
@@ -183,7 +161,8 @@ cert_row(const struct stored_cert *sc, uint64_t now, struct table *table)
 static void
 cert_print(const struct stored_cert *sc, uint64_t now)
 {
-	char fpr[FPR_TEXT], algo[ALGO_TEXT], uses[64], created[DATE_TEXT], expires[DATE_TEXT];
+	char fpr[FPR_TEXT], algo[PGP_KEY_TEXT_MAX], uses[64], created[DATE_TEXT],
+	    expires[DATE_TEXT];
 	const struct cert *c = sc->cert.v;
 	const char *bad;
 	struct err e;
@@ -203,7 +182,7 @@ cert_print(const struct stored_cert *sc, uint64_t now)
 		const struct cert_key *k = &c->keys.v[i];
 
 		(void)printf("%-12s %s  %s  %s  %s to %s  %s\n", i == 0 ? "keys" : "",
-		    hex_encode(fpr, k->fpr.p, k->fpr.n), algo_text(k, algo),
+		    hex_encode(fpr, k->fpr.p, k->fpr.n), pgp_key_text(k->algo, k->params, algo),
 		    uses_text(k->flags, uses), date_text(k->created, created),
 		    expiry(c, k) == 0 ? "ever" : date_text(expiry(c, k), expires),
 		    state_text(pgp_key_state(c, k, now)));

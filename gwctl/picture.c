@@ -72,8 +72,9 @@ draw_connectors(const struct shown_status *s)
 		const struct shown_connector *c = &s->connectors.v[i];
 
 		(void)snprintf(sessions, sizeof sessions, "%" PRIu64, c->sessions);
-		table_row(&table, (const char *[]){shown(c->connector), c->service, c->listen,
-				      c->client_tls, sessions, shown(c->peer)});
+		table_row(&table,
+		    (const char *[]){shown(c->connector), c->service, c->listen, c->client_tls,
+			sessions, c->peer[0] != '\0' ? shown(c->peer) : "(transparent)"});
 	}
 	return table_box(&table, "connectors", BOX_IN | BOX_OUT);
 }
@@ -191,23 +192,19 @@ kept_people(struct table *t, const struct status *st)
 	}
 }
 
-/* The certificates that clients are shown, each file once. */
+/* The certificates that clients are shown. */
 static void
 kept_certificates(struct table *t, const struct shown_status *s)
 {
 	char text[WORDS];
-	size_t i, k;
+	size_t i;
 
-	for (i = 0; i < s->connectors.n; i++) {
-		const struct shown_connector *c = &s->connectors.v[i];
+	for (i = 0; i < s->tls_certificates.n; i++) {
+		const struct shown_tls_cert *c = &s->tls_certificates.v[i];
 
-		for (k = 0; k < i; k++)
-			if (strcmp(s->connectors.v[k].certificate, c->certificate) == 0)
-				break;
-		if (k < i || c->certificate_end[0] == '\0')
+		if (c->end[0] == '\0')
 			continue;
-		(void)snprintf(text, sizeof text, "%s ends %s", shown(c->certificate),
-		    shown(c->certificate_end));
+		(void)snprintf(text, sizeof text, "%s ends %s", shown(c->file), shown(c->end));
 		kept_row(t, "TLS", TINT_NONE, text);
 	}
 }

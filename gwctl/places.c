@@ -9,6 +9,9 @@
 static const char *const services[] = {[CONF_SMTP] = "smtp", [CONF_POP3] = "pop3"};
 static const char *const modes[] = {
     [CONF_TLS_NONE] = "none", [CONF_TLS_STARTTLS] = "starttls", [CONF_TLS_IMPLICIT] = "implicit"};
+static const char *const ways[] = {[CONF_TRANSPARENT_NO] = "no",
+    [CONF_TRANSPARENT_REDIRECT] = "redirect",
+    [CONF_TRANSPARENT_TPROXY] = "tproxy"};
 
 /* Is this fact about name?  Then what follows behind the name and a blank. */
 static const char *
@@ -38,24 +41,39 @@ sessions_of(const struct status *st, const char *connector)
 	return n;
 }
 
-/* The end of a connector's certificate: "PATH: ends on 2027-01-31", or "ENDED on ...". */
+/* The end of a certificate: "PATH: ends on 2027-01-31", or "ENDED on ...". */
 static void
-end_of(const struct status *st, struct shown_connector *c, char out[DATE_TEXT])
+end_of(const struct status *st, struct shown_tls_cert *c, char out[DATE_TEXT])
 {
-	const char *path = c->certificate;
-	size_t i, n = strlen(path);
+	size_t i, n = strlen(c->file);
 	const struct fact *f;
 	const char *p;
 
-	out[0] = '\0';
-	for (i = 0; n > 0 && i < st->s.daemons.n; i++)
+	for (i = 0; i < st->s.daemons.n; i++)
 		for (f = NULL; (f = status_fact(&st->daemons[i], "tls.certificate", f)) != NULL;)
-			if (strncmp(f->value, path, n) == 0 && f->value[n] == ':' &&
+			if (strncmp(f->value, c->file, n) == 0 && f->value[n] == ':' &&
 			    (p = strrchr(f->value, ' ')) != NULL) {
 				(void)strlcpy(out, p + 1, DATE_TEXT);
-				c->certificate_ended = strstr(f->value + n, ": ENDED") != NULL;
+				c->ended = strstr(f->value + n, ": ENDED") != NULL;
 			}
-	c->certificate_end = out;
+	c->end = out;
+}
+
+static void
+add_certificates(struct status *st, const struct conf_connector *k)
+{
+	struct shown_tls_cert *c;
+	size_t i, j, *n = &st->s.tls_certificates.n;
+
+	for (i = 0; i < k->chains.n && *n < STATUS_CERTIFICATES_MAX; i++) {
+		for (j = 0; j < *n && strcmp(st->certificates[j].file, k->chains.v[i]) != 0; j++)
+			continue;
+		if (j < *n)
+			continue;
+		c = &st->certificates[j];
+		*c = (struct shown_tls_cert){.file = k->chains.v[i], .connector = k->name};
+		end_of(st, c, st->certificate_ends[(*n)++]);
+	}
 }
 
 /* A number behind " KEY=" in the text. */
@@ -113,43 +131,71 @@ server_of(const struct conf_peer *p, struct status_text *text)
 	return hostport_format(text->server, sizeof text->server, &hp);
 }
 
+static void
+add_connector(struct status *st, const struct conf_connector *k, const struct conf_listener *l,
+    struct status_text *text)
+{
+	struct shown_connector *to = &st->connectors[st->s.connectors.n++];
+
+	*to = (struct shown_connector){
+	    .connector = k->name,
+	    .service = services[k->service],
+	    .listen = netaddr_format(text->listen, sizeof text->listen, ':', &l->addr),
+	    .client_tls = modes[l->tls],
+	    .sessions = sessions_of(st, k->name),
+	    .transparent = ways[k->transparent],
+	    .peer = "",
+	    .server = "",
+	    .tls = "",
+	};
+	if (k->peer != NULL) {
+		to->peer = k->peer->name;
+		to->server = server_of(k->peer, text);
+		to->tls = modes[k->peer->tls];
+	}
+}
+
+static int
+make_room(struct status *st, const struct conf *c)
+{
+	size_t i, n = 0, chains = 0;
+
+	for (i = 0; i < c->nconnectors; i++) {
+		n += c->connectors[i].nbound;
+		chains += c->connectors[i].chains.n;
+	}
+	st->connectors = calloc(n + 1, sizeof *st->connectors);
+	st->certificates = calloc(chains + 1, sizeof *st->certificates);
+	st->certificate_ends = calloc(chains + 1, sizeof *st->certificate_ends);
+	st->peers = calloc(c->npeers + 1, sizeof *st->peers);
+	st->texts = calloc(n + c->npeers + 1, sizeof *st->texts);
+	if (st->connectors == NULL || st->certificates == NULL || st->certificate_ends == NULL ||
+	    st->peers == NULL || st->texts == NULL)
+		return complain(EX_OSERR, "out of memory");
+	st->s.connectors.v = st->connectors;
+	st->s.tls_certificates.v = st->certificates;
+	st->s.peers.v = st->peers;
+	return 0;
+}
+
 /* The configuration's; what is running may be older, until a reload. */
 int
 status_places(struct status *st, const struct conf *c)
 {
+	const struct conf_connector *k;
 	struct status_text *text;
-	size_t i, k, n = 0;
+	size_t i;
 
 	if (c == NULL) /* -r was given instead */
 		return 0;
-	for (i = 0; i < c->nconnectors; i++)
-		n += c->connectors[i].listen.n;
-	st->connectors = calloc(n + 1, sizeof *st->connectors);
-	st->peers = calloc(c->npeers + 1, sizeof *st->peers);
-	text = st->texts = calloc(n + c->npeers + 1, sizeof *st->texts);
-	if (st->connectors == NULL || st->peers == NULL || text == NULL)
-		return complain(EX_OSERR, "out of memory");
-	st->s.connectors.v = st->connectors;
-	st->s.peers.v = st->peers;
-	for (i = 0; i < c->nconnectors; i++)
-		for (k = 0; k < c->connectors[i].listen.n; k++, text++) {
-			const struct conf_connector *x = &c->connectors[i];
-			struct shown_connector *to = &st->connectors[st->s.connectors.n++];
-
-			*to = (struct shown_connector){
-			    .connector = x->name,
-			    .service = services[x->service],
-			    .listen = netaddr_format(
-				text->listen, sizeof text->listen, ':', &x->listen.v[k]),
-			    .client_tls = modes[x->tls],
-			    .certificate = x->certificate,
-			    .sessions = sessions_of(st, x->name),
-			    .peer = x->peer->name,
-			    .server = server_of(x->peer, text),
-			    .tls = modes[x->peer->tls],
-			};
-			end_of(st, to, text->end);
-		}
+	if (make_room(st, c) != 0)
+		return EX_OSERR;
+	text = st->texts;
+	for (k = c->connectors; k < c->connectors + c->nconnectors; k++) {
+		for (i = 0; i < k->nbound; i++)
+			add_connector(st, k, &k->bound[i], text++);
+		add_certificates(st, k);
+	}
 	for (i = 0; i < c->npeers; i++, text++) {
 		const struct conf_peer *x = &c->peers[i];
 		struct shown_peer *p = &st->peers[st->s.peers.n++];

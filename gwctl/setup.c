@@ -26,7 +26,8 @@ struct setup {
 	const char *login_domain, *ca_file, *key_file, *log_file;
 	const char *state_dir, *spool_dir, *run_dir, *libexec_dir;
 	const char *smtp_listen[LISTENERS_MAX], *pop_listen[LISTENERS_MAX], *clients[LISTENERS_MAX];
-	size_t nsmtp, npop, nclients;
+	const char *certificates[LISTENERS_MAX];
+	size_t nsmtp, npop, nclients, ncertificates;
 	struct peer_option smtp, mx, pop3;
 	int force;
 };
@@ -101,6 +102,7 @@ enum {
 	S_SMTP_LISTEN,
 	S_POP_LISTEN,
 	S_CLIENTS,
+	S_CERTIFICATE,
 	S_PEER_SMTP,
 	S_PEER_MX,
 	S_PEER_POP3,
@@ -124,6 +126,7 @@ static const struct option longs[] = {
     {"smtp-listen", required_argument, NULL, S_SMTP_LISTEN},
     {"pop-listen", required_argument, NULL, S_POP_LISTEN},
     {"clients", required_argument, NULL, S_CLIENTS},
+    {"certificate", required_argument, NULL, S_CERTIFICATE},
     {"peer-smtp", required_argument, NULL, S_PEER_SMTP},
     {"peer-mx", required_argument, NULL, S_PEER_MX},
     {"peer-pop3", required_argument, NULL, S_PEER_POP3},
@@ -195,6 +198,8 @@ take_option(struct setup *s, int o, int at, const char *arg)
 		return add_value(name, arg, s->pop_listen, &s->npop);
 	case S_CLIENTS:
 		return add_value(name, arg, s->clients, &s->nclients);
+	case S_CERTIFICATE:
+		return add_value(name, arg, s->certificates, &s->ncertificates);
 	case S_PEER_SMTP:
 		return parse_peer(name, arg, &s->smtp);
 	case S_PEER_MX:
@@ -296,6 +301,11 @@ put_node(struct buf *b, const struct setup *s)
 	put_setting(b, "spool_dir", s->spool_dir, LOCALSTATEDIR "/spool/postern");
 	put_setting(b, "run_dir", s->run_dir, RUNDIR "/postern");
 	put_setting(b, "libexec_dir", s->libexec_dir, PREFIX "/libexec/postern");
+	if (s->ncertificates > 0)
+		put_values(b, "certificates", s->certificates, s->ncertificates);
+	else
+		(void)buf_puts(
+		    b, "\t# certificates = {\"mail\"}\t\tto be shown to clients, see below\n");
 	(void)buf_puts(b, "}\n\nlog {\n");
 	if (s->log_file != NULL)
 		(void)buf_puts(b, "\tdestination = file\n");
@@ -338,14 +348,15 @@ put_connector(struct buf *b, const struct setup *s, const char *name, const char
 		put_values(b, "clients", s->clients, s->nclients);
 	else
 		(void)buf_puts(b, "\t# clients = {\"10.0.0.0/8\"}\t\teverybody may connect\n");
+	if (s->ncertificates == 0)
+		(void)buf_puts(b, "\ttls = disabled\t\t\t\t# passwords pass in clear, see above\n");
 	(void)buf_puts(b, "}\n\n");
 }
 
 static void
 put_all(struct buf *b, const struct setup *s)
 {
-	static const char *const smtp[] = {"0.0.0.0:587", "[::]:587"};
-	static const char *const pop[] = {"0.0.0.0:110", "[::]:110"};
+	static const char *const all[] = {"0.0.0.0", "[::]"};
 
 	put_node(b, s);
 	(void)buf_puts(b, "# The mail server behind the gateway, one section for each service.\n");
@@ -360,14 +371,18 @@ put_all(struct buf *b, const struct setup *s)
 	}
 	put_peer(b, s, "office-pop3", "pop3", &s->pop3, 1);
 	(void)buf_puts(b, "}\n\n# Where the users' mail programs connect.\n");
+	if (s->ncertificates == 0)
+		(void)buf_puts(b, "# TLS: gwctl tls install mail chain.pem key.pem; then "
+				  "certificates = {\"mail\"} "
+				  "in section\n# node, and the lines tls = disabled go.\n");
 	if (s->nsmtp > 0)
 		put_connector(b, s, "submission", "smtp", "office-smtp", s->smtp_listen, s->nsmtp);
 	else
-		put_connector(b, s, "submission", "smtp", "office-smtp", smtp, 2);
+		put_connector(b, s, "submission", "smtp", "office-smtp", all, 2);
 	if (s->npop > 0)
 		put_connector(b, s, "pop3", "pop3", "office-pop3", s->pop_listen, s->npop);
 	else
-		put_connector(b, s, "pop3", "pop3", "office-pop3", pop, 2);
+		put_connector(b, s, "pop3", "pop3", "office-pop3", all, 2);
 }
 
 static void
@@ -381,7 +396,7 @@ report_line(void *arg, const char *text)
 static int
 check(const struct setup *s, const struct buf *b)
 {
-	const struct conf_report all = {report_line, NULL};
+	const struct conf_report all = {.line = report_line};
 	struct err e = {0};
 	struct conf *c = conf_load_mem(buf_ptr(b), buf_len(b), s->output, &all, &e);
 

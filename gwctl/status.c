@@ -15,6 +15,7 @@
 REC_DEFINE(shown_finding, REC_SHOWN_FINDING)
 REC_DEFINE(shown_daemon, REC_SHOWN_DAEMON)
 REC_DEFINE(shown_connector, REC_SHOWN_CONNECTOR)
+REC_DEFINE(shown_tls_cert, REC_SHOWN_TLS_CERT)
 REC_DEFINE(shown_peer, REC_SHOWN_PEER)
 REC_DEFINE(shown_status, REC_SHOWN_STATUS)
 
@@ -30,6 +31,8 @@ status_free(struct gwctl *t, struct status *st)
 	if (st->master.def != NULL)
 		ipc_done(&t->master, &st->master);
 	free(st->connectors);
+	free(st->certificates);
+	free(st->certificate_ends);
 	free(st->peers);
 	free(st->texts);
 	free(st->finding_texts);
@@ -254,6 +257,8 @@ tell(const struct status *st, int how)
 
 	if (how == 'j')
 		rc = json_print(&rec_shown_status, &st->s);
+	else if (how == 'm')
+		return status_metrics(st); /* a scraper wants no exit status of ours */
 	else if (how == 'q')
 		print_findings(&st->s);
 	else if ((rc = status_picture(st)) == 0 && how == 'v')
@@ -268,6 +273,7 @@ verb_status(struct gwctl *t, int argc, char *argv[])
 {
 	static const struct option longs[] = {
 	    {"json", no_argument, NULL, 'j'},
+	    {"metrics", no_argument, NULL, 'm'},
 	    {"quiet", no_argument, NULL, 'q'},
 	    {"verbose", no_argument, NULL, 'v'},
 	    {NULL, 0, NULL, 0},

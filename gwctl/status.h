@@ -5,7 +5,8 @@
 
 /* What gwctl status knows; the records are what --json gives, and gwctl(8) tells their members. */
 #define STATUS_DAEMONS_MAX 128 /* as in ctl_status_rep */
-#define STATUS_CONNECTORS_MAX (CONF_SECTIONS_MAX * 64) /* each address is one */
+#define STATUS_CONNECTORS_MAX (CONF_SECTIONS_MAX * 192) /* each address with a port is one */
+#define STATUS_CERTIFICATES_MAX 1024
 #define STATUS_FINDINGS_MAX 64 /* told; behind them is one that counts the rest */
 
 #define REC_SHOWN_FINDING(F, L)                                                                    \
@@ -27,13 +28,16 @@
 	F(STR, service, 0, 16)                                                                     \
 	F(STR, listen, 0, 64)                                                                      \
 	F(STR, client_tls, 0, 16)                                                                  \
-	F(STR, certificate, 0, 1024)                                                               \
-	F(STR, certificate_end, 0, 32) /* "2027-01-31", "" when it is not known */                 \
-	F(U8, certificate_ended, 0, 1)                                                             \
 	F(U64, sessions, 0, UINT64_MAX) /* of the connector, at all its addresses */               \
-	F(STR, peer, 0, 64)                                                                        \
+	F(STR, transparent, 0, 16)                                                                 \
+	F(STR, peer, 0, 64) /* this and what follows: "" when transparent */                       \
 	F(STR, server, 0, 270)                                                                     \
 	F(STR, tls, 0, 16) /* towards the peer */
+#define REC_SHOWN_TLS_CERT(F, L)                                                                   \
+	F(STR, file, 0, 1024)                                                                      \
+	F(STR, connector, 0, 64) /* the first that shows it */                                     \
+	F(STR, end, 0, 32) /* "2027-01-31", "" when it is not known */                             \
+	F(U8, ended, 0, 1)
 #define REC_SHOWN_PEER(F, L)                                                                       \
 	F(STR, peer, 0, 64)                                                                        \
 	F(STR, service, 0, 16)                                                                     \
@@ -65,11 +69,13 @@
 	L(shown_finding, findings, 0, STATUS_FINDINGS_MAX + 1)                                     \
 	L(shown_daemon, daemons, 0, STATUS_DAEMONS_MAX)                                            \
 	L(shown_connector, connectors, 0, STATUS_CONNECTORS_MAX)                                   \
+	L(shown_tls_cert, tls_certificates, 0, STATUS_CERTIFICATES_MAX)                            \
 	L(shown_peer, peers, 0, CONF_SECTIONS_MAX)
 
 REC_DECLARE(shown_finding, REC_SHOWN_FINDING)
 REC_DECLARE(shown_daemon, REC_SHOWN_DAEMON)
 REC_DECLARE(shown_connector, REC_SHOWN_CONNECTOR)
+REC_DECLARE(shown_tls_cert, REC_SHOWN_TLS_CERT)
 REC_DECLARE(shown_peer, REC_SHOWN_PEER)
 REC_DECLARE(shown_status, REC_SHOWN_STATUS)
 
@@ -93,10 +99,12 @@ struct status {
 	struct cert_ends ends;
 	char ends_trouble[ERR_TEXT_MAX]; /* why it is not known */
 	struct shown_connector *connectors;
+	struct shown_tls_cert *certificates; /* of connectors, each file once */
+	char (*certificate_ends)[DATE_TEXT];
 	struct shown_peer *peers;
 	struct status_text { /* of the connectors, then of the peers */
 		char listen[HOSTPORT_TEXT_MAX], server[HOSTPORT_TEXT_MAX];
-		char end[DATE_TEXT], tls[16], error[256];
+		char tls[16], error[256];
 	} * texts;
 	struct shown_finding findings[STATUS_FINDINGS_MAX + 1];
 	char (*finding_texts)[1024];
@@ -125,5 +133,8 @@ int status_judge(struct status *st);
 
 /* For people to see. 0 or the exit code. */
 int status_picture(const struct status *st);
+
+/* For Prometheus. 0. */
+int status_metrics(const struct status *st);
 
 #endif

@@ -13,7 +13,7 @@
 #include "openpgp/armor.h"
 #include "openpgp/seckey.h"
 
-#define EXPORT_MAX (8 * 1024 * 1024) /* octets of everything that is written */
+#define EXPORT_MAX (512 * 1024 * 1024) /* octets of everything that is written */
 
 static int
 parse_options(int argc, char *argv[], struct export_options *o)
@@ -120,7 +120,7 @@ add_cert(void *arg, const struct stored_cert *sc)
 	struct pgp_armor *a = NULL;
 	int rc = 0;
 
-	buf_init(&raw, EXPORT_MAX);
+	buf_init(&raw, PGP_SECKEY_MAX);
 	if (!w->o->secret && buf_put(&raw, sc->raw.p, sc->raw.n) == -1)
 		rc = complain(EX_OSERR, "out of memory");
 	if (w->o->secret)
@@ -203,28 +203,27 @@ export_each(struct keyctl *t, const struct export_options *o,
 	return rc;
 }
 
-static int
-write_out(const struct export_options *o, struct buf *b)
+int
+write_file(const char *name, unsigned mode, struct buf *b)
 {
 	int fd = STDOUT_FILENO, rc = 0;
 	ssize_t n;
 
-	if (o->output != NULL &&
-	    (fd = open(o->output, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-		 o->secret ? 0600 : 0644)) == -1)
-		return complain(EX_CANTCREAT, "%s: %s", o->output, strerror(errno));
+	if (name != NULL &&
+	    (fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode)) == -1)
+		return complain(EX_CANTCREAT, "%s: %s", name, strerror(errno));
 	while (rc == 0 && buf_len(b) > 0) {
 		if ((n = write(fd, buf_ptr(b), buf_len(b))) > 0)
 			buf_drain(b, (size_t)n);
 		else if (n == -1 && errno != EINTR)
 			rc = -1;
 	}
-	if (o->output != NULL && (fsync(fd) == -1 || close(fd) == -1))
+	if (name != NULL && (fsync(fd) == -1 || close(fd) == -1))
 		rc = -1;
 	if (rc == 0)
 		return 0;
 	return complain(
-	    EX_IOERR, "%s: %s", o->output != NULL ? o->output : "standard output", strerror(errno));
+	    EX_IOERR, "%s: %s", name != NULL ? name : "standard output", strerror(errno));
 }
 
 /* A private key leaves the gateway: is that meant? */
@@ -261,7 +260,7 @@ verb_export(struct keyctl *t, int argc, char *argv[])
 		rc = export_home(t, &o, pass);
 	else if ((rc = o.tls ? export_tls(t, o.what, pass, &w.out)
 			     : export_each(t, &o, add_cert, &w)) == 0)
-		rc = write_out(&o, &w.out);
+		rc = write_file(o.output, o.secret ? 0600 : 0644, &w.out);
 	explicit_bzero(pass, sizeof pass);
 	buf_wipe_free(&w.out);
 	return rc;

@@ -5,11 +5,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <gpgme.h>
+#include <grp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/fsuid.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -18,7 +20,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "proc/jail.h"
+#include "keyctl/keyctl.h"
 
 #define TMPDIR_MAX 60 /* octets: a socket's name has to fit behind it */
 #define DEPTH_MAX 4 /* of gpg's own folder */
@@ -101,7 +103,7 @@ out:
 
 /* No link is followed: the folder may belong to somebody who is not us. */
 static void
-empty(int fd, int depth)
+empty_all(int fd, int depth)
 {
 	DIR *d = fdopendir(fd);
 	struct dirent *n;
@@ -118,10 +120,31 @@ empty(int fd, int depth)
 		    (sub = openat(
 			 fd, n->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) == -1)
 			continue;
-		empty(sub, depth - 1);
+		empty_all(sub, depth - 1);
 		(void)unlinkat(fd, n->d_name, AT_REMOVEDIR);
 	}
 	(void)closedir(d);
+}
+
+/*
+ * As the folder's owner: root would remove for him what he may have put there and could not remove
+ * himself.
+ */
+static void
+empty(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) == -1) {
+		close(fd);
+		return;
+	}
+	(void)setgroups(0, NULL);
+	(void)setfsgid(st.st_gid);
+	(void)setfsuid(st.st_uid);
+	empty_all(fd, DEPTH_MAX);
+	(void)setfsuid(geteuid());
+	(void)setfsgid(getegid());
 }
 
 /*
@@ -193,7 +216,7 @@ clean(struct gpg_home *h)
 		if (end_agent(h, until) == 0)
 			(void)nanosleep(&pause, NULL);
 	if ((fd = open(h->tmp, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) != -1)
-		empty(fd, DEPTH_MAX);
+		empty(fd);
 	(void)rmdir(h->tmp);
 }
 
@@ -327,6 +350,16 @@ home_close(struct gpg_home *h)
 
 /* ---- requests ---- */
 
+/* What is shown and asked for again is made of digits, whatever the jail says. */
+static int
+names_keys(const struct home_answer *a)
+{
+	for (size_t i = 0; i < a->keys.n; i++)
+		if (a->keys.v[i].fpr[strspn(a->keys.v[i].fpr, "0123456789ABCDEFabcdef")] != '\0')
+			return 0;
+	return 1;
+}
+
 void
 home_reply_free(struct home_reply *r)
 {
@@ -351,7 +384,7 @@ home_request(struct gpg_home *h, struct home_ask *ask, struct home_reply *r, str
 	    .gid = h->gid,
 	    .seconds = HOME_SECONDS,
 	};
-	char secret_dir[PATH_MAX];
+	char secret_dir[PATH_MAX], text[SHOWN_MAX];
 
 	home_reply_free(r);
 	buf_init(&r->mem, HOME_ANSWER_MAX);
@@ -363,9 +396,9 @@ home_request(struct gpg_home *h, struct home_ask *ask, struct home_reply *r, str
 	if (jail_run_with(&rights, home_run, ask, h->dir, &r->mem, e) == -1)
 		return -1;
 	r->rec = rec_decode(&rec_home_answer, buf_ptr(&r->mem), buf_len(&r->mem));
-	if (r->rec == NULL)
+	if (r->rec == NULL || !names_keys(r->rec))
 		return err_set(e, EBADMSG, "%s: cannot be read", h->dir);
 	if (r->rec->code != 0)
-		return err_set(e, (int)r->rec->code, "%s: %.400s", h->dir, r->rec->text);
+		return err_set(e, (int)r->rec->code, "%s: %s", h->dir, shown(r->rec->text, text));
 	return 0;
 }

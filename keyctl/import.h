@@ -44,4 +44,12 @@ int import_one(struct keyctl *t, const struct import_options *o, const char *nam
 int import_home(struct keyctl *t, const struct import_options *o);
 int import_tls(struct keyctl *t, const struct import_options *o, const char *name);
 
+/*
+ * Call fn with the key of a backup that has its certificate in the same file; its passphrase is
+ * asked for.  0, fn's exit code, or one that was said.
+ */
+struct tls_key;
+int read_tls_backup(const char *name, const char *passphrase_file,
+    int (*fn)(void *arg, const struct tls_key *k), void *arg);
+
 #endif

@@ -45,6 +45,16 @@ static const struct verb {
     {"revoke", verb_revoke,
 	"--reason superseded|compromised|retired [--text TEXT] [--yes] FINGERPRINT",
 	"declare a key, or a whole certificate, invalid"},
+    {"ca init", verb_ca_init,
+	"[--name NAME] [--days N] [--algo nistp256|nistp384|rsa3072] [--replace]",
+	"make the authorities that mint certificates for inspected servers"},
+    {"ca list", verb_ca_list, "[--json]", "show the two authorities"},
+    {"ca export", verb_ca_export,
+	"[--pem | --der] [--untrusted] [--hints] [--output FILE]\n"
+	"--secret [--yes] [--passphrase-file FILE] [--output FILE]",
+	"write the proxy authority's certificate for clients; or a backup"},
+    {"ca import", verb_ca_import, "[--replace] [--passphrase-file FILE] FILE",
+	"make the proxy authority of a backup the one of this gateway"},
 };
 
 #define NVERBS (sizeof verbs / sizeof verbs[0])
@@ -132,12 +142,23 @@ complain_status(unsigned status, const char *text)
 	    t[status].code, "%s", text != NULL && *text != '\0' ? text : t[status].text);
 }
 
+/* Does the verb's name begin with this word? */
+static int
+begins_with(const struct verb *v, const char *word)
+{
+	size_t n = strcspn(v->name, " ");
+
+	return strlen(word) == n && strncmp(v->name, word, n) == 0;
+}
+
+/* All verbs, or those of one group. */
 static void
-usage(FILE *f)
+usage(FILE *f, const char *group)
 {
 	(void)fprintf(f, "usage: %s [-c FILE] VERB ...\n\n", getprogname());
 	for (size_t i = 0; i < NVERBS; i++)
-		(void)fprintf(f, "  %-9s %s\n", verbs[i].name, verbs[i].what);
+		if (group == NULL || begins_with(&verbs[i], group))
+			(void)fprintf(f, "  %-10s %s\n", verbs[i].name, verbs[i].what);
 	(void)fprintf(
 	    f, "\n%s VERB --help tells the options of a verb; see keyctl(1).\n", getprogname());
 }
@@ -219,9 +240,20 @@ guard_memory(void)
 static int
 run_verb(struct keyctl *t, int argc, char *argv[])
 {
+	const char *group = NULL;
+
 	for (size_t i = 0; i < NVERBS; i++) {
-		if (strcmp(verbs[i].name, argv[0]) != 0)
+		const char *second = strchr(verbs[i].name, ' ');
+
+		if (!begins_with(&verbs[i], argv[0]))
 			continue;
+		if (second != NULL) {
+			group = argv[0];
+			if (argc < 2 || strcmp(second + 1, argv[1]) != 0)
+				continue;
+			argc--;
+			argv++;
+		}
 		if (argc > 1 && strcmp(argv[1], "--help") == 0) {
 			verb_usage(stdout, &verbs[i]);
 			(void)printf("%s\n", verbs[i].what);
@@ -230,8 +262,15 @@ run_verb(struct keyctl *t, int argc, char *argv[])
 		optind = 0; /* the verb's own options; 0 makes GNU getopt begin anew */
 		return verbs[i].run(t, argc, argv);
 	}
-	(void)complain(EX_USAGE, "%s: no such verb", log_str(argv[0]));
-	usage(stderr);
+	if (group != NULL && argc > 1 && strcmp(argv[1], "--help") == 0) {
+		usage(stdout, group);
+		return EX_OK;
+	}
+	if (group == NULL)
+		(void)complain(EX_USAGE, "%s: no such verb", log_str(argv[0]));
+	else if (argc > 1)
+		(void)complain(EX_USAGE, "%s %s: no such verb", group, log_str(argv[1]));
+	usage(stderr, group);
 	return EX_USAGE;
 }
 
@@ -257,14 +296,14 @@ keyctl_main(int argc, char *argv[])
 			(void)printf("%s %s\n", getprogname(), POSTERN_VERSION);
 			return EX_OK;
 		case 'h':
-			usage(stdout);
+			usage(stdout, NULL);
 			return EX_OK;
 		default:
-			usage(stderr);
+			usage(stderr, NULL);
 			return EX_USAGE;
 		}
 	if (optind == argc) {
-		usage(stderr);
+		usage(stderr, NULL);
 		return EX_USAGE;
 	}
 	if (pgp_algo_init() == -1)

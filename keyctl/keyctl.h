@@ -38,6 +38,10 @@ int verb_import(struct keyctl *t, int argc, char *argv[]);
 int verb_export(struct keyctl *t, int argc, char *argv[]);
 int verb_list(struct keyctl *t, int argc, char *argv[]);
 int verb_revoke(struct keyctl *t, int argc, char *argv[]);
+int verb_ca_init(struct keyctl *t, int argc, char *argv[]);
+int verb_ca_list(struct keyctl *t, int argc, char *argv[]);
+int verb_ca_export(struct keyctl *t, int argc, char *argv[]);
+int verb_ca_import(struct keyctl *t, int argc, char *argv[]);
 
 /* keyctl.c: connections. 0, or the exit code, having said why. */
 int connect_keys(struct keyctl *t);
@@ -67,6 +71,9 @@ void progress(const char *verb, const char *what, size_t done, size_t all);
 void progress_clear(void);
 /* "Type yes": 1, 0; -1 without a terminal. */
 int ask_yes(const char *question);
+
+/* Write b to a new file, or (NULL) to standard output; mode as of open(2). 0 or the exit code. */
+int write_file(const char *name, unsigned mode, struct buf *b);
 
 /* The octets of a file, at most out's maximum. 0 or the exit code. */
 int read_file(const char *name, struct buf *out);
@@ -113,12 +120,12 @@ int each_key(struct keyctl *t, int (*each)(void *arg, const struct key_info *k),
 /* text.c */
 int parse_fpr(const char *s, uint8_t fpr[KEY_FPR]); /* 40 digits, blanks and 0x; 0 or -1 */
 int parse_span(const char *s, uint64_t *seconds); /* "2y", "18m", "4w", "90d", "never" (0) */
-/* Text from a key or database as it may stand on a terminal; cut when long. Returns out. */
+/*
+ * Text from a key or database as it may stand on a terminal: controls, line separators and
+ * malformed UTF-8 become \xHH; cut when long.  Returns out.
+ */
 #define SHOWN_MAX 256
 const char *shown(const char *s, char out[SHOWN_MAX]);
-/* "rsa3072", "ed25519", "nistp256"...: as --algo of generate has them. */
-#define ALGO_TEXT_MAX 32
-const char *algo_text(const struct key_info *k, char out[ALGO_TEXT_MAX]);
 const char *date_text(uint64_t t, char out[16]); /* "2026-01-31"; "-" for 0 */
 
 #endif

@@ -8,8 +8,10 @@
 
 #include "base/clock.h"
 #include "base/enc.h"
+#include "keyctl/ca.h"
 #include "keyctl/keyctl.h"
 #include "model/json.h"
+#include "openpgp/pk.h"
 
 #define LIST_MAX 1000000 /* keys */
 #define LIST_TEXT_MAX (512 * 1024 * 1024) /* octets of JSON */
@@ -56,6 +58,7 @@ struct list {
 	size_t room;
 	uint64_t now;
 	int no_policy;
+	struct ca ca[AUTHORITY_MAX]; /* view.ends 0: there is none */
 };
 
 static int
@@ -120,6 +123,31 @@ know_all(struct keyctl *t, struct list *l)
 	return rc;
 }
 
+/* The authorities, whose certificates are cryptod's. */
+static int
+know_authorities(struct keyctl *t, struct list *l)
+{
+	int rc;
+
+	for (unsigned i = 1; i < AUTHORITY_MAX; i++) {
+		rc = ca_get(t, i, &l->ca[i]);
+		buf_free(&l->ca[i].der);
+		if (rc != 0 && rc != EX_NOINPUT)
+			return rc;
+	}
+	return 0;
+}
+
+/* When the authority with this key ends; 0: it is no authority's, any more. */
+static uint64_t
+authority_ends(const struct list *l, const struct key_info *k)
+{
+	for (unsigned i = 1; i < AUTHORITY_MAX; i++)
+		if (l->ca[i].view.ends != 0 && memcmp(l->ca[i].fpr, k->fpr.p, KEY_FPR) == 0)
+			return l->ca[i].view.ends;
+	return 0;
+}
+
 static const char *
 state_of(const struct list *l, const struct known *n, const struct key_info *k)
 {
@@ -129,6 +157,8 @@ state_of(const struct list *l, const struct known *n, const struct key_info *k)
 		return "disabled";
 	if (k->use == USE_TLS)
 		return "valid"; /* its certificate is in a file */
+	if (k->use == USE_CA)
+		return authority_ends(l, k) > l->now ? "valid" : "expired";
 	if (n == NULL)
 		return l->no_policy ? "-" : "no certificate";
 	return n->state == PGP_KEY_EXPIRED ? "expired" : "valid";
@@ -138,7 +168,7 @@ static int
 add_line(void *arg, const struct key_info *k)
 {
 	struct list *l = arg;
-	char fpr[2 * KEY_FPR + 1], algo[ALGO_TEXT_MAX];
+	char fpr[2 * KEY_FPR + 1], algo[PGP_KEY_TEXT_MAX];
 	struct known find, *n;
 	struct listed *line;
 	void *v;
@@ -156,9 +186,9 @@ add_line(void *arg, const struct key_info *k)
 	memset(line, 0, sizeof *line);
 	line->fpr = strdup(hex_encode(fpr, k->fpr.p, KEY_FPR));
 	line->use = key_use_name(k->use);
-	line->algo = strdup(algo_text(k, algo));
+	line->algo = strdup(pgp_key_text(k->algo, k->params, algo));
 	line->created = k->created;
-	line->expires = n != NULL ? n->expires : 0;
+	line->expires = n != NULL ? n->expires : k->use == USE_CA ? authority_ends(l, k) : 0;
 	line->state = state_of(l, n, k);
 	line->certificate = n != NULL ? strdup(hex_encode(fpr, n->primary, KEY_FPR)) : NULL;
 	line->consumer = n != NULL ? strdup(n->consumer) : NULL;
@@ -236,8 +266,8 @@ verb_list(struct keyctl *t, int argc, char *argv[])
 	if (optind != argc)
 		return complain_usage(argv[0]);
 	RB_INIT(&l.known);
-	if ((rc = connect_keys(t)) == 0 && (rc = know_all(t, &l)) == 0 &&
-	    (rc = each_key(t, add_line, &l)) == 0) {
+	if ((rc = connect_keys(t)) == 0 && (rc = know_authorities(t, &l)) == 0 &&
+	    (rc = know_all(t, &l)) == 0 && (rc = each_key(t, add_line, &l)) == 0) {
 		if (json)
 			rc = print_json(&l);
 		else

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/enc.h"
+#include "base/log.h"
 #include "keyctl/keyctl.h"
 
 int
@@ -67,54 +68,5 @@ date_text(uint64_t t, char out[16])
 const char *
 shown(const char *s, char out[SHOWN_MAX])
 {
-	const unsigned char *p = (const unsigned char *)s;
-	size_t n = 0;
-
-	for (; *p != '\0' && n + 5 < SHOWN_MAX; p++) {
-		/* Controls, C1 as UTF-8 too: a terminal would obey them. */
-		if (*p < 0x20 || *p == 0x7f) {
-			out[n++] = '?';
-		} else if (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0) {
-			out[n++] = '?';
-			p++;
-		} else
-			out[n++] = (char)*p;
-	}
-	if (*p != '\0') {
-		memcpy(out + n, "...", 3);
-		n += 3;
-	}
-	out[n] = '\0';
-	return out;
-}
-
-const char *
-algo_text(const struct key_info *k, char out[ALGO_TEXT_MAX])
-{
-	static const struct {
-		const char *name;
-		uint8_t len, oid[10];
-	} t[] = {
-	    {"ed25519", 9, {0x2b, 0x06, 0x01, 0x04, 0x01, 0xda, 0x47, 0x0f, 0x01}},
-	    {"cv25519", 10, {0x2b, 0x06, 0x01, 0x04, 0x01, 0x97, 0x55, 0x01, 0x05, 0x01}},
-	    {"nistp256", 8, {0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07}},
-	    {"nistp384", 5, {0x2b, 0x81, 0x04, 0x00, 0x22}},
-	    {"nistp521", 5, {0x2b, 0x81, 0x04, 0x00, 0x23}},
-	    {"brainpoolP256r1", 9, {0x2b, 0x24, 0x03, 0x03, 0x02, 0x08, 0x01, 0x01, 0x07}},
-	    {"brainpoolP384r1", 9, {0x2b, 0x24, 0x03, 0x03, 0x02, 0x08, 0x01, 0x01, 0x0b}},
-	    {"brainpoolP512r1", 9, {0x2b, 0x24, 0x03, 0x03, 0x02, 0x08, 0x01, 0x01, 0x0d}},
-	};
-	const struct cert_key ck = {
-	    .version = 4, .algo = k->algo, .fpr = k->fpr, .params = k->params};
-
-	if (k->algo == PGP_PK_RSA) {
-		(void)snprintf(out, ALGO_TEXT_MAX, "rsa%u", pgp_key_bits(&ck));
-		return out;
-	}
-	(void)snprintf(out, ALGO_TEXT_MAX, "algorithm %u", k->algo);
-	for (size_t i = 0; i < sizeof t / sizeof t[0]; i++)
-		if (k->params.n > t[i].len && k->params.p[0] == t[i].len &&
-		    memcmp(k->params.p + 1, t[i].oid, t[i].len) == 0)
-			(void)strlcpy(out, t[i].name, ALGO_TEXT_MAX);
-	return out;
+	return log_clean(out, SHOWN_MAX, s, strlen(s));
 }

@@ -49,11 +49,13 @@ read_key(
     const struct import_options *o, const char *name, struct tls_key_ask *ask, struct answer *a)
 {
 	char pass[PASS_MAX], what[SHOWN_MAX];
+	const struct tls_key *k;
 	struct err e = {0};
 	int rc, tries = 0;
 
 	rc = read_jailed(name, ask, a);
-	while (rc == 0 && (a->rec->code == EACCES || (a->rec->code == EKEYREJECTED && tries > 0)) &&
+	while (rc == 0 && !a->rec->of_chain &&
+	       (a->rec->code == EACCES || (a->rec->code == EKEYREJECTED && tries > 0)) &&
 	       tries < (o->passphrase_file != NULL ? 1 : TRIES)) {
 		if (tries++ > 0)
 			(void)complain(0, "%s: %s", name, shown(a->rec->text, what));
@@ -67,9 +69,11 @@ read_key(
 	}
 	if (rc != 0 || a->rec->code == 0)
 		return rc;
-	return complain(tries > 0 && a->rec->code == EKEYREJECTED ? EX_NOPERM : EX_DATAERR,
-	    "%s: %s", a->rec->code == EKEYREJECTED && tries == 0 ? o->certificate : name,
-	    shown(a->rec->text, what));
+	k = a->rec;
+	if (k->of_chain && o->certificate != NULL)
+		return complain(EX_DATAERR, "%s: %s", o->certificate, shown(k->text, what));
+	return complain(tries > 0 && k->code == EKEYREJECTED ? EX_NOPERM : EX_DATAERR, "%s: %s",
+	    name, shown(k->text, what));
 }
 
 /* What is to be done next, for whoever reads it. */
@@ -84,8 +88,9 @@ tell(const struct import_options *o, const char *file, const struct tls_key *k)
 		if (k->expires <= clock_unix())
 			(void)complain(0, "%s: this certificate has expired", o->certificate);
 	}
-	(void)printf("  to use it: certificate = \"%s\" in the connectors of postern.conf\n"
-		     "  the file is not needed any more: keep it in a safe, or shred -u %s\n",
+	(void)printf(
+	    "  to use it: certificates = {\"%s\"} in postern.conf, section node or connector\n"
+	    "  the file is not needed any more: keep it in a safe, or shred -u %s\n",
 	    o->certificate != NULL ? o->certificate : "/path/of/chain.pem", file);
 }
 
@@ -146,6 +151,28 @@ out:
 }
 
 int
+read_tls_backup(const char *name, const char *passphrase_file,
+    int (*fn)(void *arg, const struct tls_key *k), void *arg)
+{
+	const struct import_options o = {.passphrase_file = passphrase_file, .certificate = name};
+	struct answer a = {.rec = NULL};
+	struct tls_key_ask ask = {.pass = NULL};
+	struct buf file;
+	int rc;
+
+	buf_init(&file, TLS_FILE_MAX);
+	buf_init(&a.mem, ANSWER_MAX);
+	if ((rc = read_file(name, &file)) == 0) {
+		ask.file = ask.chain = (struct bytes){buf_ptr(&file), buf_len(&file)};
+		if ((rc = read_key(&o, name, &ask, &a)) == 0)
+			rc = fn(arg, a.rec);
+	}
+	answer_free(&a);
+	buf_wipe_free(&file);
+	return rc;
+}
+
+int
 export_tls(struct keyctl *t, const char *handle, const char *pass, struct buf *out)
 {
 	struct key_export_req req;
@@ -165,6 +192,8 @@ export_tls(struct keyctl *t, const char *handle, const char *pass, struct buf *o
 	rep = m.body;
 	if (rep->status != CRYPTO_OK || rep->key.n != 1)
 		rc = complain_status(rep->status, rep->text);
+	else if (rep->key.v[0].use == USE_CA)
+		rc = complain(EX_DATAERR, "this key is an authority's: keyctl ca export --secret");
 	else if (rep->key.v[0].use != USE_TLS)
 		rc = complain(EX_DATAERR, "this key's use is %s: export it without --tls",
 		    key_use_name(rep->key.v[0].use));

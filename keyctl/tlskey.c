@@ -14,6 +14,7 @@
 #include <openssl/pkcs12.h>
 #include <openssl/x509.h>
 
+#include "keyctl/cacert.h"
 #include "openpgp/algo.h"
 #include "openpgp/mpi.h"
 
@@ -39,7 +40,7 @@ static const uint8_t ed_oid[] = {0x2b, 0x06, 0x01, 0x04, 0x01, 0xda, 0x47, 0x0f,
 struct reading {
 	struct tls_key *key;
 	struct buf params, secret;
-	char kind[32], subject[512];
+	char kind[32], subject[512], authority[CA_NAME_MAX + 1];
 };
 
 /* ---- reading ---- */
@@ -263,6 +264,8 @@ check_chain(struct reading *r, struct bytes chain, EVP_PKEY *pk, struct err *e)
 	else {
 		r->key->subject = r->subject;
 		r->key->expires = (uint64_t)timegm(&tm);
+		if (cacert_name(cert, r->authority) == 0)
+			r->key->authority = r->authority;
 		rc = 0;
 	}
 	X509_free(cert);
@@ -278,17 +281,17 @@ tls_key_read(const void *arg, struct buf *out)
 	struct reading r = {.key = &key};
 	struct err e = {0};
 	EVP_PKEY *pk;
-	int rc = -1;
+	int good, of_chain = 0, rc = -1;
 
 	buf_init(&r.params, CERT_PARAMS_MAX);
 	buf_init(&r.secret, KEY_SECRET_MAX);
-	/* No growing in between: old copies of a secret would not be wiped. */
-	if (buf_reserve(&r.secret, KEY_SECRET_MAX) == NULL)
-		return -1;
-	if ((pk = read_pem(ask, &e)) == NULL || take_key(&r, pk, &e) == -1 ||
-	    (ask->chain.n > 0 && check_chain(&r, ask->chain, pk, &e) == -1)) {
+	good = (pk = read_pem(ask, &e)) != NULL && take_key(&r, pk, &e) == 0;
+	if (good && ask->chain.n > 0)
+		of_chain = check_chain(&r, ask->chain, pk, &e) == -1;
+	if (!good || of_chain) {
 		key = (struct tls_key){.text = e.text, .kind = "", .subject = ""};
 		key.code = (uint32_t)e.code;
+		key.of_chain = (uint8_t)of_chain;
 	} else {
 		key.kind = r.kind;
 		key.params = (struct bytes){buf_ptr(&r.params), buf_len(&r.params)};

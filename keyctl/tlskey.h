@@ -14,12 +14,14 @@
 #define REC_TLS_KEY(F, L)                                                                          \
 	F(U32, code, 0, UINT32_MAX) /* errno, 0: good; EACCES: a passphrase is needed */           \
 	F(STR, text, 0, 511) /* when code is not 0 */                                              \
+	F(U8, of_chain, 0, 1) /* 1: the key is good, the certificate is not, or is another's */    \
 	F(STR, kind, 0, 31) /* "RSA 2048", "P-256", "Ed25519" */                                   \
 	F(U8, algo, 0, 255) /* of OpenPGP, as in key_import_req */                                 \
 	F(BYTES, params, 0, CERT_PARAMS_MAX)                                                       \
 	F(BYTES, secret, 0, KEY_SECRET_MAX)                                                        \
 	F(STR, subject, 0, 511) /* of the certificate, when one was given */                       \
-	F(U64, expires, 0, UINT64_MAX) /* its end, seconds since the epoch */
+	F(U64, expires, 0, UINT64_MAX) /* its end, seconds since the epoch */                      \
+	F(STR, authority, 0, CA_NAME_MAX) /* its common name when it is a proxy authority's */
 
 REC_DECLARE(tls_key, REC_TLS_KEY)
 

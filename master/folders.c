@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,17 +84,41 @@ static int
 make_of_service(const struct service *s, struct err *e)
 {
 	char path[PATH_LEN];
-	uid_t uid;
-	gid_t gid;
+	uid_t uid = 0;
+	gid_t gid = 0;
 	size_t i;
 
-	if (folders_user(s->user, &uid, &gid, e) == -1)
+	if (!s->shared_jail && folders_user(s->user, &uid, &gid, e) == -1)
 		return -1;
 	for (i = 0; s->dirs[i].name != NULL; i++) {
 		if (service_path(path, sizeof path, &s->dirs[i], M.conf) == -1)
 			return err_sys(e, "folder of %s", proc_name(s->role));
 		if (s->shared_jail ? make_own(path, geteuid(), getegid(), 0755, e) == -1
 				   : make_own(path, uid, gid, 0700, e) == -1)
+			return -1;
+	}
+	return 0;
+}
+
+int
+folders_check(const struct conf *c, struct err *e)
+{
+	const struct service *s;
+	char path[PATH_MAX];
+	size_t i, n;
+	uid_t uid;
+	gid_t gid;
+
+	s = services(&n);
+	for (i = 0; i < n; i++) {
+		if (service_instances(&s[i], c) == 0)
+			continue;
+		(void)snprintf(
+		    path, sizeof path, "%s/%s", c->node.libexec_dir, proc_name(s[i].role));
+		if (access(path, X_OK) == -1)
+			return err_sys(
+			    e, "%s: is libexec_dir the folder with the programs of Postern?", path);
+		if (folders_user(s[i].user, &uid, &gid, e) == -1)
 			return -1;
 	}
 	return 0;

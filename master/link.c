@@ -205,6 +205,12 @@ on_plumb_lost(struct chan *ch, struct ipc_msg *m)
 	LIST_INSERT_HEAD(&mends, x, next);
 }
 
+static void
+on_source(struct chan *ch, struct ipc_msg *m)
+{
+	source_answer(child_of(ch), m);
+}
+
 static const struct chan_handler handlers[] = {
     {M_ready, on_ready},
     {M_failed, on_failed},
@@ -212,6 +218,7 @@ static const struct chan_handler handlers[] = {
     {M_seal_key, on_seal_key},
     {M_seal_drop, on_seal_drop},
     {M_plumb_lost, on_plumb_lost},
+    {M_source_req, on_source},
     {0, NULL},
 };
 
@@ -292,7 +299,9 @@ link_boot(struct child *c, int fd)
 	if (c->chan == NULL)
 		return -1;
 	chan_set_instance(c->chan, c->instance);
-	return send_boot(c);
+	if (send_boot(c) == -1 || files_send(M.files, c->chan) == -1)
+		return -1;
+	return tickets_send(c->chan);
 }
 
 /* Those in front wait until everything behind them works: clients wait in the backlog. */

@@ -32,10 +32,17 @@ print_line(void *arg, const char *line)
 	(void)fprintf(stderr, "%s\n", line);
 }
 
+static void
+warn_line(void *arg, const char *line)
+{
+	(void)arg;
+	log_warn("%s", line);
+}
+
 static struct conf *
 load_conf(const char *path)
 {
-	const struct conf_report report = {print_line, NULL};
+	const struct conf_report report = {.line = print_line, .warn = print_line};
 	struct conf *c;
 	struct err e = {0};
 
@@ -169,37 +176,20 @@ raise_limit(int what, rlim_t wanted)
 	(void)setrlimit(what, &r);
 }
 
-static int
-check_programs(struct err *e)
-{
-	const struct service *s;
-	char path[PATH_MAX];
-	size_t i, n;
-
-	s = services(&n);
-	for (i = 0; i < n; i++) {
-		if (service_instances(&s[i], M.conf) == 0)
-			continue;
-		(void)snprintf(
-		    path, sizeof path, "%s/%s", M.conf->node.libexec_dir, proc_name(s[i].role));
-		if (access(path, X_OK) == -1)
-			return err_sys(
-			    e, "%s: is libexec_dir the folder with the programs of Postern?", path);
-	}
-	return 0;
-}
-
 /* Everything that can fail and is better known before a process runs. */
 static int
 set_up(struct err *e)
 {
-	if (check_programs(e) == -1 || folders_make(e) == -1 || folders_lock(e) == -1)
+	const struct conf_report warnings = {.warn = warn_line};
+
+	if (folders_check(M.conf, e) == -1 || folders_make(e) == -1 || folders_lock(e) == -1 ||
+	    (M.files = files_load(M.conf, &warnings, e)) == NULL)
 		return -1;
 	if ((M.base = event_base_new()) == NULL)
 		return err_set(e, ENOMEM, "no memory for the event loop");
 	if ((M.conf_fd = confd_seal(M.conf, e)) == -1 ||
 	    listen_bind(&M.listeners, M.conf, e) == -1 || catch_signals(e) == -1 ||
-	    control_listen(e) == -1)
+	    tickets_init(e) == -1 || control_listen(e) == -1)
 		return -1;
 	listen_settle(&M.listeners, M.conf);
 	return child_add_all(e);
@@ -214,6 +204,7 @@ serve(void)
 		child_spawn(&M.children[i]);
 	(void)event_base_dispatch(M.base);
 	control_close();
+	tickets_wipe();
 	sink_flush();
 	if (M.exit_code == 0)
 		(void)fprintf(stderr, "postern: stopped\n");
@@ -260,6 +251,19 @@ open_streams(void)
 	return 0;
 }
 
+/* Could the files be read? What is wrong is told, as by the configuration itself. */
+static int
+check_files(void)
+{
+	const struct conf_report report = {.line = print_line, .warn = print_line};
+	struct files *f = files_load(M.conf, &report, NULL);
+	int code = f != NULL ? EX_OK : EX_CONFIG;
+
+	files_free(f);
+	conf_free(M.conf);
+	return code;
+}
+
 int
 master_run(const struct master_options *o)
 {
@@ -271,10 +275,8 @@ master_run(const struct master_options *o)
 	(void)umask(027);
 	if ((M.conf = load_conf(o->conf_path)) == NULL)
 		return EX_CONFIG;
-	if (o->check) {
-		conf_free(M.conf);
-		return EX_OK;
-	}
+	if (o->check)
+		return check_files();
 	M.debug = o->debug;
 	M.background = !o->foreground;
 	M.privileged = geteuid() == 0;

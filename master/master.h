@@ -16,12 +16,20 @@
 
 #define CHILDREN_MAX 160 /* two proxies of 64 processes, and the others */
 #define LISTENERS_MAX 512
+#define SOURCES_PER_S 500 /* sockets for keep_source that one process gets */
+#define SOURCES_BURST 1000
 #define NOTE_MAX 256 /* as in struct ctl_proc, with its NUL */
 
 enum phase {
 	STARTING, /* until every process was ready once: a failure ends it all */
 	RUNNING,
 	STOPPING
+};
+
+/* How many sockets a process may ask for: a bucket that fills itself. */
+struct source_rate {
+	uint64_t at; /* clock_ms up to which it was filled; 0: never asked */
+	unsigned left;
 };
 
 /* One process of one service, or the place for it while there is none. */
@@ -46,6 +54,7 @@ struct child {
 	char fail_text[ERR_TEXT_MAX];
 	char note[NOTE_MAX];
 	uint32_t serials[CHILDREN_MAX]; /* of its channels, by the neighbour's place */
+	struct source_rate sources;
 	struct event timer; /* next attempt, or the kill when draining took too long */
 };
 
@@ -57,6 +66,7 @@ struct listener_fd {
 	enum conf_service service;
 	int fd;
 	int fresh; /* bound by the reload under way */
+	int transparent; /* IP_TRANSPARENT is set */
 };
 
 struct listeners {
@@ -69,6 +79,7 @@ struct master {
 	const char *conf_path; /* absolute */
 	struct conf *conf;
 	int conf_fd; /* sealed memfd with its text */
+	struct files *files; /* that it names */
 	int debug;
 	int background;
 	int privileged;
@@ -106,6 +117,7 @@ int link_reopen(struct err *e); /* the log file, or the way to syslog */
 int listen_bind(struct listeners *l, const struct conf *c, struct err *e);
 void listen_settle(struct listeners *l, const struct conf *c);
 void listen_undo(struct listeners *l);
+int listen_transparent(int fd, int family, int on); /* setsockopt; 0, or -1 with errno */
 
 /* reload.c: re-read the configuration; done is called once, ok 0 with what was wrong. */
 typedef void (*reload_done_fn)(void *arg, int ok, const char *text);
@@ -117,6 +129,41 @@ void reload_lost(struct child *c);
 /* confd.c: the configuration on its way to the daemons. */
 int confd_seal(const struct conf *c, struct err *e);
 
+/*
+ * files.c: the files that a configuration names (conf_files), as they are now, in sealed memfds.
+ *
+ * report	gets a line for each that is needed and cannot be read, and a warning for each that
+ *		can be done without; may be NULL
+ * e		gets the first error, with the number of the others; may be NULL
+ *
+ * Returns what files_free frees, or NULL.
+ */
+struct files;
+struct files *files_load(const struct conf *c, const struct conf_report *report, struct err *e);
+void files_free(struct files *f);
+/* All of them to a daemon that may have them.  -1 with errno: no descriptors, or it is dying. */
+int files_send(const struct files *f, struct chan *to);
+
+/* tickets.c: keys of session tickets (RFC 8446, 4.6.1), for all proxies the same */
+int tickets_init(struct err *e); /* the first one, and the timer for the others */
+int tickets_rotate(void); /* one more, the oldest may go; -1 with errno */
+void tickets_renew(void); /* the same, and all proxies get them */
+int tickets_send(struct chan *to); /* if it is a proxy; -1: it is dying */
+void tickets_wipe(void);
+
+/*
+ * source.c: sockets for keep_source.
+ *
+ * source_check	may a process of s have that, and what address is it?  0, or -1 with e
+ * source_open	a TCP socket bound to the address and no port, or -1 with e
+ * source_rate	0, or -1: more than SOURCES_PER_S; now is clock_ms
+ */
+void source_answer(struct child *c, const struct ipc_msg *m);
+int source_check(const struct conf *c, const struct service *s, const struct source_req *q,
+    struct netaddr *a, struct err *e);
+int source_open(const struct netaddr *a, struct err *e);
+int source_rate(struct source_rate *r, uint64_t now);
+
 /* control.c: the socket of the tools */
 int control_listen(struct err *e);
 void control_close(void);
@@ -125,6 +172,7 @@ void control_close(void);
 int folders_make(struct err *e);
 int folders_user(const char *user, uid_t *uid, gid_t *gid, struct err *e);
 int folders_lock(struct err *e);
+int folders_check(const struct conf *c, struct err *e); /* programs and users that it wants */
 
 /* notify.c: systemd's notification protocol, sd_notify(3) */
 void notify_init(void);

@@ -18,6 +18,7 @@ static struct {
 	uint32_t serial;
 	struct conf *fresh;
 	int fd; /* sealed memfd with fresh */
+	struct files *files; /* that fresh names */
 	size_t waiting; /* daemons that have not answered */
 	int failed;
 	struct buf text; /* errors, a line each */
@@ -30,8 +31,18 @@ static void
 add_line(void *arg, const char *line)
 {
 	(void)arg;
+	/* All processes of a service say the same. */
+	if (memmem(buf_ptr(&R.text), buf_len(&R.text), line, strlen(line)) != NULL)
+		return;
 	log_err("reload: %s", line);
 	(void)buf_printf(&R.text, "%s\n", line);
+}
+
+static void
+warn_line(void *arg, const char *line)
+{
+	(void)arg;
+	log_warn("reload: %s", line);
 }
 
 int
@@ -50,7 +61,9 @@ finish(int ok)
 	if (R.fd != -1)
 		close(R.fd);
 	conf_free(R.fresh);
+	files_free(R.files);
 	R.fresh = NULL;
+	R.files = NULL;
 	R.fd = -1;
 	R.active = 0;
 	notify_send("READY=1");
@@ -63,25 +76,58 @@ finish(int ok)
 	buf_free(&R.text);
 }
 
-/* Send the configuration in fd to every daemon, or to those that took serial already. */
-static void
-send_all(int fd, uint32_t serial, uint32_t only)
+/* A configuration with its files to one daemon. */
+static int
+send_one(struct child *c, int fd, const struct files *files, uint32_t serial)
 {
 	struct reload m = {.serial = serial};
+	int copy;
+
+	if (files_send(files, c->chan) == -1 || (copy = fcntl(fd, F_DUPFD_CLOEXEC, 0)) == -1)
+		return -1;
+	return chan_send(c->chan, M_reload, 0, &m, copy);
+}
+
+/* The new configuration to every daemon. */
+static void
+send_all(void)
+{
+	char line[128];
 	struct child *c;
 	size_t i;
-	int copy;
 
 	for (i = 0; i < M.nchildren; i++) {
 		c = &M.children[i];
-		if (c->chan == NULL || c->state == PROC_DRAINING ||
-		    (only != 0 && c->reload_serial != only))
+		if (c->chan == NULL || c->state == PROC_DRAINING)
 			continue;
-		copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-		if (copy == -1 || chan_send(c->chan, M_reload, 0, &m, copy) == -1 || only != 0)
+		if (send_one(c, R.fd, R.files, R.serial) == 0) {
+			c->reload_asked = R.serial;
+			R.waiting++;
+		} else if (errno != EPIPE) { /* else it is dying */
+			(void)snprintf(line, sizeof line, "%s %u cannot be told: %s",
+			    proc_name(c->svc->role), c->instance, strerror(errno));
+			add_line(NULL, line);
+			R.failed = 1;
+		}
+	}
+}
+
+/* The running configuration once more, to those that took another one with this serial. */
+static void
+send_back(uint32_t taken)
+{
+	struct child *c;
+	size_t i;
+
+	R.serial++;
+	for (i = 0; i < M.nchildren; i++) {
+		c = &M.children[i];
+		if (c->chan == NULL || c->state == PROC_DRAINING || c->reload_serial != taken)
 			continue;
-		c->reload_asked = serial;
-		R.waiting++;
+		/* What was refused must not stay in force: its successor starts with the old one.
+		 */
+		if (send_one(c, M.conf_fd, M.files, R.serial) == -1)
+			child_kill(c);
 	}
 }
 
@@ -99,6 +145,9 @@ commit(void)
 	close(M.conf_fd);
 	M.conf_fd = R.fd;
 	R.fd = -1;
+	files_free(M.files);
+	M.files = R.files;
+	R.files = NULL;
 	log_init("postern", M.debug ? LOG_L_DEBUG : M.conf->log.level);
 	for (i = 0; i < M.nchildren; i++)
 		child_give_listeners(&M.children[i], 1);
@@ -122,9 +171,8 @@ static void
 roll_back(void)
 {
 	listen_undo(&M.listeners);
-	/* Those that took the new one get the old one again; it worked before. */
-	send_all(M.conf_fd, R.serial + 1, R.serial);
-	R.serial++;
+	/* It worked before. */
+	send_back(R.serial);
 	finish(0);
 }
 
@@ -149,13 +197,15 @@ reload_answer(struct child *c, const struct reload_done *m)
 		c->reload_asked = 0;
 		c->reload_serial = m->serial;
 		if (m->ok)
-			send_all(M.conf_fd, ++R.serial, m->serial);
+			send_back(m->serial);
 		return;
 	}
 	/* The answer to a roll-back. */
 	if (!R.active || m->serial != R.serial || c->reload_asked != R.serial)
 		return;
 	c->reload_asked = 0;
+	log_debug("%s %u %s the configuration", proc_name(c->svc->role), c->instance,
+	    m->ok ? "takes" : "refuses");
 	if (m->ok)
 		c->reload_serial = m->serial;
 	else {
@@ -219,15 +269,20 @@ check_fixed(const struct conf *old, const struct conf *fresh, struct err *e)
 static int
 prepare(struct err *e)
 {
-	const struct conf_report report = {add_line, NULL};
+	const struct conf_report report = {.line = add_line, .warn = warn_line};
 
 	if ((R.fresh = conf_load(M.conf_path, &report, e)) == NULL) {
 		if (buf_len(&R.text) > 0)
 			e->text[0] = '\0'; /* said already */
 		return -1;
 	}
-	if (check_fixed(M.conf, R.fresh, e) == -1 || (R.fd = confd_seal(R.fresh, e)) == -1 ||
-	    listen_bind(&M.listeners, R.fresh, e) == -1)
+	if ((R.files = files_load(R.fresh, &report, e)) == NULL) {
+		if (buf_len(&R.text) > 0)
+			e->text[0] = '\0';
+		return -1;
+	}
+	if (check_fixed(M.conf, R.fresh, e) == -1 || folders_check(R.fresh, e) == -1 ||
+	    (R.fd = confd_seal(R.fresh, e)) == -1 || listen_bind(&M.listeners, R.fresh, e) == -1)
 		return -1;
 	return 0;
 }
@@ -264,6 +319,6 @@ reload_begin(reload_done_fn done, void *arg)
 		return;
 	}
 	(void)evtimer_add(&R.timer, &tv);
-	send_all(R.fd, R.serial, 0);
+	send_all();
 	check();
 }

@@ -17,6 +17,7 @@ static const struct service table[] = {
     {P_CRYPTOD, STAGE_BACK, "_gwcrypt", {{IN_STATE, "keys"}, END}, 0},
     {P_POLICYD, STAGE_BACK, "_gwpolicy", {{IN_STATE, "policy"}, END}, 0},
     {P_DNSD, STAGE_BACK, "_gwdns", {EMPTY, END}, 1},
+    {P_KEYD, STAGE_BACK, "_gwkeyd", {EMPTY, END}, 1},
     {P_FILTERD, STAGE_BACK, "_gwfilter", {{IN_SPOOL, "filterd"}, END}, 0},
     {P_SMTPD, STAGE_FRONT, "_gwsmtp", {{IN_STATE, "smtpd"}, {IN_SPOOL, "smtpd"}, END}, 0},
     {P_POP3D, STAGE_FRONT, "_gwpop3", {{IN_STATE, "pop3d"}, {IN_SPOOL, "pop3d"}, END}, 0},
@@ -24,14 +25,18 @@ static const struct service table[] = {
 
 #define N(a) (sizeof(a) / sizeof(a)[0])
 
+#define OF_A_PROXY                                                                                 \
+	(PM(P_POLICYD) | PM(P_FILTERD) | PM(P_CRYPTOD) | PM(P_DNSD) | PM(P_KEYD) | PM(P_LOGD))
+
 /* The talk matrix. No row, no conversation. */
 static const uint32_t edges[P_MAX] = {
-    [P_SMTPD] = PM(P_POLICYD) | PM(P_FILTERD) | PM(P_CRYPTOD) | PM(P_DNSD) | PM(P_LOGD),
-    [P_POP3D] = PM(P_POLICYD) | PM(P_FILTERD) | PM(P_CRYPTOD) | PM(P_DNSD) | PM(P_LOGD),
+    [P_SMTPD] = OF_A_PROXY,
+    [P_POP3D] = OF_A_PROXY,
     [P_FILTERD] = PM_PROXIES | PM(P_POLICYD) | PM(P_CRYPTOD) | PM(P_LOGD),
     [P_POLICYD] = PM_PROXIES | PM(P_FILTERD) | PM(P_CRYPTOD) | PM(P_LOGD),
     [P_CRYPTOD] = PM_PROXIES | PM(P_FILTERD) | PM(P_POLICYD) | PM(P_LOGD),
-    [P_DNSD] = PM_PROXIES | PM(P_LOGD),
+    [P_DNSD] = PM_PROXIES | PM(P_KEYD) | PM(P_LOGD),
+    [P_KEYD] = PM_PROXIES | PM(P_DNSD) | PM(P_LOGD),
     [P_LOGD] = PM_DAEMONS & ~PM(P_LOGD),
 };
 
@@ -55,11 +60,40 @@ service_listens(const struct service *s, const struct conf_connector *k)
 	return takes(s->role, k->service);
 }
 
+/*
+ * Is anybody to be asked about revocation?  About servers' certificates (ocsp), or about our own,
+ * whose answers clients are given along with them (stapling).
+ */
+static int
+wants_ocsp(const struct conf *c)
+{
+	const struct conf_connector *k;
+	const struct conf_peer *p;
+	size_t i;
+
+	for (i = 0; i < c->nconnectors; i++) {
+		k = &c->connectors[i];
+		if (k->inspect != CONF_TLS_INSPECT || k->tls == CONF_SUPPORT_DISABLED)
+			continue;
+		if (k->transparent == CONF_TRANSPARENT_NO ? k->profile->stapling
+							  : k->profile->ocsp != CONF_OCSP_OFF)
+			return 1;
+	}
+	for (i = 0; i < c->npeers; i++) {
+		p = &c->peers[i];
+		if (p->tls != CONF_TLS_NONE && p->profile->ocsp != CONF_OCSP_OFF)
+			return 1;
+	}
+	return 0;
+}
+
 unsigned
 service_instances(const struct service *s, const struct conf *c)
 {
 	size_t i;
 
+	if (s->role == P_KEYD)
+		return (unsigned)wants_ocsp(c);
 	if (s->stage != STAGE_FRONT)
 		return 1;
 	for (i = 0; i < c->nconnectors; i++)

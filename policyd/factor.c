@@ -82,6 +82,45 @@ pass_name(struct pass *p, struct chan *c, const struct conf_connector *k, const 
 	return ok;
 }
 
+static enum conf_service
+service_of(struct chan *c)
+{
+	return chan_peer(c) == P_SMTPD ? CONF_SMTP : CONF_POP3;
+}
+
+/*
+ * Behind a transparent connector may stand nobody's server, or one that has shown the name of a
+ * peer (proxy_route_named).
+ */
+static bool
+leads_to(const struct conf_connector *k, const char *peer)
+{
+	const struct conf_peer *p;
+
+	if (k->peer != NULL)
+		return strcmp(k->peer->name, peer) == 0;
+	if (k->second_factor != CONF_FACTOR_NONE)
+		return false;
+	p = conf_peer_find(proc_env()->conf, peer);
+	return peer[0] == '\0' ||
+	       (p != NULL && p->service == k->service && p->verify == CONF_VERIFY_CA);
+}
+
+/*
+ * The connector that this proxy names, when it is one of its own as configured; else NULL.  A proxy
+ * that was broken into must not get round the second factor by naming another one.
+ */
+static const struct conf_connector *
+find_connector(struct chan *c, const char *name, const char *tenant, const char *peer)
+{
+	const struct conf_connector *k = conf_connector_find(proc_env()->conf, name);
+
+	if (k == NULL || k->service != service_of(c) || strcmp(k->tenant, tenant) != 0 ||
+	    !leads_to(k, peer))
+		return NULL;
+	return k;
+}
+
 static void
 passes_expire(uint64_t now)
 {
@@ -126,18 +165,21 @@ factor_forget(enum proc_id proxy, unsigned instance)
 }
 
 bool
-factor_shown(struct chan *c, const struct session_open_req *q)
+factor_shown(struct chan *c, const struct session_open_req *q, const char **why)
 {
-	const struct conf_connector *k = conf_connector_find(proc_env()->conf, q->connector);
+	const struct conf_connector *k = find_connector(c, q->connector, q->tenant, q->peer);
 	struct pass key, *p;
 
-	if (k == NULL || k->second_factor == CONF_FACTOR_NONE)
+	*why = "the connector is not the one of the configuration";
+	if (k == NULL)
+		return conf_connector_find(proc_env()->conf, q->connector) == NULL &&
+		       gone_has(service_of(c), q->connector, q->tenant, q->peer);
+	*why = "the second factor was not shown";
+	if (k->second_factor == CONF_FACTOR_NONE)
 		return true;
 	if (q->authcid[0] == '\0' && q->authzid[0] == '\0')
 		return !q->by_address || k->sign_by_address.n > 0;
-	/* What was shown was shown for the connector as it is configured. */
-	if (strcmp(k->tenant, q->tenant) != 0 || strcmp(k->peer->name, q->peer) != 0 ||
-	    !pass_name(&key, c, k, q->authzid, q->authcid))
+	if (!pass_name(&key, c, k, q->authzid, q->authcid))
 		return false;
 	p = RB_FIND(pass_tree, &passes, &key);
 	return p != NULL && p->until > clock_ms();
@@ -247,12 +289,12 @@ void
 on_factor(struct chan *c, struct ipc_msg *m)
 {
 	const struct factor_req *q = m->body;
-	const struct conf_connector *k = conf_connector_find(proc_env()->conf, q->connector);
+	const struct conf_connector *k = find_connector(c, q->connector, q->tenant, q->peer);
 	struct held h = {NULL, {0}};
 	struct factor_rep p = {.result = FACTOR_DENIED};
 	const char *why = "";
 
-	if (k == NULL || strcmp(k->tenant, q->tenant) != 0 || strcmp(k->peer->name, q->peer) != 0) {
+	if (k == NULL) {
 		/* A reload is under way, for the proxy knows one that we do not. */
 		p.result = FACTOR_DEFER;
 		why = "the connector is not the one of the configuration";

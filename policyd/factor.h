@@ -19,10 +19,18 @@
 void on_factor(struct chan *c, struct ipc_msg *m);
 
 /*
- * May this session be opened: does its connector ask for no second factor, has this very process
- * shown the one of this login, or is there no login and the connector signs by address?
+ * May this session be opened: is its connector one of this proxy's own, with this tenant and peer,
+ * and does it ask for no second factor, has this very process shown the one of this login, or is
+ * there no login and the connector signs by address?  If not, why, for the log.
  */
-bool factor_shown(struct chan *c, const struct session_open_req *q);
+bool factor_shown(struct chan *c, const struct session_open_req *q, const char **why);
+
+/*
+ * gone.c: connectors without a second factor that a reload took away, while sessions go on.
+ * gone_reload is called at start too; -1 with e: ENOMEM.
+ */
+int gone_reload(const struct conf *conf, struct err *e);
+bool gone_has(enum conf_service service, const char *name, const char *tenant, const char *peer);
 
 /* The proxy died: what was shown through it is forgotten. */
 void factor_forget(enum proc_id proxy, unsigned instance);

@@ -62,13 +62,12 @@ on_session_open(struct chan *c, struct ipc_msg *m)
 	const struct session_open_req *q = m->body;
 	struct session_open_rep p = {.consumer = ""};
 	struct session *s;
+	const char *why;
 
-	if (!factor_shown(c, q)) {
+	if (!factor_shown(c, q, &why)) {
 		/* No answer, as below: nothing may be opened, and ciphertext must not go out. */
-		log_warn(
-		    "session refused: connector=%s, client=%s, login=%s: the second factor was "
-		    "not shown",
-		    log_str(q->connector), q->client, log_str(q->authcid));
+		log_warn("session refused: connector=%s, client=%s, login=%s: %s",
+		    log_str(q->connector), log_str(q->client), log_str(q->authcid), why);
 		return;
 	}
 	if ((s = session_new(chan_peer(c), chan_instance(c))) == NULL) {
@@ -85,7 +84,7 @@ on_session_open(struct chan *c, struct ipc_msg *m)
 	p.session = (struct bytes){s->id, SESSION_ID};
 	p.consumer = s->consumer;
 	log_debug("session: connector=%s, client=%s, login=%s, consumer=%s", log_str(q->connector),
-	    q->client, log_str(q->authcid), s->consumer);
+	    log_str(q->client), log_str(q->authcid), s->consumer);
 	if (chan_send(c, M_session_open_rep, m->id, &p, -1) == -1)
 		session_free(s);
 }
@@ -158,7 +157,13 @@ policyd_start(const struct proc_env *env, struct err *e)
 	char name[1024];
 
 	(void)snprintf(name, sizeof name, "%s/policy", env->conf->node.state_dir);
-	return db_open(".", name, e);
+	return db_open(".", name, e) == -1 ? -1 : gone_reload(env->conf, e);
+}
+
+static int
+policyd_reload(const struct proc_env *env, struct err *e)
+{
+	return gone_reload(env->conf, e);
 }
 
 static void
@@ -199,6 +204,7 @@ const struct proc policyd = {
     .handlers = handlers,
     .open = policyd_open,
     .start = policyd_start,
+    .reload = policyd_reload,
     .plumbed = policyd_plumbed,
     .status = policyd_status,
 };

@@ -94,7 +94,7 @@ ahead_retr(struct session *s)
 		return;
 	}
 	if (s->drop == NULL)
-		s->drop = maildrop_new(s->route, s->authzid, s->authcid);
+		s->drop = session_maildrop(s);
 	if (s->drop == NULL)
 		session_end(s, "-ERR [SYS/TEMP] out of memory");
 	else

@@ -221,7 +221,9 @@ find(const char *word, size_t n)
 	size_t i;
 
 	for (i = 0; i < sizeof commands / sizeof commands[0]; i++)
-		if (strlen(commands[i].name) == n && strncasecmp(commands[i].name, word, n) == 0)
+		/* Letters of either case differ in 0x20 alone; most names end there. */
+		if (n > 0 && ((commands[i].name[0] ^ word[0]) & ~0x20) == 0 &&
+		    strlen(commands[i].name) == n && strncasecmp(commands[i].name, word, n) == 0)
 			return &commands[i];
 	return NULL;
 }

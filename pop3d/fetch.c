@@ -16,6 +16,7 @@
 #define CHUNK (32 * 1024) /* octets of a message stuffed and queued at a time */
 #define STUFFING 1024 /* octets of dots that a message may have: so much room at first */
 #define STATUS_ROOM 64 /* octets of the line before a message */
+#define STAYS_MAX (96 * 1024) /* octets of a message that is put together in the peer's input */
 
 static void on_message(struct session *s, const struct pop3_reply *r);
 
@@ -301,7 +302,9 @@ static void
 ask_worker(struct session *s)
 {
 	if (s->worker == NULL)
-		s->worker = proxy_worker_new(s->route, s->authzid, s->authcid, 0, s->client_text);
+		s->worker =
+		    proxy_worker_new(s->route, foreign_login(s)[0] != '\0' ? s->authzid : "",
+			foreign_login(s), 0, s->client_text);
 	ahead_fill(s);
 	if (s->ended)
 		return;
@@ -329,7 +332,7 @@ open_message(struct session *s)
 	struct slot *x = NULL;
 
 	if (s->drop == NULL)
-		s->drop = maildrop_new(s->route, s->authzid, s->authcid);
+		s->drop = session_maildrop(s);
 	if (s->drop != NULL) {
 		maildrop_load(s->drop, pop3d_statedir());
 		x = maildrop_add(s->drop, f->number);
@@ -464,6 +467,19 @@ goes_from_there(const struct session *s, size_t n)
 	       (f->what == FETCH_SIZE || conn_room(s->client) >= n + STATUS_ROOM);
 }
 
+/*
+ * The rest of the message is waited for, and these octets of it may stay where they are.  There
+ * must be room behind them: reading stops at POP3_PEER_IN_MAX.
+ */
+static bool
+stays(const struct session *s, size_t n)
+{
+	const struct fetch *f = s->fetch;
+
+	return passes(s) && f->stored.size == 0 && n <= STAYS_MAX &&
+	       f->announced <= STAYS_MAX - STUFFING;
+}
+
 int
 fetch_take(struct session *s, struct conn *c)
 {
@@ -474,10 +490,11 @@ fetch_take(struct session *s, struct conn *c)
 	int end;
 
 	p = conn_in(c, &n);
-	if (n == 0)
+	if (n == f->seen)
 		return 0;
 	session_wait(s);
-	end = dots_decode(&s->dots, p, n, &used, f->error == 0 ? &out : NULL);
+	end = dots_decode(&s->dots, p + f->seen, n - f->seen, &used, f->error == 0 ? &out : NULL);
+	used += f->seen;
 	if (end == -1) {
 		f->error = errno;
 		end = dots_ended(&s->dots);
@@ -486,7 +503,11 @@ fetch_take(struct session *s, struct conn *c)
 			: mail_scan_needs_worker(&f->scan);
 	if (end && goes_from_there(s, used))
 		f->shown = octets_mem(p, used);
-	else {
+	else if (!end && stays(s, used)) {
+		f->seen = used;
+		return 0;
+	} else {
+		f->seen = 0;
 		keep(s, p, used);
 		conn_consume(c, used);
 		used = 0;
@@ -522,6 +543,7 @@ on_message(struct session *s, const struct pop3_reply *r)
 	spool_init(&f->stored, POP3_MESSAGE_MAX, pop3d_spooldir());
 	mail_scan_init(&f->scan);
 	f->error = 0;
+	f->seen = 0;
 	f->announced = r->text[0] >= '0' && r->text[0] <= '9' ? strtoull(r->text, NULL, 10) : 0;
 	f->stuffed = f->what != FETCH_TOP; /* of which lines are counted */
 	dots_decode_init(&s->dots, false);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include <openssl/evp.h>
 #include <openssl/sha.h>
 
 #include "base/buf.h"
@@ -144,12 +145,28 @@ maildrop_add(struct maildrop *d, uint64_t number)
 	return &d->v[at];
 }
 
+/* SHA256() looks for the algorithm each time, which costs more than hashing a UIDL. */
+static void
+hash(const void *p, size_t n, uint8_t sum[SHA256_DIGEST_LENGTH])
+{
+	static EVP_MD *md;
+	static EVP_MD_CTX *ctx;
+
+	if (md == NULL)
+		md = EVP_MD_fetch(NULL, "SHA256", NULL);
+	if (ctx == NULL)
+		ctx = EVP_MD_CTX_new();
+	if (md == NULL || ctx == NULL || EVP_DigestInit_ex(ctx, md, NULL) != 1 ||
+	    EVP_DigestUpdate(ctx, p, n) != 1 || EVP_DigestFinal_ex(ctx, sum, NULL) != 1)
+		(void)SHA256(p, n, sum);
+}
+
 void
 maildrop_uid(struct slot *s, const char *uidl, size_t n)
 {
 	uint8_t sum[SHA256_DIGEST_LENGTH];
 
-	(void)SHA256((const uint8_t *)uidl, n, sum);
+	hash(uidl, n, sum);
 	memcpy(s->uid, sum, MEMORY_UID);
 	s->flags |= SLOT_UID;
 }
@@ -218,6 +235,16 @@ maildrop_list_line(struct maildrop *d, const char *line, uint64_t *last)
 	return s;
 }
 
+/* The message was met again. */
+static void
+met(struct maildrop *d, struct memory_entry *x)
+{
+	if (x->day + REFRESH_DAYS < today()) {
+		x->day = today();
+		x->changed = d->changed = true;
+	}
+}
+
 int
 maildrop_recall(struct maildrop *d, struct slot *s)
 {
@@ -227,10 +254,7 @@ maildrop_recall(struct maildrop *d, struct slot *s)
 		return 1;
 	if ((s->flags & SLOT_UID) == 0 || (x = memory_find(&d->memory, s->uid)) == NULL)
 		return 0;
-	if (x->day + REFRESH_DAYS < today()) {
-		x->day = today();
-		x->changed = d->changed = true;
-	}
+	met(d, x);
 	/* Another size at the peer: another message, whatever its UIDL says. */
 	if ((x->flags & MEMORY_SIZE) == 0 || (x->listed != s->listed && x->listed != 0))
 		return 0;
@@ -272,6 +296,8 @@ maildrop_learn(struct maildrop *d, struct slot *s, uint64_t size, bool plain, bo
 			x->flags = 0;
 			x->changed = d->changed = true;
 		}
+		if (x != NULL)
+			met(d, x);
 		return;
 	}
 	if (plain)
@@ -280,8 +306,10 @@ maildrop_learn(struct maildrop *d, struct slot *s, uint64_t size, bool plain, bo
 		flags |= MEMORY_BANNER;
 	x = memory_find(&d->memory, s->uid);
 	if (x != NULL && x->flags == flags && x->size == size && x->listed == s->listed &&
-	    x->nsticky == n && (n == 0 || memcmp(x->sticky, sticky, n) == 0))
+	    x->nsticky == n && (n == 0 || memcmp(x->sticky, sticky, n) == 0)) {
+		met(d, x);
 		return;
+	}
 	if ((x = memory_put(&d->memory, s->uid)) == NULL || memory_stick(x, sticky, n) == -1)
 		return; /* then it is not remembered */
 	x->flags = flags;

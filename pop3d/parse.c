@@ -90,4 +90,6 @@ parse_capability(struct capabilities *c, const char *line)
 		c->auth_codes = true;
 	else if (n == 10 && strncasecmp(line, "PIPELINING", n) == 0)
 		c->pipelining = true;
+	else if (n == 4 && strncasecmp(line, "STLS", n) == 0)
+		c->stls = true;
 }

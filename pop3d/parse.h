@@ -50,6 +50,7 @@ struct capabilities {
 	bool uidl; /* RFC 2449, 6.9 */
 	bool auth_codes; /* [AUTH] and [SYS/...] of a failed login, RFC 3206 */
 	bool pipelining; /* RFC 2449, 6.6 */
+	bool stls; /* RFC 2595, 4 */
 };
 
 /*

@@ -7,7 +7,6 @@
 #include "base/log.h"
 #include "pop3d/session.h"
 
-#define PEER_IN_MAX (64 * 1024)
 #define PEER_OUT_MAX (16 * 1024)
 #define CAPA_LINES_MAX 200
 #define CAPA_MS 60000 /* that an answer to CAPA is remembered */
@@ -32,9 +31,19 @@ greet(struct session *s)
 {
 	char text[320];
 
+	bool again = s->state == ST_AUTH; /* behind STLS at a foreign server */
+
 	s->state = ST_AUTH;
 	s->mode = PEER_IDLE;
+	if (!foreign_is(s)) { /* a foreign server's is wanted when the client asks for TLS */
+		upstream_free(s->up);
+		s->up = NULL;
+	}
 	upstream_reached(s->route, s->peer);
+	if (again) {
+		session_done(s, NULL);
+		return;
+	}
 	(void)snprintf(text, sizeof text, "+OK %s POP3 ready", s->route->hostname);
 	session_done(s, text);
 }
@@ -106,7 +115,7 @@ capa_line(struct session *s, const char *line)
 		return 0;
 	}
 	s->capa_heard = true;
-	if (s->state == ST_CONNECT)
+	if (s->state == ST_CONNECT && !foreign_is(s))
 		remember(s->route, &s->can);
 	s->capa_then(s);
 	return 0;
@@ -142,7 +151,7 @@ peer_capabilities(struct session *s, void (*then)(struct session *s))
 static void
 ready(struct session *s)
 {
-	const struct capabilities *can = recall(s->route);
+	const struct capabilities *can = foreign_is(s) ? NULL : recall(s->route);
 
 	if (can == NULL) {
 		peer_capabilities(s, greet);
@@ -161,7 +170,7 @@ begin_tls(struct session *s)
 	s->mode = PEER_IDLE;
 	session_wait(s);
 	/* Clear text behind the answer to STLS is an injection: refused in there. */
-	if (upstream_start_tls(s->route, s->peer, &e) == -1)
+	if (upstream_start_tls(s->up, s->peer, NULL, &e) == -1)
 		give_up(s, e.text);
 }
 
@@ -179,7 +188,7 @@ on_greeting(struct session *s, const struct pop3_reply *r)
 {
 	if (r->status != POP3_OK)
 		give_up(s, "it greets with -ERR");
-	else if (s->route->tls == CONF_TLS_STARTTLS)
+	else if (s->route->tls == CONF_TLS_STARTTLS && !foreign_is(s))
 		session_ask(s, on_stls, "STLS");
 	else
 		ready(s);
@@ -305,16 +314,36 @@ peer_readable(struct conn *c, void *arg)
 	}
 }
 
+/* Nothing is said to the server before its certificate was judged. */
+static void
+on_judged(enum upstream_verdict v, const char *text, void *arg)
+{
+	struct session *s = arg;
+
+	if (v != UPSTREAM_GOOD) {
+		give_up(s, text);
+		return;
+	}
+	upstream_free(s->up);
+	s->up = NULL;
+	if (s->route->tls == CONF_TLS_IMPLICIT)
+		expect_greeting(s);
+	else
+		ready(s);
+}
+
 static void
 peer_secured(struct conn *c, void *arg)
 {
 	struct session *s = arg;
 
-	(void)c;
-	if (s->route->tls == CONF_TLS_IMPLICIT)
-		expect_greeting(s);
+	if (s->ended)
+		return;
+	(void)event_del(s->reply_timer);
+	if (foreign_is(s))
+		foreign_secured(s);
 	else
-		ready(s);
+		upstream_judge(s->up, c, on_judged, s);
 }
 
 static void
@@ -346,9 +375,8 @@ static void
 on_connected(int fd, const char *text, void *arg)
 {
 	struct session *s = arg;
-	struct conn_limits l = {.in_max = PEER_IN_MAX, .out_max = PEER_OUT_MAX};
+	struct conn_limits l = {.in_max = POP3_PEER_IN_MAX, .out_max = PEER_OUT_MAX};
 
-	s->up = NULL;
 	if (fd == -1) {
 		give_up(s, text);
 		return;
@@ -358,15 +386,34 @@ on_connected(int fd, const char *text, void *arg)
 		give_up(s, strerror(errno));
 		return;
 	}
-	if (s->route->tls == CONF_TLS_IMPLICIT)
-		begin_tls(s);
-	else
+	if (s->tunnel)
+		foreign_tunnel_peer(s);
+	else if (s->route->tls != CONF_TLS_IMPLICIT)
 		expect_greeting(s);
+	else if (foreign_is(s))
+		foreign_start_tls(s);
+	else
+		begin_tls(s);
 }
 
 void
 peer_begin(struct session *s)
 {
-	if ((s->up = upstream_connect(s->route, on_connected, s)) == NULL)
+	if ((s->up = upstream_connect(s->route, foreign_target(s), false, on_connected, s)) == NULL)
 		give_up(s, strerror(errno));
+}
+
+void
+peer_go_on(struct session *s)
+{
+	if (!foreign_is(s))
+		peer_begin(s);
+	else if (s->state == ST_CONNECT)
+		expect_greeting(s);
+	else {
+		/* What was known from clear text is void. */
+		memset(&s->can, 0, sizeof s->can);
+		s->capa_heard = false;
+		peer_capabilities(s, greet);
+	}
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "pop3d/session.h"
+#include "proxy/through.h"
 #include "proxy/tls_server.h"
 
 #define DRAIN_LOOK 200 /* milliseconds between looks at what is still open */
@@ -39,20 +40,13 @@ pop3d_open(const struct proc_env *env, struct err *e)
 	if ((spooldir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) == -1)
 		return err_sys(e, "%s", path);
 	/* The folder of the maildrops is the jail. */
-	if (sandbox_allow(path, 1, e) == -1 || sandbox_allow(".", 1, e) == -1)
-		return -1;
-	if (upstream_open(env->conf, e) == -1)
-		return -1;
-	return tls_server_open(env->conf, e);
+	return sandbox_allow(path, 1, e) == -1 ? -1 : sandbox_allow(".", 1, e);
 }
 
 static int
 pop3d_start(const struct proc_env *env, struct err *e)
 {
-	(void)env;
-	if (upstream_start(e) == -1)
-		return -1;
-	return tls_server_start(e);
+	return tls_server_start(env->conf, e);
 }
 
 static int
@@ -75,7 +69,7 @@ static int
 pop3d_reload(const struct proc_env *env, struct err *e)
 {
 	peer_forget();
-	if (upstream_reload(env->conf, e) == -1 || tls_server_reload(env->conf, e) == -1)
+	if (tls_server_start(env->conf, e) == -1)
 		return -1;
 	return proxy_limits(&env->conf->limits, e);
 }
@@ -106,6 +100,7 @@ pop3d_drain(unsigned seconds)
 {
 	(void)seconds;
 	proxy_unlisten_all();
+	through_drain();
 	session_drain();
 	drain_timer = evtimer_new(proc_env()->base, on_drain, NULL);
 	if (drain_timer == NULL)
@@ -145,6 +140,7 @@ const struct proc pop3d = {
     .listener = pop3d_listener,
     .unlisten = proxy_unlisten,
     .reload = pop3d_reload,
+    .ticket_keys = tls_server_tickets,
     .plumbed = pop3d_plumbed,
     .drain = pop3d_drain,
     .status = pop3d_status,

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "net/cidr.h"
 #include "pop3d/pop3d.h"
+#include "proxy/through.h"
 
 #define CLIENT_OUT_MAX (192 * 1024) /* octets queued for a client: a chunk of message, stuffed */
 #define CLIENT_OUT_LOW (64 * 1024)
@@ -55,6 +56,7 @@ on_reap(evutil_socket_t fd, short what, void *arg)
 	event_free(s->reaper);
 	event_free(s->reply_timer);
 	proxy_route_drop(s->route);
+	proxy_route_drop(s->named);
 	LIST_REMOVE(entry_of(s), next);
 	explicit_bzero(s, sizeof *s);
 	free(entry_of(s));
@@ -74,8 +76,9 @@ session_end(struct session *s, const char *text)
 		conn_finish(s->client);
 		s->client = NULL;
 	}
-	upstream_cancel(s->up);
+	upstream_free(s->up);
 	s->up = NULL;
+	foreign_free(s);
 	if (s->peer != NULL)
 		conn_finish(s->peer);
 	s->peer = NULL;
@@ -104,7 +107,7 @@ session_end(struct session *s, const char *text)
 void
 session_reply(struct session *s, const char *text)
 {
-	if (!s->ended && conn_printf(s->client, "%s\r\n", text) == -1)
+	if (!s->ended && (conn_puts(s->client, text) == -1 || conn_puts(s->client, "\r\n") == -1))
 		session_end(s, NULL);
 }
 
@@ -312,6 +315,7 @@ static const struct conn_handlers client_handlers = {
     .readable = client_readable,
     .drained = client_drained,
     .secured = stls_secured,
+    .hello = foreign_hello,
     .closed = client_closed,
 };
 
@@ -338,7 +342,8 @@ session_init(struct session *s, int fd)
 }
 
 void
-session_accept(const struct conf_connector *k, int fd, const struct sockaddr_storage *from)
+session_accept(const struct conf_connector *k, const struct conf_listener *l, int fd,
+    const struct sockaddr_storage *from)
 {
 	struct entry *x = calloc(1, sizeof *x);
 	struct session *s;
@@ -351,7 +356,13 @@ session_accept(const struct conf_connector *k, int fd, const struct sockaddr_sto
 	}
 	s = &x->s;
 	s->from = *from;
-	s->route = proxy_route_get(k, proc_env()->conf);
+	s->route = proxy_route_get(k, l->tls, proc_env()->conf);
+	if (s->route != NULL && s->route->inspect == CONF_TLS_ALLOW &&
+	    l->tls == CONF_TLS_IMPLICIT) {
+		through_accept(s->route, fd, from);
+		free(x);
+		return;
+	}
 	(void)cidr_text(s->client_text, sizeof s->client_text, (const struct sockaddr *)from);
 	arc4random_buf(r, sizeof r);
 	(void)snprintf(s->id, sizeof s->id, "%08X%02X", r[0], r[1] & 0xff);
@@ -374,7 +385,9 @@ session_accept(const struct conf_connector *k, int fd, const struct sockaddr_sto
 	    "%s: connect from unknown%s, connector=%s", s->id, s->client_text, s->route->connector);
 	s->busy = true;
 	conn_pause(s->client);
-	if (s->route->client_tls != CONF_TLS_IMPLICIT)
+	if (foreign_is(s) && foreign_begin(s) == -1)
+		session_end(s, NULL);
+	else if (s->route->client_tls != CONF_TLS_IMPLICIT)
 		peer_begin(s);
 	else if (stls_implicit(s) == -1)
 		session_end(s, NULL);

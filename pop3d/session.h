@@ -24,6 +24,7 @@
 /* Octets of a client's line: 255 (RFC 2449, 4), more for a token behind AUTH. */
 #define POP3_LINE_MAX (SASL_RESPONSE_MAX + 32)
 #define POP3_MESSAGE_MAX ((uint64_t)2 << 30) /* octets of a stored message */
+#define POP3_PEER_IN_MAX (128 * 1024) /* octets of the peer's that wait */
 #define POP3_LOGINS_MAX 5 /* failed logins, then the connection is closed */
 
 enum state { ST_CONNECT, ST_AUTH, ST_TRANSACTION };
@@ -53,6 +54,7 @@ struct fetch {
 	bool stuffed; /* stored and shown are as they came, the dots and the end mark too */
 	bool worker; /* there is something for a worker in it */
 	bool sending; /* shown is under way to the client */
+	size_t seen; /* octets looked at that still are at the front of the peer's input */
 	uint64_t number; /* in the maildrop */
 	uint64_t lines; /* of TOP */
 	uint64_t listed; /* the last in a listing that is read first */
@@ -70,6 +72,7 @@ struct fetch {
 
 struct attempt;
 struct sizes;
+struct foreign;
 
 struct session {
 	const struct proxy_route *route;
@@ -86,8 +89,11 @@ struct session {
 	bool quitting;
 	unsigned commands, errors, failed_logins;
 
-	struct upstream *up;
+	struct upstream *up; /* until the connection to the peer is as it is to be */
 	struct conn *peer;
+	struct foreign *foreign; /* behind a transparent connector; see foreign.c */
+	const struct proxy_route *named; /* the route before the server's name was known, or NULL */
+	bool tunnel; /* the peer is connected to anew, for TLS that passes untouched */
 	struct line_reader peer_lines;
 	enum peer_mode mode;
 	reply_fn on_reply;
@@ -116,7 +122,8 @@ struct session {
 };
 
 /* session.c */
-void session_accept(const struct conf_connector *k, int fd, const struct sockaddr_storage *from);
+void session_accept(const struct conf_connector *k, const struct conf_listener *l, int fd,
+    const struct sockaddr_storage *from);
 void session_refuse(enum proxy_refusal why, int fd, const struct sockaddr_storage *from);
 
 /* Say text to the client if there is any, finish both connections, free the session later. */
@@ -156,7 +163,24 @@ bool stls_offered(const struct session *s);
 bool stls_missing(const struct session *s); /* no login before TLS */
 void stls_command(struct session *s);
 int stls_implicit(struct session *s); /* 0, or -1: end the session */
+void stls_begin(struct session *s); /* "+OK", then the handshake */
 void stls_secured(struct conn *c, void *arg);
+
+/* foreign.c: behind transparent connectors, and where TLS passes untouched. */
+bool foreign_is(const struct session *s);
+int foreign_begin(struct session *s); /* 0, or -1: end the session */
+const struct proxy_target *foreign_target(const struct session *s); /* NULL: the route's peer */
+void foreign_free(struct session *s);
+const char *foreign_login(const struct session *s); /* as policyd is told it */
+void foreign_hello(struct conn *c, void *arg);
+void foreign_start_tls(struct session *s); /* with the server, the client's hello being here */
+void foreign_secured(struct session *s); /* the server's side is */
+void foreign_stls(struct session *s); /* the client wants it */
+void foreign_tunnel(struct session *s); /* the same, untouched */
+void foreign_tunnel_peer(struct session *s); /* the connection for it is there */
+
+/* The memory of this login's maildrop; NULL with errno. */
+struct maildrop *session_maildrop(const struct session *s);
 
 /* command.c: a whole line of the client, CR and LF removed. */
 void command_line(struct session *s, char *line, size_t n);
@@ -164,6 +188,7 @@ void command_pass_lines(struct session *s, const struct pop3_reply *r);
 
 /* peer.c: from the connection to a peer that is ready for a login. */
 void peer_begin(struct session *s);
+void peer_go_on(struct session *s); /* the client's TLS is there */
 extern const struct conn_handlers peer_handlers;
 
 /*

@@ -316,7 +316,7 @@ begin(struct session *s, enum what what, uint64_t number)
 	struct sizes *z = calloc(1, sizeof *z);
 
 	if (s->drop == NULL)
-		s->drop = maildrop_new(s->route, s->authzid, s->authcid);
+		s->drop = session_maildrop(s);
 	s->sizes = z;
 	if (z == NULL || s->drop == NULL) {
 		session_end(s, "-ERR [SYS/TEMP] out of memory");

@@ -11,8 +11,13 @@
 bool
 stls_offered(const struct session *s)
 {
-	return s->route->client_tls == CONF_TLS_STARTTLS && s->state == ST_AUTH &&
-	       !conn_is_tls(s->client);
+	if (s->route->client_tls != CONF_TLS_STARTTLS || s->state != ST_AUTH ||
+	    conn_is_tls(s->client))
+		return false;
+	if (foreign_is(s))
+		return s->can.stls;
+	/* What passes untouched needs a port where the peer begins TLS. */
+	return s->route->inspect == CONF_TLS_INSPECT || s->route->tls != CONF_TLS_IMPLICIT;
 }
 
 bool
@@ -26,7 +31,7 @@ begin(struct session *s)
 {
 	struct err e;
 
-	if (tls_server_accept(s->route->connector, s->client, &e) == -1) {
+	if (tls_server_accept(s->route, s->client, &e) == -1) {
 		log_warn("%s: TLS with unknown%s: %s", s->id, s->client_text, e.text);
 		return -1;
 	}
@@ -47,11 +52,24 @@ stls_command(struct session *s)
 		session_wrong(s, "-ERR not now");
 		return;
 	}
-	if (tls_server_ready(s->route->connector, &e) == -1) {
+	if (s->route->inspect == CONF_TLS_ALLOW) {
+		foreign_tunnel(s);
+		return;
+	}
+	if (tls_server_ready(s->route, &e) == -1) {
 		log_warn("%s: TLS with unknown%s: %s", s->id, s->client_text, e.text);
 		session_done(s, "-ERR [SYS/TEMP] TLS is not available now");
 		return;
 	}
+	if (foreign_is(s))
+		foreign_stls(s);
+	else
+		stls_begin(s);
+}
+
+void
+stls_begin(struct session *s)
+{
 	session_reply(s, "+OK begin TLS");
 	if (s->ended)
 		return;
@@ -79,8 +97,8 @@ stls_secured(struct conn *c, void *arg)
 	conn_set_idle(c, (uint32_t)(s->route->limits.pop3_idle_timeout * 1000));
 	log_info("%s: TLS connection established from unknown%s: %s", s->id, s->client_text,
 	    conn_tls_text(c));
-	if (s->state == ST_CONNECT)
-		peer_begin(s);
+	if (s->state == ST_CONNECT || foreign_is(s))
+		peer_go_on(s);
 	else
 		session_done(s, NULL);
 }

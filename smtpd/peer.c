@@ -57,7 +57,7 @@ peer_free(struct peer *p)
 		p->dead = 1;
 		return;
 	}
-	upstream_cancel(p->up);
+	upstream_free(p->up);
 	conn_free(p->c);
 	line_free(&p->in);
 	smtp_reply_free(&p->reply);
@@ -138,14 +138,14 @@ start_tls(struct peer *p)
 	struct err e;
 
 	p->phase = SECURING;
-	if (upstream_start_tls(p->r, p->c, &e) == -1)
+	if (upstream_start_tls(p->up, p->c, NULL, &e) == -1)
 		fail_text(p, e.text);
 }
 
 static void
 on_greeting(struct peer *p, const struct smtp_reply *r)
 {
-	if (r->code / 100 != 2)
+	if (r->code != 220) /* no other one is a beginning (RFC 5321, 4.3.2) */
 		fail_reply(p, r);
 	else
 		hello(p, "EHLO");
@@ -305,18 +305,35 @@ on_drained(struct conn *c, void *arg)
 	leave(p);
 }
 
+/* Nothing is said to the server before its certificate was judged. */
+static void
+on_judged(enum upstream_verdict v, const char *text, void *arg)
+{
+	struct peer *p = arg;
+
+	enter(p);
+	if (v != UPSTREAM_GOOD) {
+		fail_text(p, text);
+	} else {
+		log_info("%s TLS connection established to %s: %s",
+		    p->r->verify != CONF_VERIFY_NONE ? "Verified" : "Untrusted", p->relay,
+		    conn_tls_text(p->c));
+		set_clock(p, 1);
+		if (p->r->tls == CONF_TLS_IMPLICIT)
+			p->phase = GREETING;
+		else
+			hello(p, "EHLO");
+	}
+	leave(p);
+}
+
 static void
 on_secured(struct conn *c, void *arg)
 {
 	struct peer *p = arg;
 
 	enter(p);
-	log_info("%s TLS connection established to %s: %s", p->r->verify ? "Verified" : "Untrusted",
-	    p->relay, conn_tls_text(c));
-	if (p->r->tls == CONF_TLS_IMPLICIT)
-		p->phase = GREETING;
-	else
-		hello(p, "EHLO");
+	upstream_judge(p->up, c, on_judged, p);
 	leave(p);
 }
 
@@ -359,7 +376,6 @@ on_connected(int fd, const char *text, void *arg)
 	    .in_max = IN_MAX, .out_max = PEER_OUT_MAX, .out_low = OUT_LOW};
 	struct peer *p = arg;
 
-	p->up = NULL;
 	enter(p);
 	if (fd == -1) {
 		fail_text(p, text);
@@ -393,7 +409,7 @@ peer_open(const struct proxy_route *r, const struct peer_ops *ops, void *arg)
 	(void)strlcpy(p->relay, "none", sizeof p->relay);
 	smtp_reply_init(&p->reply);
 	line_init(&p->in, SMTP_REPLY_LINE_MAX);
-	if ((p->up = upstream_connect(r, on_connected, p)) == NULL) {
+	if ((p->up = upstream_connect(r, NULL, false, on_connected, p)) == NULL) {
 		free(p);
 		errno = ENOMEM;
 		return NULL;

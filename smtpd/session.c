@@ -308,7 +308,8 @@ session_renew_peer(struct session *s)
 }
 
 static void
-accept_client(const struct conf_connector *k, int fd, const struct sockaddr_storage *from)
+accept_client(const struct conf_connector *k, const struct conf_listener *l, int fd,
+    const struct sockaddr_storage *from)
 {
 	const struct conn_limits limits = {
 	    .in_max = IN_MAX + 2, .out_max = OUT_MAX, .out_low = OUT_MAX - REPLY_ROOM};
@@ -316,7 +317,7 @@ accept_client(const struct conf_connector *k, int fd, const struct sockaddr_stor
 
 	if (s == NULL)
 		goto fail;
-	if ((s->route = proxy_route_get(k, proc_env()->conf)) == NULL)
+	if ((s->route = proxy_route_get(k, l->tls, proc_env()->conf)) == NULL)
 		goto fail;
 	s->from = *from;
 	(void)cidr_text(s->ip, sizeof s->ip, (const struct sockaddr *)from);

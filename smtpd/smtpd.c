@@ -27,16 +27,13 @@ smtpd_open(const struct proc_env *env, struct err *e)
 	(void)snprintf(path, sizeof path, "%s/smtpd", env->conf->node.spool_dir);
 	if ((smtpd_spool = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) == -1)
 		return err_sys(e, "%s", path);
-	if (sandbox_allow(path, 1, e) == -1 || sandbox_allow(".", 1, e) == -1)
-		return -1;
-	return upstream_open(env->conf, e) == -1 ? -1 : tls_server_open(env->conf, e);
+	return sandbox_allow(path, 1, e) == -1 ? -1 : sandbox_allow(".", 1, e);
 }
 
 static int
 smtpd_start(const struct proc_env *env, struct err *e)
 {
-	(void)env;
-	return upstream_start(e) == -1 ? -1 : tls_server_start(e);
+	return tls_server_start(env->conf, e);
 }
 
 static int
@@ -59,7 +56,7 @@ smtpd_listener(const struct conf_connector *k, const char *address, int fd, stru
 static int
 smtpd_reload(const struct proc_env *env, struct err *e)
 {
-	if (upstream_reload(env->conf, e) == -1 || tls_server_reload(env->conf, e) == -1)
+	if (tls_server_start(env->conf, e) == -1)
 		return -1;
 	return proxy_limits(&env->conf->limits, e);
 }
@@ -130,6 +127,7 @@ const struct proc smtpd = {
     .listener = smtpd_listener,
     .unlisten = proxy_unlisten,
     .reload = smtpd_reload,
+    .ticket_keys = tls_server_tickets,
     .plumbed = smtpd_plumbed,
     .drain = smtpd_drain,
     .status = smtpd_status,

@@ -56,7 +56,7 @@ starttls_command(struct session *s, const char *args)
 		session_error(s, 503, "5.5.1 TLS is active already");
 	else if (s->route->client_tls != CONF_TLS_STARTTLS)
 		session_error(s, 502, "5.5.1 command not implemented");
-	else if (tls_server_ready(s->route->connector, &e) == -1)
+	else if (tls_server_ready(s->route, &e) == -1)
 		not_now(s, &e);
 	else {
 		session_say(s, 220, "2.0.0 Ready to start TLS");
@@ -65,7 +65,7 @@ starttls_command(struct session *s, const char *args)
 		s->state = ST_TLS;
 		if (s->eof)
 			session_left(s, ""); /* who has said good-bye shakes no hands */
-		else if (tls_server_accept(s->route->connector, s->c, &e) == -1)
+		else if (tls_server_accept(s->route, s->c, &e) == -1)
 			starttls_failed(s, e.text);
 		session_clock(s, s->route->limits.idle_timeout);
 	}
@@ -77,7 +77,7 @@ starttls_implicit(struct session *s)
 {
 	struct err e;
 
-	if (tls_server_accept(s->route->connector, s->c, &e) == 0)
+	if (tls_server_accept(s->route, s->c, &e) == 0)
 		return 0;
 	log_warn("connector %s: no TLS for unknown%s: %s", s->route->connector, s->ip, e.text);
 	return -1;

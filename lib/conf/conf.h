@@ -17,11 +17,33 @@
 
 #define CONF_FILE_MAX (1024 * 1024) /* octets of a configuration file */
 #define CONF_ERRORS_MAX 50 /* errors reported of one file */
-#define CONF_SECTIONS_MAX 256 /* peers, and connectors, of one file */
+#define CONF_SECTIONS_MAX 256 /* peers, and connectors, and each other kind, of one file */
 #define CONF_LIST_MAX 256 /* values in one list */
+#define CONF_PRINTS_MAX 8 /* fingerprints of one peer */
 
 enum conf_service { CONF_SMTP, CONF_POP3 };
+/* How one port speaks: never TLS, TLS on request, TLS from the first octet on. */
 enum conf_tls { CONF_TLS_NONE, CONF_TLS_STARTTLS, CONF_TLS_IMPLICIT };
+/* Which ports of a connector are bound: the clear ones, both kinds, the TLS ones. */
+enum conf_support { CONF_SUPPORT_DISABLED, CONF_SUPPORT_ENABLED, CONF_SUPPORT_REQUIRED };
+/* What is done with a client's TLS: passed on untouched, or ended here, so that mail is seen. */
+enum conf_inspect { CONF_TLS_ALLOW, CONF_TLS_INSPECT };
+enum conf_version { CONF_TLS12, CONF_TLS13 };
+enum conf_client_cert { CONF_CLIENT_CERT_NONE, CONF_CLIENT_CERT_ASK, CONF_CLIENT_CERT_REQUIRE };
+/* What a peer's certificate is asked about its revocation. */
+enum conf_ocsp { CONF_OCSP_OFF, CONF_OCSP_LENIENT, CONF_OCSP_STRICT };
+/* What makes a peer's certificate good. */
+enum conf_verify {
+	CONF_VERIFY_NONE,
+	CONF_VERIFY_CA, /* chain and name (RFC 6125) */
+	CONF_VERIFY_FINGERPRINT, /* SHA-256 of the certificate or of its public key */
+	CONF_VERIFY_DANE, /* TLSA records (RFC 6698, RFC 7672) that DNSSEC vouches for */
+	CONF_VERIFY_DEFAULT /* of a peer while it is loaded: its profile's */
+};
+/* What the client of an inspected foreign server sees where that one's certificate is bad. */
+enum conf_bad_cert { CONF_BAD_CERT_REFUSE, CONF_BAD_CERT_UNTRUSTED };
+/* Where a connector's sessions go: to its peer, or wherever the client wanted to go. */
+enum conf_transparent { CONF_TRANSPARENT_NO, CONF_TRANSPARENT_REDIRECT, CONF_TRANSPARENT_TPROXY };
 enum conf_log_to { CONF_LOG_SYSLOG, CONF_LOG_FILE };
 /* Whether a client of a connector must begin TLS before it logs in or sends. */
 enum conf_starttls { CONF_STARTTLS_DEFAULT, CONF_STARTTLS_OPTIONAL, CONF_STARTTLS_REQUIRED };
@@ -40,12 +62,25 @@ struct conf_addrs {
 	size_t n;
 };
 
+struct conf_strings {
+	char **v;
+	size_t n;
+};
+
+/* A bound address of a connector: which of its two kinds of ports. */
+struct conf_listener {
+	struct netaddr addr;
+	enum conf_tls tls;
+};
+
 struct conf_node {
 	char *hostname; /* what we call ourselves in greetings and HELO */
 	char *state_dir; /* databases and key store; absolute, as every path */
 	char *spool_dir; /* messages on disk, journals */
 	char *run_dir; /* control socket, pid file */
 	char *libexec_dir; /* where master finds the daemons */
+	char *tls_dir; /* certificates that are called by name: NAME.pem in here */
+	struct conf_strings certificates; /* of connectors that name none */
 };
 
 struct conf_log {
@@ -75,6 +110,12 @@ struct conf_workers {
 struct conf_dns {
 	struct conf_addrs servers; /* none: /etc/resolv.conf */
 	int hosts; /* whether /etc/hosts counts */
+	char *trust_anchor; /* DNSKEY or DS records that DNSSEC begins with; "": the system's */
+};
+
+struct conf_keyd {
+	struct conf_nets
+	    allow; /* beside the Internet: responders there may be asked, on any port */
 };
 
 struct conf_limits {
@@ -95,16 +136,53 @@ struct conf_limits {
 	uint64_t sessions_per_client; /* per client address and process */
 };
 
+/* How TLS is spoken, towards clients and towards peers. "default" is there without a section. */
+struct conf_profile {
+	char *name;
+	unsigned line; /* where it stands in the file; 0: nowhere */
+	enum conf_version min_version;
+	char *ciphers; /* of TLS 1.2, as openssl-ciphers(1) has them; "" for ours */
+	char *ciphersuites; /* of TLS 1.3 */
+	char *groups; /* of key agreement */
+	int pfs; /* forward secrecy is required */
+	enum conf_client_cert client_certificate;
+	char *client_ca; /* who may issue the clients' certificates */
+	enum conf_ocsp ocsp; /* towards peers */
+	int stapling; /* towards clients */
+	struct conf_strings alpn; /* RFC 7301; empty: what the service has, or none */
+	int tickets; /* towards clients; TLS 1.3 only */
+	enum conf_verify verify; /* of peers that do not say it, and of foreign servers */
+	char *ca_file; /* the same */
+	struct conf_strings fingerprints; /* 64 hexadecimal digits each, lower case */
+	struct conf_strings names; /* "ASKED=EXPECTED": other names in certificates */
+	enum conf_bad_cert bad_certificate;
+};
+
+struct conf_action {
+	char *name;
+	unsigned line;
+	enum conf_service service;
+	enum conf_inspect tls;
+	char *profile_name;
+	const struct conf_profile *profile;
+};
+
 struct conf_peer {
 	char *name;
 	unsigned line; /* where it stands in the file */
 	enum conf_service service;
 	char *host; /* name or address */
 	uint64_t port;
+	uint64_t tls_port; /* for tunnels of TLS from the first octet on; port if that is such */
 	enum conf_tls tls;
-	int verify; /* certificate chain and name */
-	char *server_name; /* the name the certificate must have; host unless given */
+	char *profile_name;
+	const struct conf_profile *profile;
+	enum conf_verify verify; /* never CONF_VERIFY_DEFAULT once loaded */
+	char *server_name; /* the name that is asked for; host unless given. The certificate must
+			    * have it, or what conf_profile_expects says */
 	char *ca_file;
+	struct conf_strings
+	    fingerprints; /* with CONF_VERIFY_FINGERPRINT: the profile's unless given */
 	const struct conf_peer *notify; /* smtp: takes mail from <>; itself unless given */
 	char *notify_name; /* as written; "" for itself */
 	char *login_domain; /* appended to a login without @; "" for nothing */
@@ -116,18 +194,27 @@ struct conf_connector {
 	char *name;
 	unsigned line;
 	enum conf_service service;
-	struct conf_addrs listen; /* at least one; port never 0 */
-	const struct conf_peer *peer;
+	struct conf_addrs listen; /* as given; port 0: both ports that the service usually has */
+	struct conf_addrs listen_tls; /* as given; port 0: the usual one */
+	struct conf_listener *bound; /* what these mean together with support; at least one */
+	size_t nbound;
+	enum conf_transparent transparent;
+	int keep_source; /* tproxy: the server sees the client's address */
+	const struct conf_peer *peer; /* NULL when transparent */
 	char *peer_name;
 	struct conf_nets clients; /* empty: everybody */
 	struct conf_nets sign_by_address; /* smtp: clients that need no AUTH to sign */
 	int outside_senders; /* smtp: senders of other domains than ours may send */
-	enum conf_tls tls; /* towards clients */
-	char
-	    *certificate; /* chain in PEM, ours first; "" with CONF_TLS_NONE. Its key: in cryptod */
+	enum conf_support tls; /* towards clients */
+	char *action_name;
+	const struct conf_action *action; /* NULL: inspected, with the profile "default" */
+	enum conf_inspect inspect; /* of the action */
+	const struct conf_profile *profile; /* of the action */
+	struct conf_strings certificates; /* names or paths, as given */
+	struct conf_strings chains; /* paths of PEM files, ours first; keys: in cryptod. Empty with
+				     * CONF_SUPPORT_DISABLED, allow, and when transparent */
 	enum conf_starttls starttls; /* never CONF_STARTTLS_DEFAULT once loaded */
 	enum conf_factor second_factor;
-	char *client_ca; /* with CONF_FACTOR_CERTIFICATE: who may issue the clients' */
 	enum conf_sizes sizes; /* pop3 */
 	int banner; /* pop3: the verdict is shown in the text too */
 	char *tenant;
@@ -140,17 +227,27 @@ struct conf {
 	struct conf_processes processes;
 	struct conf_workers workers;
 	struct conf_dns dns;
+	struct conf_keyd keyd;
 	struct conf_limits limits;
+	struct conf_profile *profiles; /* at least one: "default" */
+	size_t nprofiles;
+	struct conf_action *actions;
+	size_t nactions;
 	struct conf_peer *peers;
 	size_t npeers;
 	struct conf_connector *connectors; /* at least one */
 	size_t nconnectors;
 };
 
-/* Receives each error as one line without newline: "FILE:LINE: what, the value, the remedy". */
+/*
+ * Receives each error as one line without newline: "FILE:LINE: what, the value, the remedy".  When
+ * there is none, what is allowed and should be known goes to warn, which may be NULL, as
+ * "FILE:LINE: warning: what".
+ */
 struct conf_report {
 	void (*line)(void *arg, const char *text);
 	void *arg;
+	void (*warn)(void *arg, const char *text);
 };
 
 /*
@@ -177,6 +274,30 @@ void conf_free(struct conf *c);
  * gives an equal struct conf, and dumping that the same text.  Returns 0, or -1 with errno.
  */
 int conf_dump(const struct conf *c, const struct sink *to);
+
+/* What the DNS of a machine is set up with, unless section dns says otherwise. */
+#define CONF_RESOLV_FILE "/etc/resolv.conf"
+#define CONF_HOSTS_FILE "/etc/hosts"
+
+/*
+ * Call fn for each file that daemons need and cannot reach from their jails: certificates,
+ * authorities, trust anchors, those of DNS; for some more than once.  Stops at the first -1 of fn
+ * and returns it, else 0.
+ *
+ * what	section and key, for messages: "connector submission: certificates"
+ * need	0: without it nothing is lost
+ */
+typedef int (*conf_file_fn)(void *arg, const char *path, const char *what, int need);
+int conf_files(const struct conf *c, conf_file_fn fn, void *arg);
+
+/* The listener with this address, as netaddr_format writes it with ':', or NULL. */
+const struct conf_listener *conf_listener_find(const struct conf_connector *k, const char *address);
+
+const struct conf_profile *conf_profile_find(const struct conf *c, const char *name);
+const struct conf_action *conf_action_find(const struct conf *c, const char *name);
+
+/* The name that the certificate of a server asked for by this name must have: profile.names. */
+const char *conf_profile_expects(const struct conf_profile *p, const char *asked);
 
 /* The peer or connector of that name, or NULL. */
 const struct conf_peer *conf_peer_find(const struct conf *c, const char *name);

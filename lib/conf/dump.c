@@ -13,27 +13,39 @@ free_section(enum conf_section_id id, void *section)
 		conf_value_free(&conf_sections[id].keys[i], section);
 }
 
+static char *
+name_of(const void *titled)
+{
+	struct conf_titled head;
+
+	memcpy(&head, titled, sizeof head);
+	return head.name;
+}
+
 void
 conf_free(struct conf *c)
 {
-	unsigned i;
-	size_t k;
+	size_t i, k, n;
+	uint8_t *v;
 
 	if (c == NULL)
 		return;
-	for (i = 0; i < CONF_S_COUNT; i++)
-		if (!conf_sections[i].titled)
-			free_section((enum conf_section_id)i, (uint8_t *)c + conf_sections[i].off);
-	for (k = 0; k < c->npeers; k++) {
-		free(c->peers[k].name);
-		free_section(CONF_S_PEER, &c->peers[k]);
-	}
 	for (k = 0; k < c->nconnectors; k++) {
-		free(c->connectors[k].name);
-		free_section(CONF_S_CONNECTOR, &c->connectors[k]);
+		free(c->connectors[k].bound);
+		conf_strings_free(&c->connectors[k].chains);
 	}
-	free(c->peers);
-	free(c->connectors);
+	for (i = 0; i < CONF_S_COUNT; i++) {
+		if (!conf_sections[i].titled) {
+			free_section((enum conf_section_id)i, (uint8_t *)c + conf_sections[i].off);
+			continue;
+		}
+		v = conf_array(c, (enum conf_section_id)i, &n);
+		for (k = 0; k < n; k++) {
+			free(name_of(v + k * conf_sections[i].size));
+			free_section((enum conf_section_id)i, v + k * conf_sections[i].size);
+		}
+		free(v);
+	}
 	free(c);
 }
 
@@ -62,42 +74,58 @@ dump_section(enum conf_section_id id, const char *title, const void *section, co
 int
 conf_dump(const struct conf *c, const struct sink *to)
 {
-	unsigned i;
-	size_t k;
+	enum conf_section_id id;
+	const uint8_t *v;
+	size_t k, n;
 
-	for (i = 0; i < CONF_S_COUNT; i++)
-		if (!conf_sections[i].titled &&
-		    dump_section((enum conf_section_id)i, NULL,
-			(const uint8_t *)c + conf_sections[i].off, to) == -1)
+	for (id = 0; id < CONF_S_COUNT; id++)
+		if (!conf_sections[id].titled &&
+		    dump_section(id, NULL, (const uint8_t *)c + conf_sections[id].off, to) == -1)
 			return -1;
-	for (k = 0; k < c->npeers; k++)
-		if (dump_section(CONF_S_PEER, c->peers[k].name, &c->peers[k], to) == -1)
-			return -1;
-	for (k = 0; k < c->nconnectors; k++)
-		if (dump_section(CONF_S_CONNECTOR, c->connectors[k].name, &c->connectors[k], to) ==
-		    -1)
-			return -1;
+	for (id = 0; id < CONF_S_COUNT; id++) {
+		if (!conf_sections[id].titled)
+			continue;
+		v = conf_array(c, id, &n);
+		for (k = 0; k < n; k++, v += conf_sections[id].size)
+			if (dump_section(id, name_of(v), v, to) == -1)
+				return -1;
+	}
 	return 0;
+}
+
+static const void *
+find(const struct conf *c, enum conf_section_id id, const char *name)
+{
+	const uint8_t *v;
+	size_t k, n;
+
+	v = conf_array(c, id, &n);
+	for (k = 0; k < n; k++, v += conf_sections[id].size)
+		if (strcmp(name_of(v), name) == 0)
+			return v;
+	return NULL;
+}
+
+const struct conf_profile *
+conf_profile_find(const struct conf *c, const char *name)
+{
+	return find(c, CONF_S_PROFILE, name);
+}
+
+const struct conf_action *
+conf_action_find(const struct conf *c, const char *name)
+{
+	return find(c, CONF_S_ACTION, name);
 }
 
 const struct conf_peer *
 conf_peer_find(const struct conf *c, const char *name)
 {
-	size_t i;
-
-	for (i = 0; i < c->npeers; i++)
-		if (strcmp(c->peers[i].name, name) == 0)
-			return &c->peers[i];
-	return NULL;
+	return find(c, CONF_S_PEER, name);
 }
 
 const struct conf_connector *
 conf_connector_find(const struct conf *c, const char *name)
 {
-	size_t i;
-
-	for (i = 0; i < c->nconnectors; i++)
-		if (strcmp(c->connectors[i].name, name) == 0)
-			return &c->connectors[i];
-	return NULL;
+	return find(c, CONF_S_CONNECTOR, name);
 }

@@ -98,6 +98,12 @@ conf_line(const struct scan_section *sec, const char *key)
 }
 
 unsigned
+conf_count(const struct scan_section *sec, const char *key)
+{
+	return sec != NULL ? sec->count[key_index(sec, key)] : 0;
+}
+
+unsigned
 conf_value_line(
     const struct conf_load *l, const struct scan_section *sec, const char *key, size_t i)
 {
@@ -165,47 +171,60 @@ load_section(struct conf_load *l, const struct conf_section *kind, const struct 
 }
 
 static int
-load_titled(struct conf_load *l, const struct scan_section *at, cfg_t *root)
+load_titled(struct conf_load *l, enum conf_section_id id, const struct scan_section *at,
+    const char *name, cfg_t *root)
 {
-	struct conf *c = l->c;
-	struct conf_peer *p;
-	struct conf_connector *k;
+	const struct conf_section *kind = &conf_sections[id];
+	struct conf_titled head = {strdup(name), at != NULL ? at->line : 0};
+	uint8_t *array;
+	size_t n;
 
-	if (at->id == CONF_S_PEER) {
-		l->peer[c->npeers] = at;
-		p = &c->peers[c->npeers++];
-		p->line = at->line;
-		if ((p->name = strdup(at->title)) == NULL)
-			return -1;
-		return load_section(l, &conf_sections[at->id], at, root, p);
-	}
-	l->connector[c->nconnectors] = at;
-	k = &c->connectors[c->nconnectors++];
-	k->line = at->line;
-	if ((k->name = strdup(at->title)) == NULL)
+	if (head.name == NULL)
 		return -1;
-	return load_section(l, &conf_sections[at->id], at, root, k);
+	array = conf_array(l->c, id, &n);
+	l->titled[id][n] = at;
+	array += n * kind->size;
+	memcpy(array, &head, sizeof head);
+	n++;
+	memcpy((uint8_t *)l->c + kind->count_off, &n, sizeof n);
+	if (id == CONF_S_PEER) {
+		struct conf_peer *p = (void *)array;
+
+		p->verify = CONF_VERIFY_DEFAULT;
+	}
+	return load_section(l, kind, at, root, array);
+}
+
+/* An array for each kind of titled section, with room for one more: the profile "default". */
+static int
+make_arrays(struct conf_load *l)
+{
+	size_t n[CONF_S_COUNT] = {0}, i;
+	void *array;
+
+	for (i = 0; i < l->scan.nsections; i++)
+		n[l->scan.sections[i].id]++;
+	for (i = 0; i < CONF_S_COUNT; i++) {
+		if (!conf_sections[i].titled)
+			continue;
+		if ((array = calloc(n[i] + 1, conf_sections[i].size)) == NULL)
+			return -1;
+		memcpy((uint8_t *)l->c + conf_sections[i].off, &array, sizeof array);
+	}
+	return 0;
 }
 
 static int
 load_all(struct conf_load *l, cfg_t *root)
 {
 	const struct scan_section *at;
-	size_t i, npeers = 0, nconnectors = 0;
+	size_t i;
 
-	for (i = 0; i < l->scan.nsections; i++) {
-		at = &l->scan.sections[i];
-		if (at->id == CONF_S_PEER)
-			npeers++;
-		else if (at->id == CONF_S_CONNECTOR)
-			nconnectors++;
-		else
-			l->single[at->id] = at;
-	}
-	l->c->peers = calloc(npeers + 1, sizeof *l->c->peers);
-	l->c->connectors = calloc(nconnectors + 1, sizeof *l->c->connectors);
-	if (l->c->peers == NULL || l->c->connectors == NULL)
+	if (make_arrays(l) == -1)
 		return -1;
+	for (i = 0; i < l->scan.nsections; i++)
+		if (!conf_sections[l->scan.sections[i].id].titled)
+			l->single[l->scan.sections[i].id] = &l->scan.sections[i];
 	for (i = 0; i < CONF_S_COUNT; i++)
 		if (!conf_sections[i].titled &&
 		    load_section(l, &conf_sections[i], l->single[i], root,
@@ -213,32 +232,53 @@ load_all(struct conf_load *l, cfg_t *root)
 			return -1;
 	for (i = 0; i < l->scan.nsections; i++) {
 		at = &l->scan.sections[i];
-		if (conf_sections[at->id].titled && load_titled(l, at, root) == -1)
+		if (conf_sections[at->id].titled &&
+		    load_titled(l, at->id, at, at->title, root) == -1)
 			return -1;
 	}
+	if (conf_profile_find(l->c, "default") == NULL)
+		return load_titled(l, CONF_S_PROFILE, NULL, "default", root);
 	return 0;
 }
 
-/* Report in the order of the file; sorting by insertion keeps equal lines in order. */
-static int
-tell(struct conf_errors *errs, const struct conf_report *report, struct err *e)
+/* Sort into the order of the file: by insertion, which keeps equal lines in order. */
+static unsigned
+sort(const struct conf_errors *errs, const struct conf_error_line *order[CONF_ERRORS_MAX])
 {
 	unsigned kept = errs->count < CONF_ERRORS_MAX ? errs->count : CONF_ERRORS_MAX;
-	const struct conf_error_line *order[CONF_ERRORS_MAX];
 	unsigned i, j;
 
-	if (errs->count == 0)
-		return 0;
 	for (i = 0; i < kept; i++) {
 		for (j = i; j > 0 && order[j - 1]->line > errs->v[i].line; j--)
 			order[j] = order[j - 1];
 		order[j] = &errs->v[i];
 	}
+	return kept;
+}
+
+static int
+tell(const struct conf_errors *errs, const struct conf_report *report, struct err *e)
+{
+	const struct conf_error_line *order[CONF_ERRORS_MAX];
+	unsigned i, kept = sort(errs, order);
+
+	if (kept == 0)
+		return 0;
 	for (i = 0; i < kept && report != NULL; i++)
 		report->line(report->arg, order[i]->text);
 	if (errs->count == 1)
 		return err_set(e, EINVAL, "%s", order[0]->text);
 	return err_set(e, EINVAL, "%.440s (and %u more)", order[0]->text, errs->count - 1);
+}
+
+static void
+tell_warnings(const struct conf_errors *warns, const struct conf_report *report)
+{
+	const struct conf_error_line *order[CONF_ERRORS_MAX];
+	unsigned i, kept = sort(warns, order);
+
+	for (i = 0; i < kept && report != NULL && report->warn != NULL; i++)
+		report->warn(report->arg, order[i]->text);
 }
 
 struct conf *
@@ -263,7 +303,7 @@ conf_load_mem(
 	if (n > 0)
 		memcpy(text, p, n);
 	text[n] = '\n';
-	l->errs.file = name;
+	l->errs.file = l->warns.file = name;
 	if (conf_scan(&l->scan, text, n, &l->errs) == 0 &&
 	    (root = parse(text, n + 1, &l->errs)) != NULL) {
 		if (load_all(l, root) == -1)
@@ -280,6 +320,7 @@ out:
 	} else if (l->errs.count != 0) {
 		rc = tell(&l->errs, report, e);
 	} else {
+		tell_warnings(&l->warns, report);
 		c = l->c;
 		l->c = NULL;
 	}

@@ -7,10 +7,10 @@
 struct conf_load {
 	struct conf *c;
 	struct scan scan;
-	struct conf_errors errs;
+	struct conf_errors errs, warns;
 	const struct scan_section *single[CONF_S_COUNT]; /* NULL: not in the file */
-	const struct scan_section *peer[CONF_SECTIONS_MAX]; /* of c->peers[i] */
-	const struct scan_section *connector[CONF_SECTIONS_MAX];
+	/* Of the i-th element of a titled section's array; NULL: not in the file. */
+	const struct scan_section *titled[CONF_S_COUNT][CONF_SECTIONS_MAX + 1];
 };
 
 /* Whether the file sets the key; sec may be NULL. */
@@ -22,6 +22,9 @@ unsigned conf_line(const struct scan_section *sec, const char *key);
 /* Line of the i-th value of a key. */
 unsigned conf_value_line(
     const struct conf_load *l, const struct scan_section *sec, const char *key, size_t i);
+
+/* How many values of a key stand in the file, wrong ones too; sec may be NULL. */
+unsigned conf_count(const struct scan_section *sec, const char *key);
 
 /*
  * Set the key of a section's struct, or append to its list, from the text of one value.
@@ -37,7 +40,38 @@ void conf_value_free(const struct conf_key *k, void *section);
 /* Write a key's value as it stands in a file. Returns 0, or -1 with errno. */
 int conf_value_dump(const struct conf_key *k, const void *section, const struct sink *to);
 
+/* Append a copy; -1 with ENOMEM.  Free all, so that the list is empty. */
+int conf_strings_add(struct conf_strings *l, const char *text);
+void conf_strings_free(struct conf_strings *l);
+
+/* Write an address of a list of CONF_T_PORTS; out holds NETADDR_TEXT_MAX. Returns out. */
+const char *conf_ports_format(char *out, size_t outsz, const struct netaddr *a);
+
 /* Fill in computed values, resolve names, and check what concerns more than one value. */
 void conf_complete(struct conf_load *l);
+
+/*
+ * Its parts, in this order (check.c).  What a wrong value has left NULL or empty may be met here.
+ *
+ * conf_check_profiles	tls_profile and action sections
+ * conf_complete_peer	TLS towards a peer
+ * conf_complete_action	a connector's action and profile
+ * conf_complete_ports	what a connector binds, and starttls
+ * conf_check_tls	TLS of a connector and certificates
+ * conf_check_ports	of all: addresses taken twice, loops
+ */
+void conf_check_profiles(struct conf_load *l);
+void conf_complete_peer(struct conf_load *l, struct conf_peer *p, const struct scan_section *at);
+void conf_complete_action(
+    struct conf_load *l, struct conf_connector *k, const struct scan_section *at);
+void conf_complete_ports(
+    struct conf_load *l, struct conf_connector *k, const struct scan_section *at);
+void conf_check_tls(struct conf_load *l, struct conf_connector *k, const struct scan_section *at);
+void conf_check_ports(struct conf_load *l);
+
+/* The port that a service usually has in clear and with TLS from the first octet on. */
+extern const uint16_t conf_peer_ports[][2], conf_listen_ports[][2];
+extern const char *const conf_service_names[];
+void conf_no_memory(struct conf_load *l);
 
 #endif

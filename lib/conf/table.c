@@ -1,6 +1,7 @@
 #include "conf/table.h"
 
 #include <stddef.h>
+#include <string.h>
 #include <syslog.h>
 
 #define KB 1024ULL
@@ -11,6 +12,21 @@
 static const struct conf_word services[] = {{"smtp", CONF_SMTP}, {"pop3", CONF_POP3}, {NULL, 0}};
 static const struct conf_word tls_modes[] = {{"none", CONF_TLS_NONE},
     {"starttls", CONF_TLS_STARTTLS}, {"implicit", CONF_TLS_IMPLICIT}, {NULL, 0}};
+static const struct conf_word supports[] = {{"disabled", CONF_SUPPORT_DISABLED},
+    {"enabled", CONF_SUPPORT_ENABLED}, {"required", CONF_SUPPORT_REQUIRED}, {NULL, 0}};
+static const struct conf_word inspect[] = {
+    {"allow", CONF_TLS_ALLOW}, {"inspect", CONF_TLS_INSPECT}, {NULL, 0}};
+static const struct conf_word versions[] = {{"1.2", CONF_TLS12}, {"1.3", CONF_TLS13}, {NULL, 0}};
+static const struct conf_word client_certs[] = {{"none", CONF_CLIENT_CERT_NONE},
+    {"ask", CONF_CLIENT_CERT_ASK}, {"require", CONF_CLIENT_CERT_REQUIRE}, {NULL, 0}};
+static const struct conf_word ocsp[] = {{"off", CONF_OCSP_OFF}, {"lenient", CONF_OCSP_LENIENT},
+    {"strict", CONF_OCSP_STRICT}, {NULL, 0}};
+static const struct conf_word verify[] = {{"none", CONF_VERIFY_NONE}, {"ca", CONF_VERIFY_CA},
+    {"fingerprint", CONF_VERIFY_FINGERPRINT}, {"dane", CONF_VERIFY_DANE}, {NULL, 0}};
+static const struct conf_word bad_certs[] = {
+    {"refuse", CONF_BAD_CERT_REFUSE}, {"untrusted", CONF_BAD_CERT_UNTRUSTED}, {NULL, 0}};
+static const struct conf_word transparent[] = {{"no", CONF_TRANSPARENT_NO},
+    {"redirect", CONF_TRANSPARENT_REDIRECT}, {"tproxy", CONF_TRANSPARENT_TPROXY}, {NULL, 0}};
 static const struct conf_word starttls[] = {
     {"optional", CONF_STARTTLS_OPTIONAL}, {"required", CONF_STARTTLS_REQUIRED}, {NULL, 0}};
 static const struct conf_word factors[] = {{"none", CONF_FACTOR_NONE},
@@ -58,6 +74,11 @@ static const struct conf_word facilities[] = {{"mail", LOG_MAIL}, {"daemon", LOG
 	{                                                                                          \
 #name, type, OF(rec, name), min, CONF_LIST_MAX, "", NULL, 0                        \
 	}
+#define PRINTS(rec)                                                                                \
+	{                                                                                          \
+		"fingerprints", CONF_T_PRINTS, OF(rec, fingerprints), 0, CONF_PRINTS_MAX, "",      \
+		    NULL, 0                                                                        \
+	}
 
 static const struct conf_key node[] = {
     COMPUTED(conf_node, "hostname", hostname, CONF_T_DOMAIN),
@@ -65,6 +86,8 @@ static const struct conf_key node[] = {
     TEXT(conf_node, "spool_dir", spool_dir, CONF_T_PATH, LOCALSTATEDIR "/spool/postern"),
     TEXT(conf_node, "run_dir", run_dir, CONF_T_PATH, RUNDIR "/postern"),
     TEXT(conf_node, "libexec_dir", libexec_dir, CONF_T_PATH, PREFIX "/libexec/postern"),
+    TEXT(conf_node, "tls_dir", tls_dir, CONF_T_PATH, SYSCONFDIR "/postern/tls"),
+    LIST(conf_node, certificates, CONF_T_CERTS, 0),
 };
 
 static const struct conf_key logging[] = {
@@ -96,6 +119,11 @@ static const struct conf_key workers[] = {
 static const struct conf_key dns[] = {
     LIST(conf_dns, servers, CONF_T_RESOLVERS, 0),
     BOOL(conf_dns, hosts, "yes"),
+    TEXT(conf_dns, "trust_anchor", trust_anchor, CONF_T_PATH, ""),
+};
+
+static const struct conf_key keyd[] = {
+    LIST(conf_keyd, allow, CONF_T_NETS, 0),
 };
 
 /*
@@ -120,14 +148,44 @@ static const struct conf_key limits[] = {
     NUM(conf_limits, sessions_per_client, 1, 100000, "50"),
 };
 
+#define CA_BUNDLE "/etc/ssl/certs/ca-certificates.crt"
+
+static const struct conf_key profile[] = {
+    WORD(conf_profile, min_version, versions, "1.2"),
+    TEXT(conf_profile, "ciphers", ciphers, CONF_T_TEXT, ""),
+    TEXT(conf_profile, "ciphersuites", ciphersuites, CONF_T_TEXT, ""),
+    TEXT(conf_profile, "groups", groups, CONF_T_TEXT, ""),
+    BOOL(conf_profile, pfs, "yes"),
+    WORD(conf_profile, client_certificate, client_certs, "none"),
+    TEXT(conf_profile, "client_ca", client_ca, CONF_T_PATH, ""),
+    WORD(conf_profile, ocsp, ocsp, "off"),
+    BOOL(conf_profile, stapling, "no"),
+    LIST(conf_profile, alpn, CONF_T_WORDS, 0),
+    BOOL(conf_profile, tickets, "yes"),
+    WORD(conf_profile, verify, verify, "ca"),
+    TEXT(conf_profile, "ca_file", ca_file, CONF_T_PATH, CA_BUNDLE),
+    PRINTS(conf_profile),
+    LIST(conf_profile, names, CONF_T_PAIRS, 0),
+    WORD(conf_profile, bad_certificate, bad_certs, "untrusted"),
+};
+
+static const struct conf_key action[] = {
+    WORD(conf_action, service, services, NULL),
+    WORD(conf_action, tls, inspect, "inspect"),
+    TEXT(conf_action, "profile", profile_name, CONF_T_NAME, "default"),
+};
+
 static const struct conf_key peer[] = {
     WORD(conf_peer, service, services, NULL),
     TEXT(conf_peer, "host", host, CONF_T_HOST, NULL),
     {"port", CONF_T_NUM, OF(conf_peer, port), 1, 65535, NULL, NULL, 1},
+    {"tls_port", CONF_T_NUM, OF(conf_peer, tls_port), 1, 65535, NULL, NULL, 1},
     WORD(conf_peer, tls, tls_modes, "starttls"),
-    BOOL(conf_peer, verify, "yes"),
+    TEXT(conf_peer, "profile", profile_name, CONF_T_NAME, "default"),
+    {"verify", CONF_T_WORD, OF(conf_peer, verify), 0, 0, NULL, verify, 1},
     COMPUTED(conf_peer, "server_name", server_name, CONF_T_HOST),
-    TEXT(conf_peer, "ca_file", ca_file, CONF_T_PATH, "/etc/ssl/certs/ca-certificates.crt"),
+    COMPUTED(conf_peer, "ca_file", ca_file, CONF_T_PATH),
+    PRINTS(conf_peer),
     TEXT(conf_peer, "notify", notify_name, CONF_T_NAME, ""),
     TEXT(conf_peer, "login_domain", login_domain, CONF_T_DOMAIN, ""),
     WORD(conf_peer, login_case, cases, "lower"),
@@ -136,31 +194,50 @@ static const struct conf_key peer[] = {
 
 static const struct conf_key connector[] = {
     WORD(conf_connector, service, services, NULL),
-    {"listen", CONF_T_LISTEN, OF(conf_connector, listen), 1, 64, NULL, NULL, 0},
-    TEXT(conf_connector, "peer", peer_name, CONF_T_NAME, NULL),
+    {"listen", CONF_T_PORTS, OF(conf_connector, listen), 0, 64, "", NULL, 0},
+    {"listen_tls", CONF_T_PORTS, OF(conf_connector, listen_tls), 0, 64, "", NULL, 0},
+    TEXT(conf_connector, "peer", peer_name, CONF_T_NAME, ""),
+    WORD(conf_connector, transparent, transparent, "no"),
+    BOOL(conf_connector, keep_source, "no"),
     LIST(conf_connector, clients, CONF_T_NETS, 0),
     LIST(conf_connector, sign_by_address, CONF_T_NETS, 0),
     BOOL(conf_connector, outside_senders, "no"),
-    WORD(conf_connector, tls, tls_modes, "none"),
-    TEXT(conf_connector, "certificate", certificate, CONF_T_PATH, ""),
+    WORD(conf_connector, tls, supports, "enabled"),
+    TEXT(conf_connector, "action", action_name, CONF_T_NAME, ""),
+    LIST(conf_connector, certificates, CONF_T_CERTS, 0),
     {"starttls", CONF_T_WORD, OF(conf_connector, starttls), 0, 0, NULL, starttls, 1},
     WORD(conf_connector, second_factor, factors, "none"),
-    TEXT(conf_connector, "client_ca", client_ca, CONF_T_PATH, ""),
     WORD(conf_connector, sizes, sizes, "fast"),
     BOOL(conf_connector, banner, "no"),
     TEXT(conf_connector, "tenant", tenant, CONF_T_NAME, "default"),
 };
 
 #define KEYS(k) k, sizeof k / sizeof k[0]
+#define SINGLE(k) KEYS(k), 0, 0, 0
+#define TITLED(k, rec) KEYS(k), 1, OF(conf, n##k##s), sizeof(struct rec)
 
 const struct conf_section conf_sections[CONF_S_COUNT] = {
-    [CONF_S_NODE] = {"node", OF(conf, node), KEYS(node), 0},
-    [CONF_S_LOG] = {"log", OF(conf, log), KEYS(logging), 0},
-    [CONF_S_IGNITION] = {"ignition", OF(conf, ignition), KEYS(ignition), 0},
-    [CONF_S_PROCESSES] = {"processes", OF(conf, processes), KEYS(processes), 0},
-    [CONF_S_WORKERS] = {"workers", OF(conf, workers), KEYS(workers), 0},
-    [CONF_S_DNS] = {"dns", OF(conf, dns), KEYS(dns), 0},
-    [CONF_S_LIMITS] = {"limits", OF(conf, limits), KEYS(limits), 0},
-    [CONF_S_PEER] = {"peer", 0, KEYS(peer), 1},
-    [CONF_S_CONNECTOR] = {"connector", 0, KEYS(connector), 1},
+    [CONF_S_NODE] = {"node", OF(conf, node), SINGLE(node)},
+    [CONF_S_LOG] = {"log", OF(conf, log), SINGLE(logging)},
+    [CONF_S_IGNITION] = {"ignition", OF(conf, ignition), SINGLE(ignition)},
+    [CONF_S_PROCESSES] = {"processes", OF(conf, processes), SINGLE(processes)},
+    [CONF_S_WORKERS] = {"workers", OF(conf, workers), SINGLE(workers)},
+    [CONF_S_DNS] = {"dns", OF(conf, dns), SINGLE(dns)},
+    [CONF_S_KEYD] = {"keyd", OF(conf, keyd), SINGLE(keyd)},
+    [CONF_S_LIMITS] = {"limits", OF(conf, limits), SINGLE(limits)},
+    [CONF_S_PROFILE] = {"tls_profile", OF(conf, profiles), TITLED(profile, conf_profile)},
+    [CONF_S_ACTION] = {"action", OF(conf, actions), TITLED(action, conf_action)},
+    [CONF_S_PEER] = {"peer", OF(conf, peers), TITLED(peer, conf_peer)},
+    [CONF_S_CONNECTOR] = {"connector", OF(conf, connectors), TITLED(connector, conf_connector)},
 };
+
+void *
+conf_array(const struct conf *c, enum conf_section_id id, size_t *n)
+{
+	const struct conf_section *s = &conf_sections[id];
+	void *v;
+
+	memcpy(&v, (const uint8_t *)c + s->off, sizeof v);
+	memcpy(n, (const uint8_t *)c + s->count_off, sizeof *n);
+	return v;
+}

@@ -17,9 +17,14 @@ enum conf_type {
 	CONF_T_DOMAIN, /* char *, host name */
 	CONF_T_PATH, /* char *, absolute */
 	CONF_T_MARKS, /* char *, punctuation */
-	CONF_T_LISTEN, /* struct conf_addrs, address:port */
 	CONF_T_RESOLVERS, /* struct conf_addrs, address@port */
-	CONF_T_NETS /* struct conf_nets */
+	CONF_T_NETS, /* struct conf_nets */
+	CONF_T_PORTS, /* struct conf_addrs, address with or without port */
+	CONF_T_TEXT, /* char *, printable ASCII without quotes: OpenSSL's lists */
+	CONF_T_CERTS, /* struct conf_strings, name or absolute path */
+	CONF_T_WORDS, /* struct conf_strings, printable ASCII without blanks */
+	CONF_T_PRINTS, /* struct conf_strings, SHA-256 in hexadecimal, colons allowed */
+	CONF_T_PAIRS /* struct conf_strings, NAME=NAME */
 };
 
 struct conf_word {
@@ -45,7 +50,10 @@ enum conf_section_id {
 	CONF_S_PROCESSES,
 	CONF_S_WORKERS,
 	CONF_S_DNS,
+	CONF_S_KEYD,
 	CONF_S_LIMITS,
+	CONF_S_PROFILE,
+	CONF_S_ACTION,
 	CONF_S_PEER,
 	CONF_S_CONNECTOR,
 	CONF_S_COUNT
@@ -55,19 +63,30 @@ enum conf_section_id {
 
 struct conf_section {
 	const char *name;
-	size_t off; /* of the struct in struct conf; peers and connectors: unused */
+	size_t off; /* in struct conf: of the struct, or of the pointer to the array */
 	const struct conf_key *keys;
 	unsigned nkeys;
 	int titled; /* stands any number of times, with a name */
+	size_t count_off, size; /* if so: of the array's count in struct conf; of an element */
+};
+
+/* What the struct of a titled section begins with. */
+struct conf_titled {
+	char *name;
+	unsigned line;
 };
 
 extern const struct conf_section conf_sections[CONF_S_COUNT];
+
+/* The array of a titled section, and how many are in it. */
+void *conf_array(const struct conf *c, enum conf_section_id id, size_t *n);
 
 /* Whether a key takes a list. */
 static inline int
 conf_is_list(enum conf_type t)
 {
-	return t == CONF_T_LISTEN || t == CONF_T_RESOLVERS || t == CONF_T_NETS;
+	return t == CONF_T_RESOLVERS || t == CONF_T_NETS || t == CONF_T_PORTS ||
+	       t == CONF_T_CERTS || t == CONF_T_WORDS || t == CONF_T_PRINTS || t == CONF_T_PAIRS;
 }
 
 #endif

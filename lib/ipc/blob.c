@@ -35,8 +35,11 @@ spool_free(struct spool *s)
 	if (s->fd != -1)
 		close(s->fd);
 	buf_wipe_free(&s->mem);
-	EVP_CIPHER_CTX_free(s->cipher);
-	EVP_CIPHER_CTX_free(s->reader);
+	/* Most never were in a file, and had no key. */
+	if (s->cipher != NULL || s->reader != NULL) {
+		EVP_CIPHER_CTX_free(s->cipher);
+		EVP_CIPHER_CTX_free(s->reader);
+	}
 	explicit_bzero(s->key, sizeof s->key);
 	s->map = NULL;
 	s->fd = -1;

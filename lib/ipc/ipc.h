@@ -38,6 +38,7 @@ enum proc_id {
 	P_POLICYD,
 	P_DNSD,
 	P_LOGD,
+	P_KEYD,
 	P_GWCTL,
 	P_KEYCTL,
 	P_MAX
@@ -46,7 +47,8 @@ enum proc_id {
 #define PM(p) (1u << (p)) /* a set of processes, to be or-ed */
 #define PM_PROXIES (PM(P_SMTPD) | PM(P_POP3D) | PM(P_IMAPD))
 #define PM_DAEMONS                                                                                 \
-	(PM_PROXIES | PM(P_FILTERD) | PM(P_CRYPTOD) | PM(P_POLICYD) | PM(P_DNSD) | PM(P_LOGD))
+	(PM_PROXIES | PM(P_FILTERD) | PM(P_CRYPTOD) | PM(P_POLICYD) | PM(P_DNSD) | PM(P_LOGD) |    \
+	    PM(P_KEYD))
 #define PM_TOOLS (PM(P_GWCTL) | PM(P_KEYCTL))
 
 /* "smtpd", "policyd"...; "?" when p is out of range. */

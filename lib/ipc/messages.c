@@ -8,6 +8,7 @@ CRYPTO_RECORDS(REC_DEFINE)
 FILTER_RECORDS(REC_DEFINE)
 KEYS_RECORDS(REC_DEFINE)
 ADMIN_RECORDS(REC_DEFINE)
+KEYD_RECORDS(REC_DEFINE)
 
 #define IPC_ROW(number, record, from, to, fd) {number, #record, &rec_##record, from, to, fd},
 
@@ -59,6 +60,7 @@ proc_name(enum proc_id p)
 	    [P_POLICYD] = "policyd",
 	    [P_DNSD] = "dnsd",
 	    [P_LOGD] = "logd",
+	    [P_KEYD] = "keyd",
 	    [P_GWCTL] = "gwctl",
 	    [P_KEYCTL] = "keyctl",
 	};
@@ -75,6 +77,7 @@ key_use_name(unsigned use)
 	    [USE_DECRYPT] = "decrypt",
 	    [USE_TLS] = "tls",
 	    [USE_DKIM] = "dkim",
+	    [USE_CA] = "ca",
 	};
 
 	return use > 0 && use < USE_MAX ? names[use] : "?";

@@ -7,6 +7,7 @@
 #include "ipc/msg_crypto.h"
 #include "ipc/msg_dns.h"
 #include "ipc/msg_filter.h"
+#include "ipc/msg_keyd.h"
 #include "ipc/msg_keys.h"
 #include "ipc/msg_policy.h"
 
@@ -18,7 +19,8 @@
 	CRYPTO_MSGS(MSG)                                                                           \
 	FILTER_MSGS(MSG)                                                                           \
 	KEYS_MSGS(MSG)                                                                             \
-	ADMIN_MSGS(MSG)
+	ADMIN_MSGS(MSG)                                                                            \
+	KEYD_MSGS(MSG)
 
 #define IPC_ENUM(number, record, from, to, fd) M_##record = number,
 enum ipc_type { IPC_ALL(IPC_ENUM) };

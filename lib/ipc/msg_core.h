@@ -30,6 +30,38 @@
 	F(STR, connector, 1, 64)                                                                   \
 	F(STR, address, 1, 64) /* as in the configuration */
 
+/*
+ * A file that the configuration names (conf_files), as it was when that was loaded: in a sealed
+ * memfd.  All of them come before start, and again before each reload; those that came with the
+ * configuration before are void from then on.
+ */
+#define CONFIG_FILE_MAX (4 * 1024 * 1024) /* octets; Debian's bundle of authorities has 220 KiB */
+#define CONFIG_FILES_MAX 1024
+#define REC_CONFIG_FILE(F, L) F(STR, path, 1, 1023)
+
+/*
+ * Keys for session tickets (RFC 8446, 4.6.1), the newest first; tickets are made with that one.
+ * master makes a new one each TICKET_KEY_S seconds and all proxies have the same.
+ */
+#define TICKET_KEY_S 3600
+#define TICKET_KEYS_MAX 3
+#define REC_TICKET_KEY(F, L)                                                                       \
+	F(BYTES, name, 16, 16)                                                                     \
+	F(BYTES, aes, 32, 32)                                                                      \
+	F(BYTES, hmac, 32, 32)
+#define REC_TICKET_KEYS(F, L) L(ticket_key, keys, 1, TICKET_KEYS_MAX)
+
+/*
+ * A TCP socket, not connected, whose source is the client's address (ip(7), IP_TRANSPARENT): for
+ * a connector with keep_source, and only for addresses that may connect there (clients).
+ */
+#define REC_SOURCE_REQ(F, L)                                                                       \
+	F(STR, connector, 1, 64)                                                                   \
+	F(BYTES, ip, 4, 16)
+#define REC_SOURCE_REP(F, L)                                                                       \
+	F(U8, ok, 0, 1)                                                                            \
+	F(STR, text, 0, 255) /* why not */
+
 /* All channels and listeners are there: serve. The daemon answers with ready. */
 #define REC_START(F, L) F(U8, unused, 0, 0)
 #define REC_READY(F, L)                                                                            \
@@ -112,6 +144,11 @@ enum { PROC_STARTING, PROC_RUNNING, PROC_BACKOFF, PROC_DRAINING };
 	R(boot, REC_BOOT)                                                                          \
 	R(plumb, REC_PLUMB)                                                                        \
 	R(listener, REC_LISTENER)                                                                  \
+	R(config_file, REC_CONFIG_FILE)                                                            \
+	R(ticket_key, REC_TICKET_KEY)                                                              \
+	R(ticket_keys, REC_TICKET_KEYS)                                                            \
+	R(source_req, REC_SOURCE_REQ)                                                              \
+	R(source_rep, REC_SOURCE_REP)                                                              \
 	R(start, REC_START)                                                                        \
 	R(ready, REC_READY)                                                                        \
 	R(reload, REC_RELOAD)                                                                      \
@@ -149,6 +186,8 @@ enum { PROC_STARTING, PROC_RUNNING, PROC_BACKOFF, PROC_DRAINING };
 	MSG(0x010a, seal_drop, PM(P_CRYPTOD), PM(P_MASTER), FD_NONE)                               \
 	MSG(0x010b, failed, PM_DAEMONS, PM(P_MASTER), FD_NONE)                                     \
 	MSG(0x010c, plumb_lost, PM_DAEMONS, PM(P_MASTER), FD_NONE)                                 \
+	MSG(0x010d, config_file, PM(P_MASTER), PM_PROXIES | PM(P_DNSD) | PM(P_KEYD), FD_ONE)       \
+	MSG(0x010e, ticket_keys, PM(P_MASTER), PM_PROXIES, FD_NONE)                                \
 	MSG(0x0110, log_line, PM_DAEMONS | PM(P_MASTER), PM(P_LOGD), FD_NONE)                      \
 	MSG(0x0120, status_req, PM(P_GWCTL), PM_DAEMONS, FD_NONE)                                  \
 	MSG(0x0121, status_rep, PM_DAEMONS, PM(P_GWCTL), FD_NONE)                                  \
@@ -158,7 +197,9 @@ enum { PROC_STARTING, PROC_RUNNING, PROC_BACKOFF, PROC_DRAINING };
 	MSG(0x0133, ctl_verb, PM(P_GWCTL), PM(P_MASTER), FD_NONE)                                  \
 	MSG(0x0134, ctl_reply, PM(P_MASTER), PM_TOOLS, FD_NONE)                                    \
 	MSG(0x0135, ctl_status_req, PM(P_GWCTL), PM(P_MASTER), FD_NONE)                            \
-	MSG(0x0136, ctl_status_rep, PM(P_MASTER), PM(P_GWCTL), FD_NONE)
+	MSG(0x0136, ctl_status_rep, PM(P_MASTER), PM(P_GWCTL), FD_NONE)                            \
+	MSG(0x0140, source_req, PM_PROXIES, PM(P_MASTER), FD_NONE)                                 \
+	MSG(0x0141, source_rep, PM(P_MASTER), PM_PROXIES, FD_MAYBE)
 
 CORE_RECORDS(REC_DECLARE)
 

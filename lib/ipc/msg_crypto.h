@@ -79,6 +79,34 @@ enum crypto_status {
 	F(U8, status, 0, 5)                                                                        \
 	F(BYTES, value, 0, 2050)
 
+/*
+ * A certificate for a client that goes to a foreign server, made and signed by cryptod: of a leaf
+ * key that it has made when it started (P-256, never stored; tls_sign_req with its handle until
+ * cryptod ends, then CRYPTO_NOKEY: mint again), for these names, for TLS servers only, from five
+ * minutes ago to MINT_S seconds from now, no longer than the authority's own.
+ *
+ * authority	enum authority: which of the two signs; which one an asker wants is its own
+ *		decision, and only the trusted one is ever shown for a server that was verified
+ * names	DNS names in ASCII (a wildcard as leftmost label is allowed); ips: addresses; one of
+ *		either at least
+ * cert, issuer	DER, in the order that a client is shown them
+ */
+enum authority { AUTHORITY_PROXY = 1, AUTHORITY_UNTRUSTED, AUTHORITY_MAX };
+#define MINT_NAMES_MAX 100
+#define MINT_IPS_MAX 16
+#define MINT_S (7 * 86400)
+#define CERT_DER_MAX 16384 /* octets of one certificate */
+#define REC_MINT_NAME(F, L) F(STR, name, 1, 253)
+#define REC_MINT_IP(F, L) F(BYTES, ip, 4, 16)
+#define REC_MINT_REQ(F, L)                                                                         \
+	F(U8, authority, 1, AUTHORITY_MAX - 1)                                                     \
+	L(mint_name, names, 0, MINT_NAMES_MAX)                                                     \
+	L(mint_ip, ips, 0, MINT_IPS_MAX)
+#define REC_MINT_REP(F, L)                                                                         \
+	F(U8, status, 0, 5) /* enum crypto_status; CRYPTO_NOKEY: no such authority yet */          \
+	F(BYTES, cert, 0, CERT_DER_MAX)                                                            \
+	F(BYTES, issuer, 0, CERT_DER_MAX)
+
 #define CRYPTO_RECORDS(R)                                                                          \
 	R(grant_key, REC_GRANT_KEY)                                                                \
 	R(grant_req, REC_GRANT_REQ)                                                                \
@@ -88,7 +116,11 @@ enum crypto_status {
 	R(unwrap_req, REC_UNWRAP_REQ)                                                              \
 	R(unwrap_rep, REC_UNWRAP_REP)                                                              \
 	R(tls_sign_req, REC_TLS_SIGN_REQ)                                                          \
-	R(tls_sign_rep, REC_TLS_SIGN_REP)
+	R(tls_sign_rep, REC_TLS_SIGN_REP)                                                          \
+	R(mint_name, REC_MINT_NAME)                                                                \
+	R(mint_ip, REC_MINT_IP)                                                                    \
+	R(mint_req, REC_MINT_REQ)                                                                  \
+	R(mint_rep, REC_MINT_REP)
 
 #define CRYPTO_MSGS(MSG)                                                                           \
 	MSG(0x0400, grant_req, PM(P_POLICYD), PM(P_CRYPTOD), FD_NONE)                              \
@@ -98,7 +130,9 @@ enum crypto_status {
 	MSG(0x0404, unwrap_req, PM(P_WORKER), PM(P_CRYPTOD), FD_NONE)                              \
 	MSG(0x0405, unwrap_rep, PM(P_CRYPTOD), PM(P_WORKER), FD_NONE)                              \
 	MSG(0x0406, tls_sign_req, PM_PROXIES, PM(P_CRYPTOD), FD_NONE)                              \
-	MSG(0x0407, tls_sign_rep, PM(P_CRYPTOD), PM_PROXIES, FD_NONE)
+	MSG(0x0407, tls_sign_rep, PM(P_CRYPTOD), PM_PROXIES, FD_NONE)                              \
+	MSG(0x0408, mint_req, PM_PROXIES, PM(P_CRYPTOD), FD_NONE)                                  \
+	MSG(0x0409, mint_rep, PM(P_CRYPTOD), PM_PROXIES, FD_NONE)
 
 CRYPTO_RECORDS(REC_DECLARE)
 

@@ -23,7 +23,7 @@
 #define SEAL_LANES_MAX 16
 
 /* What a key may be used for; each has one use, for life. */
-enum key_use { USE_CERTIFY = 1, USE_SIGN, USE_DECRYPT, USE_TLS, USE_DKIM, USE_MAX };
+enum key_use { USE_CERTIFY = 1, USE_SIGN, USE_DECRYPT, USE_TLS, USE_DKIM, USE_CA, USE_MAX };
 
 /* "certify", "sign"...; "?" when use is out of range. */
 const char *key_use_name(unsigned use);
@@ -132,6 +132,32 @@ enum key_kind {
 	F(U8, hash, 1, 255) /* RFC 4880, 9.4 */                                                    \
 	F(BYTES, digest, 20, 64)
 
+/*
+ * The two authorities that mint certificates for inspected foreign servers (mint_req): make one
+ * (a key of use ca and its self-signed certificate; replace: the one there is goes, its key
+ * is disabled), or tell what is there.  The proxy authority's key may be given, from a backup; with
+ * the name that it had it is the same authority again.
+ */
+#define CA_ORGANISATION "Postern" /* of both: their names are this and the common name */
+#define CA_NAME_MAX 64 /* octets of a common name: ub-common-name, RFC 5280, A.1 */
+#define CA_DAYS_MAX 7300
+#define REC_CA_INIT_REQ(F, L)                                                                      \
+	F(U8, authority, 1, AUTHORITY_MAX - 1)                                                     \
+	F(U8, kind, 0,                                                                             \
+	    KIND_MAX - 1) /* KIND_P256, KIND_P384 or KIND_RSA3072; 0: the key is given */          \
+	F(STR, name, 1, CA_NAME_MAX) /* common name; printable UTF-8 */                            \
+	F(U32, days, 1, CA_DAYS_MAX)                                                               \
+	F(U8, replace, 0, 1)                                                                       \
+	F(U8, algo, 0, 255) /* of a given key, with what follows: as in key_import_req */          \
+	F(BYTES, params, 0, CERT_PARAMS_MAX)                                                       \
+	F(BYTES, secret, 0, KEY_SECRET_MAX)
+#define REC_CA_GET_REQ(F, L) F(U8, authority, 1, AUTHORITY_MAX - 1)
+#define REC_CA_REP(F, L)                                                                           \
+	F(U8, status, 0, 5) /* enum crypto_status; CRYPTO_NOKEY: there is none */                  \
+	F(STR, text, 0, 400)                                                                       \
+	F(BYTES, fpr, 0, KEY_FPR)                                                                  \
+	F(BYTES, cert, 0, CERT_DER_MAX) /* DER */
+
 #define KEYS_RECORDS(R)                                                                            \
 	R(seal_params, REC_SEAL_PARAMS)                                                            \
 	R(key_info, REC_KEY_INFO)                                                                  \
@@ -149,7 +175,10 @@ enum key_kind {
 	R(key_list_req, REC_KEY_LIST_REQ)                                                          \
 	R(key_list_rep, REC_KEY_LIST_REP)                                                          \
 	R(key_certify_req, REC_KEY_CERTIFY_REQ)                                                    \
-	R(key_disable_req, REC_KEY_DISABLE_REQ)
+	R(key_disable_req, REC_KEY_DISABLE_REQ)                                                    \
+	R(ca_init_req, REC_CA_INIT_REQ)                                                            \
+	R(ca_get_req, REC_CA_GET_REQ)                                                              \
+	R(ca_rep, REC_CA_REP)
 
 #define KEYS_TO(MSG, number, record) MSG(number, record, PM(P_KEYCTL), PM(P_CRYPTOD), FD_NONE)
 #define KEYS_FROM(MSG, number, record) MSG(number, record, PM(P_CRYPTOD), PM(P_KEYCTL), FD_NONE)
@@ -168,7 +197,10 @@ enum key_kind {
 	KEYS_TO(MSG, 0x0615, key_list_req)                                                         \
 	KEYS_FROM(MSG, 0x0616, key_list_rep)                                                       \
 	KEYS_TO(MSG, 0x0617, key_certify_req)                                                      \
-	KEYS_TO(MSG, 0x0618, key_disable_req)
+	KEYS_TO(MSG, 0x0618, key_disable_req)                                                      \
+	KEYS_TO(MSG, 0x0620, ca_init_req)                                                          \
+	KEYS_TO(MSG, 0x0621, ca_get_req)                                                           \
+	KEYS_FROM(MSG, 0x0622, ca_rep)
 
 KEYS_RECORDS(REC_DECLARE)
 

@@ -16,6 +16,7 @@
 #define THROUGH_MIN                                                                                \
 	(16 * 1024) /* octets of one write that are worth a system call of their own               \
 		     */
+#define PRINTF_SHORT 256 /* octets of a reply that needs no memory of its own */
 #define DROP_MAX (256 * 1024) /* octets of a finished connection that are worth reading */
 
 /* Connections with deferred work, and the one event that does it for all of them. */
@@ -125,12 +126,39 @@ conn_free(struct conn *c)
 		}
 		conn_tls_free(c->tls);
 		c->tls = NULL;
-		(void)close(c->fd);
+		if (c->fd != -1)
+			(void)close(c->fd);
 		conn_in_free(c);
 		buf_wipe_free(&c->out);
 	}
 	if (!c->busy)
 		free(c);
+}
+
+int
+conn_release(struct conn *c, struct buf *in, struct buf *out)
+{
+	size_t had = in != NULL ? buf_len(in) : 0;
+	int fd = c->fd;
+
+	if (c->dead || c->finishing || c->tls != NULL) {
+		errno = EBUSY;
+		return -1;
+	}
+	if (c->failed) {
+		errno = EPIPE;
+		return -1;
+	}
+	if (in != NULL && buf_put(in, buf_ptr(&c->in), buf_len(&c->in)) == -1)
+		return -1;
+	if (out != NULL && buf_put(out, buf_ptr(&c->out), buf_len(&c->out)) == -1) {
+		if (in != NULL)
+			in->end = in->off + had;
+		return -1;
+	}
+	c->fd = -1;
+	conn_free(c);
+	return fd;
 }
 
 /* Between enter and leave handlers may free c; false: they did. */
@@ -294,18 +322,25 @@ conn_puts(struct conn *c, const char *s)
 int
 conn_printf(struct conn *c, const char *fmt, ...)
 {
+	char text[PRINTF_SHORT], *s = text;
 	va_list ap;
-	char *s;
 	int n, ret;
 
 	va_start(ap, fmt);
-	n = vasprintf(&s, fmt, ap);
+	n = vsnprintf(text, sizeof text, fmt, ap);
 	va_end(ap);
-	if (n == -1)
+	if (n >= (int)sizeof text) {
+		explicit_bzero(text, sizeof text);
+		va_start(ap, fmt);
+		n = vasprintf(&s, fmt, ap);
+		va_end(ap);
+	}
+	if (n < 0)
 		return -1;
 	ret = conn_write(c, s, (size_t)n);
 	explicit_bzero(s, (size_t)n);
-	free(s);
+	if (s != text)
+		free(s);
 	return ret;
 }
 
@@ -382,8 +417,11 @@ step_tls(struct conn *c)
 {
 	if (c->tls->state == TLS_QUEUED)
 		c->tls->state = TLS_HANDSHAKE;
-	if (conn_tls_handshake(c) != 1)
+	if (conn_tls_handshake(c) != 1) {
+		if (c->tls->hello == HELLO_CAME)
+			conn_tls_tell_hello(c);
 		return;
+	}
 	c->moved = clock_ms();
 	if (buf_len(&c->out) > 0)
 		conn_kick(c);
@@ -462,7 +500,7 @@ report(struct conn *c)
 	if (c->dead || c->finishing)
 		return;
 	if (buf_len(&c->in) == 0)
-		buf_wipe_free(&c->in);
+		conn_in_free(c);
 	if (c->ended && !c->reported && (!c->paused || c->failed)) {
 		c->reported = true;
 		c->handlers->closed(c, c->why, c->text, c->arg);

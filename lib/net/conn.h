@@ -47,6 +47,9 @@ struct conn_handlers {
 	 * called. */
 	void (*secured)(struct conn *c, void *arg);
 
+	/* See conn_accept_tls. NULL where no context is without certificates. */
+	void (*hello)(struct conn *c, void *arg);
+
 	/*
 	 * The peer's side has ended; called at most once, and never while paused unless a write
 	 * failed or a deadline passed.  What was read before was offered to readable first.  After
@@ -138,7 +141,29 @@ void conn_set_total(struct conn *c, uint32_t ms);
 
 enum conn_verify {
 	CONN_VERIFY_NONE, /* encrypt only: any certificate will do */
-	CONN_VERIFY_PEER /* chain and name must be right (RFC 6125) */
+	CONN_VERIFY_CA, /* chain and name must be right (RFC 6125) */
+	CONN_VERIFY_FINGERPRINT, /* the certificate, or its public key, is one of those named */
+	CONN_VERIFY_DANE /* it fits a TLSA record (RFC 7671, RFC 7672: usages 2 and 3 only) */
+};
+
+struct conn_tlsa {
+	uint8_t usage, selector, matching;
+	const uint8_t *data;
+	size_t n;
+};
+
+/* What is wanted of the server's certificate. */
+struct conn_peer {
+	const char *name; /* DNS name or address, 1 to 255 octets; sent as SNI when a DNS name, and
+			   * looked for in the certificate */
+	const char *expected; /* another name to be looked for instead; NULL: name */
+	enum conn_verify verify;
+	bool report; /* a bad certificate does not end the handshake: conn_tls_bad tells */
+	bool staple; /* ask for an OCSP response (RFC 6066, 8) */
+	const uint8_t (*prints)[32]; /* SHA-256, with CONN_VERIFY_FINGERPRINT */
+	size_t nprints;
+	const struct conn_tlsa *tlsa; /* with CONN_VERIFY_DANE */
+	size_t ntlsa;
 };
 
 /*
@@ -147,15 +172,30 @@ enum conn_verify {
  * as "certificate of mail.example.org: name does not match: seen a.example, b.example".
  *
  * ctx		from tls_client_ctx; kept by reference count
- * name		DNS name or address of the peer; sent as SNI when a DNS name, and looked for in the
- *		certificate; 1 to 255 octets
+ * peer		copied as far as needed
  *
  * Returns 0, or -1 with *e filled: EPROTO when clear-text input is waiting (somebody put it
- * behind the answer to STARTTLS, RFC 3207, 6; the connection must be given up), EINVAL (name),
- * EALREADY, ENOMEM.
+ * behind the answer to STARTTLS, RFC 3207, 6; the connection must be given up), EINVAL (name,
+ * no fingerprint, no usable TLSA record), EALREADY, ENOMEM.
  */
-int conn_start_tls(struct conn *c, struct ssl_ctx_st *ctx, const char *name,
-    enum conn_verify verify, struct err *e);
+int conn_start_tls(
+    struct conn *c, struct ssl_ctx_st *ctx, const struct conn_peer *peer, struct err *e);
+
+/*
+ * Of a client's connection, from secured on.
+ *
+ * conn_tls_bad		why the server's certificate is bad where report was set, for people;
+ *			NULL: it is good (as far as CONN_VERIFY_* asked)
+ * conn_tls_peer_der	DER of the server's certificate (i = 0) and of the chain that was built
+ *			behind it or, if none was, sent; *n: octets; NULL: no more
+ * conn_tls_stapled	the OCSP response that came with it; NULL: none
+ * conn_tls_alt_name	its i-th DNS name, or address as text; valid until the next call; NULL: no
+ *			more, or above 100.  What is no host name is left out.
+ */
+const char *conn_tls_bad(const struct conn *c);
+const uint8_t *conn_tls_peer_der(const struct conn *c, unsigned i, size_t *n);
+const uint8_t *conn_tls_stapled(const struct conn *c, size_t *n);
+const char *conn_tls_alt_name(const struct conn *c, unsigned i);
 
 /*
  * Begin TLS as the server: as conn_start_tls, but input that is waiting is no error when discard is
@@ -168,9 +208,27 @@ int conn_start_tls(struct conn *c, struct ssl_ctx_st *ctx, const char *name,
  * While a private-key operation is under way elsewhere (lib/keyprov) the handshake waits without
  * holding up the loop; the connection's deadlines go on, and it may be freed at any time.
  *
+ * With a context without certificates the handlers' hello is called when the client has said
+ * which name it wants, and the handshake waits for conn_tls_use.
+ *
  * Returns 0, or -1 with *e filled: EPROTO, EALREADY, EPIPE (closed before), ENOMEM.
  */
 int conn_accept_tls(struct conn *c, struct ssl_ctx_st *ctx, bool discard, struct err *e);
+
+/*
+ * From hello on: go on with this certificate (kept by reference count), or with NULL refuse:
+ * the client gets the alert unrecognized_name, and closed is called.  Not from within hello only:
+ * at any time before the connection's deadline.  0, or -1 with errno.
+ */
+struct tls_cert;
+int conn_tls_use(struct conn *c, struct tls_cert *cert);
+
+/* The name that the client asked for (SNI), in lower case; "" for none.  From hello or secured on.
+ */
+const char *conn_tls_asked(const struct conn *c);
+
+/* The handshake was a resumption: nobody signed. */
+bool conn_tls_resumed(const struct conn *c);
 
 /*
  * The connection whose handshake is being stepped right now, or NULL: for a provider's operation
@@ -203,5 +261,16 @@ bool conn_is_tls(const struct conn *c);
 const char *conn_tls_text(const struct conn *c);
 
 int conn_fd(const struct conn *c);
+
+/*
+ * Give the socket away: the connection is freed and nothing was closed or shut down.  Only in
+ * clear (else -1 with errno EBUSY, and the connection stays).
+ *
+ * in, out	receive the input and the output that wait, at their ends; NULL: they are dropped
+ *
+ * Returns the descriptor, or -1 with errno EBUSY, ENOMEM, EPIPE (the connection has failed).
+ */
+struct buf;
+int conn_release(struct conn *c, struct buf *in, struct buf *out);
 
 #endif

@@ -4,13 +4,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <openssl/err.h>
 #include <openssl/x509v3.h>
 
 #include "base/buf.h"
 #include "base/log.h"
 #include "net/conn_int.h"
+#include "net/sni.h"
 
 #define SEEN_MAX 4 /* names of a certificate that a message shows */
+#define ALTS_MAX 100 /* names of a server's certificate that are given out */
 #define ADDRS_MAX 32 /* addresses that one certificate may be good for */
 #define ADDR_MAX 254 /* octets of one (RFC 5321, 4.5.3.1.3, without the brackets) */
 
@@ -96,29 +99,33 @@ certificate_text(struct conn_tls *t, X509 *cert, int error, int depth)
 	case X509_V_ERR_HOSTNAME_MISMATCH:
 	case X509_V_ERR_IP_ADDRESS_MISMATCH:
 		seen_names(seen, sizeof seen, cert);
-		conn_tls_say(t, "certificate of %s: name does not match: seen %s", t->name, seen);
+		conn_tls_say_bad(t, "certificate of %s: name does not match: seen %s", t->name, seen);
 		break;
 	case X509_V_ERR_CERT_HAS_EXPIRED:
-		conn_tls_say(t, "certificate of %s: expired on %s%s", t->name,
+		conn_tls_say_bad(t, "certificate of %s: expired on %s%s", t->name,
 		    time_text(when, sizeof when, X509_get0_notAfter(cert)), whose);
 		break;
 	case X509_V_ERR_CERT_NOT_YET_VALID:
-		conn_tls_say(t, "certificate of %s: not valid before %s%s", t->name,
+		conn_tls_say_bad(t, "certificate of %s: not valid before %s%s", t->name,
 		    time_text(when, sizeof when, X509_get0_notBefore(cert)), whose);
 		break;
 	case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
 	case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
-		conn_tls_say(t, "certificate of %s: self-signed%s, and not among the trusted ones",
+		conn_tls_say_bad(t, "certificate of %s: self-signed%s, and not among the trusted ones",
 		    t->name, depth > 0 ? " issuer" : "");
 		break;
 	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
 	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
 	case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
-		conn_tls_say(
+		conn_tls_say_bad(
 		    t, "certificate of %s: its issuer is not among the trusted ones", t->name);
 		break;
+	case X509_V_ERR_DANE_NO_MATCH:
+		conn_tls_say_bad(t,
+		    "certificate of %s: it fits none of the TLSA records in DNS", t->name);
+		break;
 	default:
-		conn_tls_say(t, "certificate of %s: %s%s", t->name,
+		conn_tls_say_bad(t, "certificate of %s: %s%s", t->name,
 		    X509_verify_cert_error_string(error), whose);
 	}
 }
@@ -137,6 +144,55 @@ conn_tls_verify(int ok, X509_STORE_CTX *store)
 	certificate_text(
 	    t, cert, X509_STORE_CTX_get_error(store), X509_STORE_CTX_get_error_depth(store));
 	return 0;
+}
+
+/* --- names of a server --- */
+
+/* What is no host name is left out. */
+static void
+put_alt_name(struct buf *b, unsigned *n, const GENERAL_NAME *g)
+{
+	char name[SNI_NAME_MAX + 1];
+	int len;
+
+	if (g->type == GEN_DNS) {
+		len = ASN1_STRING_length(g->d.dNSName);
+		if (len <= 0 || sni_host_name(ASN1_STRING_get0_data(g->d.dNSName), (size_t)len, 1,
+				    name) == -1)
+			return;
+	} else if (g->type == GEN_IPADD) {
+		len = ASN1_STRING_length(g->d.iPAddress);
+		if ((len != 4 && len != 16) ||
+		    inet_ntop(len == 4 ? AF_INET : AF_INET6,
+			ASN1_STRING_get0_data(g->d.iPAddress), name, sizeof name) == NULL)
+			return;
+	} else {
+		return;
+	}
+	if (buf_put(b, name, strlen(name) + 1) == 0)
+		++*n;
+}
+
+char *
+conn_tls_alt_names(X509 *cert)
+{
+	GENERAL_NAMES *names = NULL;
+	unsigned n = 0;
+	char *all = NULL;
+	struct buf b;
+	int i;
+
+	if (cert != NULL)
+		names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
+	buf_init(&b, ALTS_MAX * (SNI_NAME_MAX + 1) + 1);
+	for (i = 0; i < sk_GENERAL_NAME_num(names) && n < ALTS_MAX; i++)
+		put_alt_name(&b, &n, sk_GENERAL_NAME_value(names, i));
+	if (buf_putc(&b, 0) == 0 && (all = malloc(buf_len(&b))) != NULL)
+		memcpy(all, buf_ptr(&b), buf_len(&b));
+	buf_free(&b);
+	GENERAL_NAMES_free(names);
+	ERR_clear_error();
+	return all;
 }
 
 /* --- addresses of a client --- */

@@ -6,16 +6,20 @@
 #include "base/clock.h"
 #include "net/conn_int.h"
 
-#define WINDOW (64 * 1024) /* octets; a larger read saves nothing that was measurable */
+#define WINDOW (128 * 1024) /* octets */
+#define READ_MAX (64 * 1024) /* octets read at a time; more saves nothing that was measurable */
 #define LEFT_MAX (4 * 1024) /* octets of left-over input that are worth moving into the window */
 #define HELD_STEP (16 * 1024) /* octets read at once behind more than that */
 
 /*
  * Input is read here and shown to its owner here; only what he leaves is kept in the connection.
- * So a session at rest has no input buffer, and a long message needs none that grows.
+ * So a session at rest has no input buffer, and a long message needs none that grows.  Much of it
+ * stays in the window until another connection reads: one that has a fast peer mostly is the next
+ * to read itself, and its messages need not be put together elsewhere.
  */
 static uint8_t window[WINDOW];
 static struct conn *window_of; /* whose input lies in it */
+static bool window_busy; /* and is being read or looked at now */
 static size_t window_used; /* octets from its front that are to be wiped */
 
 const uint8_t *
@@ -32,26 +36,6 @@ conn_drop(struct buf *b, size_t n)
 		return;
 	explicit_bzero(b->data + b->off, n);
 	buf_drain(b, n);
-}
-
-void
-conn_consume(struct conn *c, size_t n)
-{
-	bool full = buf_len(&c->in) == c->in.max;
-
-	if (n == 0)
-		return;
-	if (c == window_of) {
-		/* Wiped as a whole, and there is nobody to wake: its reader is at work. */
-		buf_drain(&c->in, n);
-		return;
-	}
-	conn_drop(&c->in, n);
-	if (buf_len(&c->in) == 0)
-		buf_free(&c->in);
-	/* Reading stopped when the buffer was full; what TLS holds already makes no event. */
-	if (full || tls_held(c))
-		conn_kick_later(c);
 }
 
 static void
@@ -73,32 +57,69 @@ conn_in_free(struct conn *c)
 	buf_init(&c->in, c->in.max);
 }
 
+/* What is left in the window is kept elsewhere. */
+static void
+window_leave(void)
+{
+	struct conn *c = window_of;
+	struct buf kept;
+
+	if (c == NULL)
+		return;
+	buf_init(&kept, c->in.max);
+	if (buf_put(&kept, buf_ptr(&c->in), buf_len(&c->in)) == -1) {
+		conn_ended(c, CONN_LOST, "out of memory");
+		conn_kick(c);
+	}
+	window_clear();
+	c->in = kept;
+}
+
+void
+conn_consume(struct conn *c, size_t n)
+{
+	bool full = buf_len(&c->in) == c->in.max;
+
+	if (n == 0)
+		return;
+	if (c == window_of) {
+		/* Wiped as a whole, and while it is read there is nobody to wake. */
+		c->in.off += n;
+		if (window_busy)
+			return;
+		if (buf_len(&c->in) <= LEFT_MAX)
+			window_leave();
+	} else {
+		conn_drop(&c->in, n);
+		if (buf_len(&c->in) == 0)
+			buf_free(&c->in);
+	}
+	/* Reading stopped when the buffer was full; what TLS holds already makes no event. */
+	if (full || tls_held(c))
+		conn_kick_later(c);
+}
+
 /* Read into the window from now on, behind the input that was left over. */
 static void
 window_take(struct conn *c)
 {
 	size_t n = buf_len(&c->in), max = c->in.max;
 
+	if (c == window_of) {
+		/* Moved where there is little room behind it. */
+		if (c->in.off > 0 && WINDOW - c->in.end < READ_MAX) {
+			memmove(window, buf_ptr(&c->in), n);
+			c->in.off = 0;
+			c->in.end = n;
+		}
+		return;
+	}
+	window_leave();
 	memcpy(window, buf_ptr(&c->in), n);
 	buf_wipe_free(&c->in);
 	window_of = c;
 	window_used = n;
 	c->in = (struct buf){.data = window, .end = n, .size = sizeof window, .max = max};
-}
-
-/* What was not consumed is kept. */
-static void
-window_leave(struct conn *c)
-{
-	struct buf kept;
-
-	if (c != window_of)
-		return;
-	buf_init(&kept, c->in.max);
-	if (buf_put(&kept, buf_ptr(&c->in), buf_len(&c->in)) == -1)
-		conn_ended(c, CONN_LOST, "out of memory");
-	window_clear();
-	c->in = kept;
 }
 
 ssize_t
@@ -127,9 +148,9 @@ read_room(struct conn *c, size_t *room)
 
 	*room = c->in.max - have;
 	if (c == window_of) {
-		if (*room > sizeof window - have)
-			*room = sizeof window - have;
-		return window + have;
+		if (*room > sizeof window - c->in.end)
+			*room = sizeof window - c->in.end;
+		return window + c->in.end;
 	}
 	if (*room > HELD_STEP)
 		*room = HELD_STEP;
@@ -147,7 +168,7 @@ fill(struct conn *c, bool *dry)
 	ssize_t got;
 	uint8_t *to;
 
-	while (sum < WINDOW && may_read(c)) {
+	while (sum < READ_MAX && may_read(c)) {
 		if ((to = read_room(c, &room)) == NULL) {
 			conn_ended(c, CONN_LOST, "out of memory");
 			break;
@@ -159,7 +180,7 @@ fill(struct conn *c, bool *dry)
 			break;
 		buf_added(&c->in, (size_t)got);
 		sum += (size_t)got;
-		if (c == window_of)
+		if (c == window_of && window_used < c->in.end)
 			window_used = c->in.end;
 		*dry = (size_t)got < room && !tls_open(c); /* the socket is most likely empty */
 		if (*dry)
@@ -172,20 +193,26 @@ void
 conn_read(struct conn *c)
 {
 	size_t turn = 0, got;
-	bool dry = false;
+	bool dry = false, mine = false;
 
 	do {
 		if (!may_read(c))
 			return;
 		/* What the owner has left alone for long stays where it is. */
-		if (window_of == NULL && buf_len(&c->in) <= LEFT_MAX)
+		mine = false;
+		if (!window_busy && (c == window_of || buf_len(&c->in) <= LEFT_MAX)) {
 			window_take(c);
+			window_busy = mine = true;
+		}
 		if ((got = fill(c, &dry)) > 0) {
 			c->moved = clock_ms();
 			c->offer = false;
 			turn += got;
 			c->handlers->readable(c, c->arg);
 		}
-		window_leave(c);
+		if (mine)
+			window_busy = false;
+		if (mine && c == window_of && buf_len(&c->in) <= LEFT_MAX)
+			window_leave();
 	} while (got > 0 && !dry && turn < CONN_TURN_MAX && !c->dead && !c->finishing);
 }

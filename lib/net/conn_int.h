@@ -18,6 +18,15 @@ enum tls_state {
 	TLS_BROKEN /* no further SSL call but SSL_free */
 };
 
+/* A client's hello that somebody has to say a certificate for. */
+enum hello_state {
+	HELLO_NONE,
+	HELLO_CAME, /* the owner is to be told */
+	HELLO_TOLD, /* conn_tls_use is awaited */
+	HELLO_ANSWERED,
+	HELLO_REFUSED
+};
+
 struct conn_tls {
 	SSL *ssl;
 	enum tls_state state;
@@ -27,14 +36,20 @@ struct conn_tls {
 	bool raw_eof; /* the socket ended; without close_notify when SSL_read says end */
 	bool
 	    job; /* the handshake stands still inside of SSL_do_handshake, and must get out of it */
-	bool waits; /* not to be stepped: for conn_tls_continue, or for a job of its own */
+	bool waits; /* not to be stepped: for conn_tls_continue, conn_tls_use, or a job of its own */
 	bool queued; /* the latter: in the queue of those */
 	bool abandoned; /* being freed: nothing may move on the socket */
 	TAILQ_ENTRY(conn_tls) next;
 	struct conn *c;
+	char *text; /* why it failed, for people; or NULL */
+	char *bad; /* what is wrong with the other side's certificate, for people; or NULL */
+	char *alts; /* names in it, once asked for: each with its NUL, "" behind the last */
+	struct conn_tls_client *client; /* as the client: what is wanted of the server */
+	enum hello_state hello; /* as the server */
+	char *asked; /* the name that the client asked for; NULL: not looked for yet */
+	struct tls_cert *cert; /* of conn_tls_use */
 	char *
 	    addrs; /* of the client's certificate, each with its NUL, "" behind the last; or NULL */
-	char *text; /* why it failed, for people; or NULL */
 	char info[80];
 	char name[]; /* of the peer, for messages */
 };
@@ -143,8 +158,34 @@ void conn_tls_free(struct conn_tls *t);
 /* Why the connection will fail, for people; only the first text counts. */
 void conn_tls_say(struct conn_tls *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* For SSL_set_verify: called for every certificate; the first bad one ends the handshake. */
+/* The TLS of a connection that is to begin. NULL without memory. */
+struct conn_tls *conn_tls_new(struct conn *c, SSL_CTX *ctx, const char *name);
+
+/* What is queued now leaves in clear, then the handshake begins. */
+void conn_tls_begin(struct conn *c, struct conn_tls *t);
+
+/* Before the first handshake as the server: 0, or -1 without memory. */
+int conn_tls_jobs(void);
+
+/* The handshake goes on. */
+void conn_tls_go_on(struct conn_tls *t);
+
+/* A client's name has come: tell the owner, who may free c. */
+void conn_tls_tell_hello(struct conn *c);
+
+/* The handshake is done: what is left to be looked at by a client. 0, or -1 and it has failed. */
+int conn_tls_client_done(struct conn_tls *t);
+void conn_tls_client_free(struct conn_tls_client *w);
+
+/* What is wrong with the other side's certificate, for people; only the first text counts. */
+void conn_tls_say_bad(struct conn_tls *t, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* For SSL_set_verify: called for every certificate; the first bad one ends the verification. */
 int conn_tls_verify(int ok, X509_STORE_CTX *store);
+
+/* DNS names and addresses in a certificate, each with its NUL, "" behind the last; NULL: ENOMEM. */
+char *conn_tls_alt_names(X509 *cert);
 
 /* Keep the addresses of the certificate that a client showed, if it verified. */
 void conn_tls_note_addrs(struct conn_tls *t);

@@ -7,10 +7,9 @@
 
 #include <openssl/async.h>
 #include <openssl/err.h>
-#include <openssl/x509v3.h>
 
-#include "base/netaddr.h"
 #include "net/conn_int.h"
+#include "net/tls.h"
 
 /*
  * TLS of a connection.  The handshake is a step that is repeated until it is done, so that it can
@@ -91,17 +90,31 @@ sock_bio(struct conn *c)
 
 /* --- texts for people --- */
 
-/* Why it fails; the first text stays: what follows from it says less. */
+/* The first text stays: what follows from it says less. */
+static void
+say(char **text, const char *fmt, va_list ap)
+{
+	if (*text == NULL && vasprintf(text, fmt, ap) == -1)
+		*text = NULL;
+}
+
 void
 conn_tls_say(struct conn_tls *t, const char *fmt, ...)
 {
 	va_list ap;
 
-	if (t->text != NULL)
-		return;
 	va_start(ap, fmt);
-	if (vasprintf(&t->text, fmt, ap) == -1)
-		t->text = NULL;
+	say(&t->text, fmt, ap);
+	va_end(ap);
+}
+
+void
+conn_tls_say_bad(struct conn_tls *t, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	say(&t->bad, fmt, ap);
 	va_end(ap);
 }
 
@@ -118,6 +131,8 @@ failure_text(struct conn_tls *t, const char *when)
 					     : " (is there TLS on that port?)";
 	if (t->raw_eof && e == 0)
 		reason = "connection closed by the peer";
+	if (t->bad != NULL && t->state < TLS_OPEN)
+		conn_tls_say(t, "%s", t->bad);
 	conn_tls_say(
 	    t, "TLS %s with %s: %s%s", when, t->name, reason != NULL ? reason : "failed", hint);
 }
@@ -147,14 +162,23 @@ fail(struct conn *c, const char *when)
 static struct conn *handshaking;
 static TAILQ_HEAD(, conn_tls) jobless = TAILQ_HEAD_INITIALIZER(jobless);
 
+int
+conn_tls_jobs(void)
+{
+	static bool there;
+
+	there = there || ASYNC_init_thread(JOBS_MAX, 0) == 1;
+	return there ? 0 : -1;
+}
+
 struct conn *
 conn_handshaking(void)
 {
 	return handshaking;
 }
 
-static void
-go_on(struct conn_tls *t)
+void
+conn_tls_go_on(struct conn_tls *t)
 {
 	if (t->queued)
 		TAILQ_REMOVE(&jobless, t, next);
@@ -167,27 +191,30 @@ static void
 serve_jobless(void)
 {
 	if (!TAILQ_EMPTY(&jobless))
-		go_on(TAILQ_FIRST(&jobless));
+		conn_tls_go_on(TAILQ_FIRST(&jobless));
 }
 
 void
 conn_tls_continue(struct conn *c)
 {
 	if (c->tls != NULL && c->tls->job && c->tls->waits)
-		go_on(c->tls);
+		conn_tls_go_on(c->tls);
 }
 
-static void
+static int
 established(struct conn_tls *t)
 {
 	int whole = 0, used = SSL_get_cipher_bits(t->ssl, &whole);
 
+	if (t->client != NULL && conn_tls_client_done(t) == -1)
+		return -1;
 	t->state = TLS_OPEN;
 	(void)SSL_clear_mode(t->ssl, SSL_MODE_ASYNC);
 	(void)snprintf(t->info, sizeof t->info, "%s with cipher %s (%d/%d bits)",
 	    SSL_get_version(t->ssl), SSL_get_cipher_name(t->ssl), used, whole);
-	if (SSL_is_server(t->ssl))
+	if (t->client == NULL)
 		conn_tls_note_addrs(t);
+	return 0;
 }
 
 int
@@ -214,8 +241,12 @@ conn_tls_handshake(struct conn *c)
 	serve_jobless();
 	switch (err) {
 	case SSL_ERROR_NONE:
-		established(t);
-		return 1;
+		if (established(t) == 0)
+			return 1;
+		break;
+	case SSL_ERROR_WANT_CLIENT_HELLO_CB:
+		t->waits = true;
+		return IO_AGAIN;
 	case SSL_ERROR_WANT_READ:
 	case SSL_ERROR_WANT_WRITE:
 		t->wants_write = err == SSL_ERROR_WANT_WRITE;
@@ -339,7 +370,12 @@ conn_tls_free(struct conn_tls *t)
 	ERR_clear_error();
 	SSL_free(t->ssl);
 	ERR_clear_error();
+	conn_tls_client_free(t->client);
+	tls_cert_free(t->cert);
+	free(t->asked);
+	free(t->alts);
 	free(t->addrs);
+	free(t->bad);
 	free(t->text);
 	free(t);
 }
@@ -358,27 +394,8 @@ conn_tls_text(const struct conn *c)
 
 /* --- the beginning --- */
 
-/* Expect name, DNS or address, in the certificate; 0 or -1. */
-static int
-expect_name(SSL *ssl, const char *name, bool numeric, enum conn_verify verify)
-{
-	X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
-
-	if (!numeric && SSL_set_tlsext_host_name(ssl, name) != 1)
-		return -1;
-	if (verify == CONN_VERIFY_NONE) {
-		SSL_set_verify(ssl, SSL_VERIFY_NONE, NULL);
-		return 0;
-	}
-	SSL_set_verify(ssl, SSL_VERIFY_PEER, conn_tls_verify);
-	X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-	if (numeric)
-		return X509_VERIFY_PARAM_set1_ip_asc(param, name) == 1 ? 0 : -1;
-	return X509_VERIFY_PARAM_set1_host(param, name, 0) == 1 ? 0 : -1;
-}
-
-static struct conn_tls *
-tls_new(struct conn *c, SSL_CTX *ctx, const char *name)
+struct conn_tls *
+conn_tls_new(struct conn *c, SSL_CTX *ctx, const char *name)
 {
 	size_t n = strlen(name) + 1;
 	struct conn_tls *t;
@@ -401,100 +418,10 @@ tls_new(struct conn *c, SSL_CTX *ctx, const char *name)
 	return t;
 }
 
-/* What is queued now leaves in clear, then the handshake begins. */
-static void
-begin(struct conn *c, struct conn_tls *t)
+void
+conn_tls_begin(struct conn *c, struct conn_tls *t)
 {
 	t->clear = buf_len(&c->out);
 	c->tls = t;
 	conn_kick(c);
-}
-
-int
-conn_start_tls(
-    struct conn *c, SSL_CTX *ctx, const char *name, enum conn_verify verify, struct err *e)
-{
-	struct netaddr addr;
-	struct conn_tls *t;
-	bool numeric;
-	char host[256];
-	size_t n = strlen(name);
-
-	if (c->tls != NULL)
-		return err_set(e, EALREADY, "TLS was started before");
-	if (n > 0 && n < sizeof host && name[n - 1] == '.')
-		n--; /* the root's dot is in no certificate */
-	if (n == 0 || n >= sizeof host)
-		return err_set(e, EINVAL, "TLS needs a name of 1 to 255 octets to look for");
-	(void)snprintf(host, sizeof host, "%.*s", (int)n, name);
-	if (buf_len(&c->in) > 0)
-		return err_set(e, EPROTO,
-		    "%s sent %zu octets in clear where TLS had to begin: somebody may have put "
-		    "them in",
-		    host, buf_len(&c->in));
-	if (c->ended)
-		return err_set(e, EPIPE, "connection closed before TLS began");
-	numeric = netaddr_parse_host(host, &addr) == 0;
-	if ((t = tls_new(c, ctx, host)) == NULL ||
-	    expect_name(t->ssl, host, numeric, verify) == -1) {
-		conn_tls_free(t);
-		ERR_clear_error();
-		return err_set(e, ENOMEM, "TLS with %s: cannot be set up", host);
-	}
-	SSL_set_connect_state(t->ssl);
-	begin(c, t);
-	return 0;
-}
-
-#define DISCARD_MAX (64 * 1024) /* octets; who sends more in clear gets a failed handshake */
-
-/*
- * What came in clear.  As long as our answer is still queued the client can have said nothing in
- * TLS, so that what waits in the socket is of the same kind.
- */
-static void
-discard_clear(struct conn *c)
-{
-	uint8_t scrap[4096];
-	size_t sum = 0;
-	ssize_t n;
-
-	conn_in_free(c);
-	c->offer = false;
-	while (buf_len(&c->out) > 0 && sum < DISCARD_MAX &&
-	       (n = recv(c->fd, scrap, sizeof scrap, MSG_DONTWAIT)) > 0)
-		sum += (size_t)n;
-	explicit_bzero(scrap, sizeof scrap);
-}
-
-int
-conn_accept_tls(struct conn *c, SSL_CTX *ctx, bool discard, struct err *e)
-{
-	static bool jobs;
-	struct conn_tls *t;
-
-	if (c->tls != NULL)
-		return err_set(e, EALREADY, "TLS was started before");
-	if (c->ended)
-		return err_set(e, EPIPE, "connection closed before TLS began");
-	if (buf_len(&c->in) > 0 && !discard)
-		return err_set(e, EPROTO, "the client sent %zu octets in clear before TLS began",
-		    buf_len(&c->in));
-	if (!jobs && ASYNC_init_thread(JOBS_MAX, 0) != 1) {
-		ERR_clear_error();
-		return err_set(e, ENOMEM, "TLS handshakes cannot be set up");
-	}
-	jobs = true;
-	if ((t = tls_new(c, ctx, "the client")) == NULL) {
-		ERR_clear_error();
-		return err_set(e, ENOMEM, "TLS with the client cannot be set up");
-	}
-	if ((SSL_get_verify_mode(t->ssl) & SSL_VERIFY_PEER) != 0)
-		SSL_set_verify(t->ssl, SSL_get_verify_mode(t->ssl), conn_tls_verify);
-	SSL_set_accept_state(t->ssl);
-	(void)SSL_set_mode(t->ssl, SSL_MODE_ASYNC);
-	if (discard)
-		discard_clear(c);
-	begin(c, t);
-	return 0;
 }

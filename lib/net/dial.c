@@ -19,6 +19,7 @@ struct dial {
 	size_t n;
 	size_t at; /* the address in hand */
 	int fd;
+	int given; /* the socket to be used for the only address, or -1 */
 	uint32_t each_ms;
 	uint64_t each_at, total_at; /* clock_ms */
 	dial_done done;
@@ -109,7 +110,10 @@ try(struct dial *d)
 	const struct sockaddr_storage *ss = &d->addrs[d->at];
 
 	d->each_at = clock_ms() + d->each_ms;
-	d->fd = socket(ss->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	d->fd = d->given != -1
+		    ? d->given
+		    : socket(ss->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	d->given = -1;
 	if (d->fd == -1)
 		goto failed;
 	if (connect(d->fd, (const struct sockaddr *)ss, addr_len(ss)) == 0) {
@@ -180,7 +184,7 @@ dial_start(struct event_base *base, const struct sockaddr_storage *addrs, size_t
 	d->base = base;
 	memcpy(d->addrs, addrs, n * sizeof *addrs);
 	d->n = n;
-	d->fd = -1;
+	d->fd = d->given = -1;
 	d->each_ms = each_ms;
 	d->total_at = clock_ms() + total_ms;
 	d->done = done;
@@ -190,11 +194,26 @@ dial_start(struct event_base *base, const struct sockaddr_storage *addrs, size_t
 	return d;
 }
 
+struct dial *
+dial_start_from(struct event_base *base, int fd, const struct sockaddr_storage *addr,
+    uint32_t total_ms, dial_done done, void *arg, struct err *e)
+{
+	struct dial *d = dial_start(base, addr, 1, total_ms, total_ms, done, arg, e);
+
+	if (d != NULL)
+		d->given = fd;
+	else
+		(void)close(fd);
+	return d;
+}
+
 void
 dial_cancel(struct dial *d)
 {
 	if (d == NULL)
 		return;
 	drop_fd(d);
+	if (d->given != -1)
+		(void)close(d->given);
 	free(d);
 }

@@ -37,6 +37,13 @@ typedef void (*dial_done)(
 struct dial *dial_start(struct event_base *base, const struct sockaddr_storage *addrs, size_t n,
     uint32_t each_ms, uint32_t total_ms, dial_done done, void *arg, struct err *e);
 
+/*
+ * The same from a socket that is there, non-blocking and bound perhaps, to one address.  It is
+ * taken over, also when this fails.
+ */
+struct dial *dial_start_from(struct event_base *base, int fd, const struct sockaddr_storage *addr,
+    uint32_t total_ms, dial_done done, void *arg, struct err *e);
+
 /* Give up; done is not called. NULL is allowed. Not for a dial whose done was called. */
 void dial_cancel(struct dial *d);
 

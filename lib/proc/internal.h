@@ -11,6 +11,26 @@ void neighbours_init(
 int neighbours_plumb(const struct plumb *p, int fd);
 void neighbours_free(void);
 
+/*
+ * files.c: the table behind proc_file.  Files are staged as they come; the next start or reload
+ * makes them the table, as a whole, and settles whether it stays so (ok) or the one before comes
+ * back.
+ */
+int files_stage(const struct config_file *m, int fd, struct err *e); /* fd stays the caller's */
+void files_unstage(void);
+int files_switch(struct err *e); /* -1: a file could not be staged; nothing has changed */
+void files_settle(int ok);
+void files_free(void);
+
+/*
+ * All of a memfd that nobody can change; *p is to be freed, and has a NUL behind its *n octets.
+ * -1 with e: not such a memfd, more than max octets, no memory.
+ */
+int sealed_read(int fd, size_t max, uint8_t **p, size_t *n, struct err *e);
+
+/* source.c */
+void sources_free(void);
+
 /* seccomp.c: allow these sets (enum sandbox_calls) and nothing else, from now on. */
 int seccomp_enter(unsigned set, struct err *e);
 

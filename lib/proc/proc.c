@@ -88,29 +88,19 @@ code_of(const struct err *e)
 	}
 }
 
-/* The configuration in a sealed memfd: nobody can change it while it is read. */
 static struct conf *
 read_conf(int fd, struct err *e)
 {
-	const int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
 	struct conf *c = NULL;
-	struct stat st;
-	char *text = NULL;
-	int have = fcntl(fd, F_GET_SEALS);
+	struct err why = {0};
+	uint8_t *text;
+	size_t n;
 
-	if (have == -1 || (have & seals) != seals || fstat(fd, &st) == -1) {
-		err_set(e, EBADMSG, "the configuration from master is not a sealed memfd");
+	if (sealed_read(fd, 4 * CONF_FILE_MAX, &text, &n, &why) == -1) {
+		err_set(e, why.code, "the configuration from master: %s", why.text);
 		return NULL;
 	}
-	if (st.st_size < 1 || st.st_size > 4 * CONF_FILE_MAX) {
-		err_set(e, EBADMSG, "the configuration from master has a wrong size");
-		return NULL;
-	}
-	if ((text = malloc((size_t)st.st_size)) == NULL ||
-	    pread(fd, text, (size_t)st.st_size, 0) != st.st_size)
-		err_sys(e, "reading the configuration");
-	else
-		c = conf_load_mem(text, (size_t)st.st_size, "configuration", NULL, e);
+	c = conf_load_mem(text, n, "configuration", NULL, e);
 	free(text);
 	return c;
 }
@@ -162,13 +152,8 @@ static const struct conf_connector *
 connector_of(const char *name, const char *address)
 {
 	const struct conf_connector *k = conf_connector_find(env.conf, name);
-	char text[NETADDR_TEXT_MAX];
-	size_t i;
 
-	for (i = 0; k != NULL && i < k->listen.n; i++)
-		if (strcmp(netaddr_format(text, sizeof text, ':', &k->listen.v[i]), address) == 0)
-			return k;
-	return NULL;
+	return k != NULL && conf_listener_find(k, address) != NULL ? k : NULL;
 }
 
 static void
@@ -219,8 +204,8 @@ unlisten_gone(const struct conf *old)
 
 	for (i = 0; proc->unlisten != NULL && i < old->nconnectors; i++) {
 		k = &old->connectors[i];
-		for (j = 0; j < k->listen.n; j++) {
-			(void)netaddr_format(text, sizeof text, ':', &k->listen.v[j]);
+		for (j = 0; j < k->nbound; j++) {
+			(void)netaddr_format(text, sizeof text, ':', &k->bound[j].addr);
 			if (connector_of(k->name, text) == NULL)
 				proc->unlisten(k->name, text);
 		}
@@ -235,16 +220,21 @@ on_reload(struct chan *c, struct ipc_msg *m)
 	struct conf *old = (struct conf *)env.conf, *fresh;
 	struct err e = {0};
 
-	if ((fresh = read_conf(m->fd, &e)) != NULL) {
+	if ((fresh = read_conf(m->fd, &e)) == NULL)
+		files_unstage();
+	else if (files_switch(&e) == -1)
+		conf_free(fresh);
+	else {
 		env.conf = fresh;
-		if (proc->reload != NULL && proc->reload(&env, &e) == -1) {
-			env.conf = old;
-			conf_free(fresh);
-		} else {
+		done.ok = proc->reload == NULL || proc->reload(&env, &e) == 0;
+		files_settle(done.ok);
+		if (done.ok) {
 			log_init(getprogname(), fresh->log.level);
 			unlisten_gone(old);
 			conf_free(old);
-			done.ok = 1;
+		} else {
+			env.conf = old;
+			conf_free(fresh);
 		}
 	}
 	/* One octet more would make the answer itself invalid. */
@@ -292,6 +282,22 @@ on_seal_key(struct chan *c, struct ipc_msg *m)
 		proc->seal_key(fd);
 	else
 		close(fd);
+}
+
+static void
+on_config_file(struct chan *c, struct ipc_msg *m)
+{
+	(void)c;
+	/* What is wrong with it is told when the reload comes that it belongs to. */
+	(void)files_stage(m->body, m->fd, NULL);
+}
+
+static void
+on_ticket_keys(struct chan *c, struct ipc_msg *m)
+{
+	(void)c;
+	if (proc->ticket_keys != NULL)
+		proc->ticket_keys(m->body);
 }
 
 static void
@@ -431,6 +437,16 @@ await_start(struct ipc *raw, struct err *e)
 			if (rc == -1)
 				return -1;
 			break;
+		case M_config_file:
+			rc = files_stage(m.body, m.fd, e);
+			ipc_done(raw, &m);
+			if (rc == -1)
+				return -1;
+			break;
+		case M_ticket_keys:
+			on_ticket_keys(NULL, &m);
+			ipc_done(raw, &m);
+			break;
 		case M_start:
 		case M_drain:
 			rc = m.def->type == M_drain;
@@ -513,6 +529,8 @@ static const struct chan_handler from_master[] = {
     {M_drain, on_drain},
     {M_seal_key, on_seal_key},
     {M_reopen, on_reopen},
+    {M_config_file, on_config_file},
+    {M_ticket_keys, on_ticket_keys},
 };
 
 #define N(a) (sizeof(a) / sizeof(a)[0])
@@ -595,6 +613,9 @@ serve(struct ipc *raw, struct err *e)
 {
 	struct ready m;
 
+	if (files_switch(e) == -1)
+		return -1;
+	files_settle(1);
 	if (proc->start != NULL && proc->start(&env, e) == -1)
 		return -1;
 	if (proc->sandbox != NULL && proc->sandbox->starting != 0 &&
@@ -619,6 +640,8 @@ clean_up(void)
 	log_set_sink(NULL, NULL);
 	master = NULL;
 	neighbours_free();
+	sources_free();
+	files_free();
 	if (m != NULL) {
 		chan_flush(m, 1000);
 		chan_free(m);

@@ -15,8 +15,8 @@
  *
  *	boot message (role, uid, jail, configuration) -> open (as root: descriptors, no parsing;
  *	the current folder is the jail) -> uid, chroot, rlimits, no dump -> sandbox -> seal_key,
- *	if there is one -> start (jailed: load) -> narrower sandbox -> plumbed and listener for
- *	each channel and socket that master gave -> serve -> loop
+ *	files, ticket keys, if there are any -> start (jailed: load) -> narrower sandbox -> plumbed
+ *	and listener for each channel and socket that master gave -> serve -> loop
  *
  * Log lines go to logd as soon as it is plumbed, to stderr before.  A proxy reaches serve only
  * when the daemons behind it are ready.
@@ -57,6 +57,9 @@ struct proc {
 	void (*status)(void);
 	/* A descriptor from master that belongs to this daemon alone (cryptod's sealing key). */
 	void (*seal_key)(int fd);
+	/* Proxies: keys for session tickets, the newest first, copied if they are to stay.  Before
+	 * start, and whenever master has made a new one. */
+	void (*ticket_keys)(const struct ticket_keys *k);
 	/* logd: the log file was rotated; the new one (taken over), or -1 with syslog. */
 	void (*reopen)(int fd);
 };
@@ -82,6 +85,34 @@ struct proc_req;
 struct proc_req *proc_request(enum proc_id peer, uint16_t type, const void *body, unsigned timeout,
     chan_reply_fn fn, void *arg);
 void proc_cancel(struct proc_req *r);
+
+/*
+ * A file that the configuration names (conf_files), as it was when that was loaded; a daemon never
+ * opens one itself.  From start on; within reload the new configuration's.
+ *
+ * path	as in the configuration
+ * n	receives the octets, 0 to CONFIG_FILE_MAX
+ *
+ * Returns them, with a NUL behind, until the next reload; or NULL: it was not needed and cannot be
+ * read (master has warned), or the configuration has no such file.
+ */
+const uint8_t *proc_file(const char *path, size_t *n);
+
+/*
+ * Proxies: a TCP socket whose source is the client's address, from master: bound, not connected,
+ * non-blocking.  For a connector with keep_source only.
+ *
+ * ip, n	4 octets, or 16 (IPv4 mapped into IPv6 gives a socket of AF_INET)
+ * fn	called once within some seconds, from the loop: fd is the callee's; or fd -1, and why says
+ *	what was wrong
+ *
+ * Returns a handle, valid until fn is called; or NULL with errno.
+ */
+struct proc_source;
+typedef void (*proc_source_fn)(int fd, const char *why, void *arg);
+struct proc_source *proc_source(
+    const char *connector, const uint8_t *ip, size_t n, proc_source_fn fn, void *arg);
+void proc_source_cancel(struct proc_source *s); /* fn is not called; NULL is allowed */
 
 /* Tell master (and gwctl status) what is special: "key store is locked"; "" when nothing is. */
 void proc_note(const char *note);

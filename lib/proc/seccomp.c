@@ -182,6 +182,7 @@ static const struct call calls[] = {
     CALL(setsockopt, SB_NET | SB_UNIX),
     CALL(sendmmsg, SB_NET),
     CALL(recvmmsg, SB_NET),
+    CALL(splice, SB_NET), /* a tunnel's octets */
 
     /* Files: Landlock and the chroot say which. */
     CALL(openat, SB_FILES | SB_EXEC),

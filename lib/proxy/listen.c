@@ -38,9 +38,10 @@ static void
 admit(struct listening *l, int fd, const struct sockaddr_storage *from)
 {
 	const struct conf_connector *k = proxy_connector(l->connector);
+	const struct conf_listener *at = k != NULL ? conf_listener_find(k, l->address) : NULL;
 	const struct sockaddr *sa = (const struct sockaddr *)from;
 
-	if (k == NULL) { /* a reload has just taken it away */
+	if (at == NULL) { /* a reload has just taken it away */
 		close(fd);
 		return;
 	}
@@ -50,7 +51,7 @@ admit(struct listening *l, int fd, const struct sockaddr_storage *from)
 		l->service->refuse(
 		    errno == EUSERS ? PROXY_TOO_MANY_HERE : PROXY_TOO_MANY, fd, from);
 	else
-		l->service->accept(k, fd, from);
+		l->service->accept(k, at, fd, from);
 }
 
 static void

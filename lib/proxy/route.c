@@ -3,64 +3,166 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/queue.h>
+
+#include "base/enc.h"
 
 #define SHOWN_MAX 64 /* connectors that one process tells of */
 
 struct shared {
 	LIST_ENTRY(shared) next;
 	unsigned refs;
-	bool old; /* from before a reload: for the sessions that have it */
+	bool old; /* for the sessions that have it only: from before a reload, or one's own */
 	struct proxy_route r;
 };
 
 static LIST_HEAD(, shared) routes = LIST_HEAD_INITIALIZER(routes);
 
-void
-proxy_route_peer(struct proxy_route *r, const struct conf_peer *p, const struct conf *conf)
+static void
+set_prints(struct proxy_route *r, const struct conf_strings *prints)
 {
-	memset(r, 0, sizeof *r);
-	(void)strlcpy(r->peer, p->name, sizeof r->peer);
-	(void)strlcpy(r->host, p->host, sizeof r->host);
-	r->port = (uint16_t)p->port;
-	r->tls = p->tls;
-	r->verify = p->verify;
-	(void)strlcpy(r->server_name, p->server_name, sizeof r->server_name);
-	(void)strlcpy(r->ca_file, p->ca_file, sizeof r->ca_file);
-	(void)strlcpy(r->login_domain, p->login_domain, sizeof r->login_domain);
-	r->login_case = p->login_case;
+	const char *p;
+	size_t i;
+
+	for (i = 0; i < prints->n && i < ROUTE_PRINTS_MAX; i++) {
+		p = prints->v[i];
+		if (hex_decode(r->prints[i], sizeof r->prints[i], p, strlen(p)) == -1)
+			return;
+		r->nprints++;
+	}
+}
+
+static void
+set_profile(struct proxy_route *r, const struct conf_profile *f)
+{
+	(void)strlcpy(r->profile, f->name, sizeof r->profile);
+	r->ocsp = f->ocsp;
+}
+
+static void
+set_ours(struct proxy_route *r, const struct conf *conf)
+{
 	r->limits = conf->limits;
 	(void)strlcpy(r->hostname, conf->node.hostname, sizeof r->hostname);
 }
 
-void
-proxy_route_set(struct proxy_route *r, const struct conf_connector *k, const struct conf *conf)
+/* Whose login it is. */
+static void
+set_logins(struct proxy_route *r, const struct conf_peer *p)
 {
-	proxy_route_peer(r, k->peer, conf);
+	(void)strlcpy(r->peer, p->name, sizeof r->peer);
+	(void)strlcpy(r->login_domain, p->login_domain, sizeof r->login_domain);
+	r->login_case = p->login_case;
+}
+
+void
+proxy_route_peer(struct proxy_route *r, const struct conf_peer *p, const struct conf *conf)
+{
+	memset(r, 0, sizeof *r);
+	set_ours(r, conf);
+	set_logins(r, p);
+	set_profile(r, p->profile);
+	(void)strlcpy(r->host, p->host, sizeof r->host);
+	r->port = (uint16_t)p->port;
+	r->tls_port = (uint16_t)p->tls_port;
+	r->tls = p->tls;
+	r->verify = p->verify;
+	(void)strlcpy(r->server_name, p->server_name, sizeof r->server_name);
+	(void)strlcpy(r->ca_file, p->ca_file, sizeof r->ca_file);
+	set_prints(r, &p->fingerprints);
+}
+
+/* To whatever server a client wants to reach. */
+static void
+set_foreign(struct proxy_route *r, const struct conf_connector *k, enum conf_tls listener,
+    const struct conf *conf)
+{
+	const struct conf_profile *f = k->profile;
+
+	memset(r, 0, sizeof *r);
+	set_ours(r, conf);
+	set_profile(r, f);
+	r->transparent = k->transparent;
+	r->keep_source = k->keep_source;
+	r->tls = listener;
+	r->verify = f->verify;
+	r->bad_certificate = f->bad_certificate;
+	(void)strlcpy(r->ca_file, f->ca_file, sizeof r->ca_file);
+	set_prints(r, &f->fingerprints);
+}
+
+void
+proxy_route_set(struct proxy_route *r, const struct conf_connector *k, enum conf_tls listener,
+    const struct conf *conf)
+{
+	if (k->transparent != CONF_TRANSPARENT_NO)
+		set_foreign(r, k, listener, conf);
+	else
+		proxy_route_peer(r, k->peer, conf);
 	(void)strlcpy(r->connector, k->name, sizeof r->connector);
 	(void)strlcpy(r->tenant, k->tenant, sizeof r->tenant);
-	r->client_tls = k->tls;
-	r->tls_required = k->tls == CONF_TLS_IMPLICIT || k->starttls == CONF_STARTTLS_REQUIRED;
+	r->inspect = k->inspect;
+	r->client_tls = listener;
+	r->tls_required = listener == CONF_TLS_IMPLICIT || k->starttls == CONF_STARTTLS_REQUIRED;
 	r->second_factor = k->second_factor;
 	r->sizes = k->sizes;
 	r->banner = k->banner;
 }
 
 const struct proxy_route *
-proxy_route_get(const struct conf_connector *k, const struct conf *conf)
+proxy_route_get(const struct conf_connector *k, enum conf_tls listener, const struct conf *conf)
 {
 	struct shared *x;
 
 	LIST_FOREACH (x, &routes, next)
-		if (!x->old && strcmp(x->r.connector, k->name) == 0) {
+		if (!x->old && x->r.client_tls == listener &&
+		    strcmp(x->r.connector, k->name) == 0) {
 			x->refs++;
 			return &x->r;
 		}
 	if ((x = malloc(sizeof *x)) == NULL)
 		return NULL;
-	proxy_route_set(&x->r, k, conf);
+	proxy_route_set(&x->r, k, listener, conf);
 	x->refs = 1;
 	x->old = false;
+	LIST_INSERT_HEAD(&routes, x, next);
+	return &x->r;
+}
+
+static const struct conf_peer *
+peer_of_name(const struct proxy_route *r, const char *name)
+{
+	const struct conf_connector *k = proxy_connector(r->connector);
+	const struct conf *c = proc_env()->conf;
+	size_t i;
+
+	for (i = 0; k != NULL && i < c->npeers; i++)
+		/* Where a peer must prove more than a name, a name is not enough. */
+		if (c->peers[i].service == k->service && c->peers[i].verify == CONF_VERIFY_CA &&
+		    strcasecmp(c->peers[i].server_name, name) == 0)
+			return &c->peers[i];
+	return NULL;
+}
+
+const struct proxy_route *
+proxy_route_named(const struct proxy_route *r, const char *name)
+{
+	const struct conf_peer *p = peer_of_name(r, name);
+	struct shared *x;
+
+	if (p == NULL) {
+		LIST_FOREACH (x, &routes, next)
+			if (&x->r == r)
+				x->refs++;
+		return r;
+	}
+	if ((x = malloc(sizeof *x)) == NULL)
+		return NULL;
+	x->r = *r;
+	set_logins(&x->r, p);
+	x->refs = 1;
+	x->old = true; /* one session's own */
 	LIST_INSERT_HEAD(&routes, x, next);
 	return &x->r;
 }

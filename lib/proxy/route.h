@@ -10,22 +10,34 @@
 /*
  * What a session must remember of the configuration: its connector and the peer behind it,
  * copied, so that a reload may take the configuration away while sessions go on.  Sessions of one
- * connector share it.
+ * listener share it.
  */
+#define ROUTE_PRINTS_MAX 8 /* fingerprints of one peer */
+
 struct proxy_route {
 	char connector[65], tenant[65];
-	char peer[65];
-	char host[HOST_MAX];
+	char peer[65]; /* whose login rules count; "" where a foreign server is nobody's */
+	char host[HOST_MAX]; /* "" when transparent: see struct proxy_target */
 	uint16_t port;
-	enum conf_tls tls; /* to the peer */
-	int verify;
+	uint16_t tls_port; /* of the peer, for tunnels */
+	enum conf_tls tls; /* to the peer; when transparent what the listener has: IMPLICIT, or
+			    * STARTTLS for "when the client asks for it", or NONE */
+	char profile[65]; /* towards the peer */
+	enum conf_verify verify;
 	char server_name[HOST_MAX];
 	char ca_file[1024];
+	uint8_t prints[ROUTE_PRINTS_MAX][32];
+	size_t nprints;
+	enum conf_ocsp ocsp;
+	enum conf_transparent transparent;
+	int keep_source;
+	enum conf_inspect inspect;
+	enum conf_bad_cert bad_certificate;
 	char login_domain[HOST_MAX]; /* and case: how the peer's logins are told apart */
 	enum conf_case login_case;
 	struct conf_limits limits;
 	char hostname[HOST_MAX]; /* ours */
-	enum conf_tls client_tls; /* of the connector, towards clients */
+	enum conf_tls client_tls; /* of the listener, towards clients */
 	int tls_required; /* before a login or mail */
 	enum conf_factor second_factor;
 	enum conf_sizes sizes;
@@ -33,10 +45,19 @@ struct proxy_route {
 };
 
 /*
- * The route of a connector under the running configuration, shared and never changed; NULL with
- * ENOMEM.  Each get wants its drop, with which the caller lets go of it; NULL is allowed there.
+ * The route of a connector's listener under the running configuration, shared and never changed;
+ * NULL with ENOMEM.  Each get wants its drop, with which the caller lets go of it; NULL is allowed
+ * there.
  */
-const struct proxy_route *proxy_route_get(const struct conf_connector *k, const struct conf *conf);
+const struct proxy_route *proxy_route_get(
+    const struct conf_connector *k, enum conf_tls listener, const struct conf *conf);
+
+/*
+ * The same for one session behind a transparent connector whose server is known by a name now
+ * (verified by its certificate): if a configured peer of the service has it as server_name, a copy
+ * of r with that peer's name and login rules, else r once more.  Wants its drop.  NULL with ENOMEM.
+ */
+const struct proxy_route *proxy_route_named(const struct proxy_route *r, const char *name);
 void proxy_route_drop(const struct proxy_route *r);
 
 /* The configuration is another one now.  proxy_limits does this too. */
@@ -49,8 +70,8 @@ void proxy_route_renew(void);
 void proxy_route_status(void);
 
 /* The same into r of one's own. */
-void proxy_route_set(
-    struct proxy_route *r, const struct conf_connector *k, const struct conf *conf);
+void proxy_route_set(struct proxy_route *r, const struct conf_connector *k, enum conf_tls listener,
+    const struct conf *conf);
 
 /* The same for a peer alone (peer.notify); connector and tenant stay empty. */
 void proxy_route_peer(struct proxy_route *r, const struct conf_peer *p, const struct conf *conf);
@@ -68,7 +89,8 @@ const struct conf_peer *proxy_peer(const char *name);
 enum proxy_refusal { PROXY_NOT_ALLOWED, PROXY_TOO_MANY, PROXY_TOO_MANY_HERE };
 
 struct proxy_service {
-	void (*accept)(const struct conf_connector *k, int fd, const struct sockaddr_storage *from);
+	void (*accept)(const struct conf_connector *k, const struct conf_listener *l, int fd,
+	    const struct sockaddr_storage *from);
 	void (*refuse)(enum proxy_refusal why, int fd, const struct sockaddr_storage *from);
 };
 

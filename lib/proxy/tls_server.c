@@ -5,37 +5,31 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
-#include <time.h>
+
+#include <openssl/sha.h>
 
 #include "base/clock.h"
 #include "base/enc.h"
 #include "base/log.h"
 #include "keyprov/keyprov.h"
 #include "net/tls.h"
-#include "proxy/readfile.h"
-#include "proxy/route.h"
+#include "proxy/certs.h"
+#include "proxy/profile.h"
+#include "proxy/upstream_int.h"
 
 #define SIGN_MS 10000 /* milliseconds for a signature: clients wait about half a minute */
 #define LOCKED_MS 3000 /* for so long a locked or silent cryptod is not asked again */
 #define COMPLAIN_MS 60000 /* one line for each kind of trouble in so much time */
-#define SOON (14 * DAY) /* seconds before its end that a certificate is warned of */
 #define DAY 86400 /* seconds between two looks at the ends of certificates */
-#define SHOWN_MAX 16 /* certificates in the status */
 
-/* A file that was read before the jail; the text stays, a reload may use it otherwise. */
-struct file {
-	LIST_ENTRY(file) next;
-	struct buf text;
-	char path[];
-};
-
-/* What some connector shows its clients, and whose certificates it wants to see. */
+/* What the clients of a connector see, and are asked for. */
 struct identity {
 	LIST_ENTRY(identity) next;
-	const struct file *cert, *ca; /* ca NULL: clients need not show one */
 	struct ssl_ctx_st *ctx;
-	uint8_t handle[KEYPROV_HANDLE];
+	uint8_t digest[32]; /* of all that it was made from */
+	char connector[];
 };
+LIST_HEAD(identity_list, identity);
 
 /* A signature that a handshake waits for. */
 struct ask {
@@ -50,8 +44,8 @@ struct ask {
 };
 TAILQ_HEAD(ask_list, ask);
 
-static LIST_HEAD(, file) files = LIST_HEAD_INITIALIZER(files);
-static LIST_HEAD(, identity) identities = LIST_HEAD_INITIALIZER(identities);
+static struct identity_list identities = LIST_HEAD_INITIALIZER(identities);
+static struct tls_file *certs;
 static struct ask_list fresh = TAILQ_HEAD_INITIALIZER(fresh);
 static struct ask_list asked = TAILQ_HEAD_INITIALIZER(asked);
 static struct event *sender; /* sends what is fresh, from the loop and its stack */
@@ -61,17 +55,6 @@ static uint64_t complained[CRYPTO_FAILED + 2]; /* clock_ms by status; the last: 
 static uint64_t total_signed, total_failed;
 
 /* --- signatures --- */
-
-static struct identity *
-identity_of(const uint8_t handle[KEYPROV_HANDLE])
-{
-	struct identity *id;
-
-	LIST_FOREACH (id, &identities, next)
-		if (memcmp(id->handle, handle, KEYPROV_HANDLE) == 0)
-			return id;
-	return NULL;
-}
 
 static bool
 may_complain(size_t about)
@@ -88,8 +71,8 @@ may_complain(size_t about)
 static void
 complain(const struct ask *a, unsigned status)
 {
-	const struct identity *id = identity_of(a->handle);
-	const char *file = id != NULL ? id->cert->path : "(unknown)";
+	const struct tls_file *of = certs_of_handle(certs, a->handle);
+	const char *file = of != NULL ? of->path : "(minted)";
 	char hex[2 * KEYPROV_HANDLE + 1];
 
 	if (!may_complain(status))
@@ -100,6 +83,8 @@ complain(const struct ask *a, unsigned status)
 		log_warn("TLS towards clients: the key store is locked: keyctl unlock");
 		break;
 	case CRYPTO_NOKEY:
+		if (of == NULL)
+			break; /* cryptod was started again, and has another key for those */
 		log_err("TLS towards clients: the private key of certificate %s (handle %s) is not "
 			"in the key store: keyctl import --tls KEYFILE",
 		    log_str(file), hex);
@@ -151,6 +136,8 @@ on_answer(void *arg, struct ipc_msg *m, int error)
 	}
 	if (p->status == CRYPTO_LOCKED)
 		refuse_until = clock_ms() + LOCKED_MS;
+	if (p->status == CRYPTO_NOKEY || p->status == CRYPTO_LOCKED)
+		leaf_forget();
 	complain(a, p->status);
 	settle(a, KEYPROV_FAILED, NULL, 0);
 }
@@ -216,176 +203,164 @@ on_cancel(struct keyprov_job *job, void *arg)
 
 static const struct keyprov_ops ops = {.sign = on_sign, .cancel = on_cancel};
 
-/* --- files and contexts --- */
+/* --- contexts --- */
 
+struct evp_pkey_st *
+tls_server_bind(struct x509_st *cert, void *arg, struct err *e)
+{
+	return keyprov_key(cert, arg, e);
+}
+
+static enum conf_service
+service(void)
+{
+	return proc_env()->self == P_SMTPD ? CONF_SMTP : CONF_POP3;
+}
+
+/* Does the gateway speak TLS with the clients of this connector? */
 static bool
 offers_tls(const struct conf_connector *k)
 {
-	enum conf_service ours = proc_env()->self == P_SMTPD ? CONF_SMTP : CONF_POP3;
-
-	return k->service == ours && k->tls != CONF_TLS_NONE;
-}
-
-static struct file *
-find_file(const char *path)
-{
-	struct file *f;
-
-	LIST_FOREACH (f, &files, next)
-		if (strcmp(f->path, path) == 0)
-			return f;
-	return NULL;
-}
-
-static int
-open_file(const struct conf_connector *k, const char *path, const char *what, struct err *e)
-{
-	size_t n = strlen(path) + 1;
-	struct err why;
-	struct file *f;
-
-	if (n == 1 || find_file(path) != NULL)
-		return 0;
-	if ((f = calloc(1, sizeof *f + n)) == NULL)
-		return err_sys(e, "memory");
-	memcpy(f->path, path, n);
-	buf_init(&f->text, TLS_BUNDLE_MAX + 1);
-	LIST_INSERT_HEAD(&files, f, next);
-	if (proxy_read_file(path, what, &f->text, &why) == -1)
-		return err_set(e, why.code, "connector %s: %s", k->name, why.text);
-	return 0;
-}
-
-int
-tls_server_open(const struct conf *conf, struct err *e)
-{
-	const struct conf_connector *k;
-	size_t i;
-
-	for (i = 0; i < conf->nconnectors; i++) {
-		k = &conf->connectors[i];
-		if (offers_tls(k) && (open_file(k, k->certificate, "certificate", e) == -1 ||
-					 open_file(k, k->client_ca, "client_ca", e) == -1))
-			return -1;
-	}
-	return 0;
+	return k->service == service() && k->tls != CONF_SUPPORT_DISABLED &&
+	       k->inspect == CONF_TLS_INSPECT;
 }
 
 static struct identity *
-find_identity(const struct conf_connector *k)
+find_identity(const struct identity_list *in, const char *connector)
 {
 	struct identity *id;
 
-	LIST_FOREACH (id, &identities, next)
-		if (strcmp(id->cert->path, k->certificate) == 0 &&
-		    strcmp(id->ca != NULL ? id->ca->path : "", k->client_ca) == 0)
+	LIST_FOREACH (id, in, next)
+		if (strcmp(id->connector, connector) == 0)
 			return id;
 	return NULL;
 }
 
-/* In the running configuration, which a reload may have changed. */
-static bool
-is_used(const struct identity *id)
-{
-	const struct conf *conf = proc_env()->conf;
-	size_t i;
-
-	for (i = 0; i < conf->nconnectors; i++)
-		if (offers_tls(&conf->connectors[i]) && find_identity(&conf->connectors[i]) == id)
-			return true;
-	return false;
-}
-
-static struct evp_pkey_st *
-bind_key(struct x509_st *cert, void *arg, struct err *e)
-{
-	struct identity *id = arg;
-
-	return keyprov_key(cert, id->handle, e);
-}
-
-/* "2026-01-31", UTC. */
-static const char *
-day_text(char *out, size_t outsz, int64_t when)
-{
-	time_t t = (time_t)when;
-	struct tm tm;
-
-	if (gmtime_r(&t, &tm) == NULL || strftime(out, outsz, "%Y-%m-%d", &tm) == 0)
-		(void)snprintf(out, outsz, "?");
-	return out;
-}
-
 static void
-warn_of_end(const struct identity *id)
+free_identities(struct identity_list *l)
 {
-	int64_t end = tls_ctx_expires(id->ctx), now = (int64_t)clock_unix();
-	char day[32];
+	struct identity *id;
 
-	if (end > now + SOON)
-		return;
-	(void)day_text(day, sizeof day, end);
-	if (end <= now)
-		log_warn("certificate %s has ended on %s: clients will refuse it; replace the file "
-			 "and restart the gateway",
-		    log_str(id->cert->path), day);
-	else
-		log_warn("certificate %s ends on %s: replace the file and restart the gateway "
-			 "before then",
-		    log_str(id->cert->path), day);
+	while ((id = LIST_FIRST(l)) != NULL) {
+		LIST_REMOVE(id, next);
+		tls_ctx_free(id->ctx);
+		free(id);
+	}
+}
+
+/* With its length, so that no two lists of texts look the same. */
+static int
+add_text(struct buf *b, const void *p, size_t n)
+{
+	uint64_t len = n;
+
+	return buf_put(b, &len, sizeof len) == 0 && buf_put(b, n > 0 ? p : "", n) == 0 ? 0 : -1;
+}
+
+static int
+add_string(struct buf *b, const char *s)
+{
+	return add_text(b, s, s != NULL ? strlen(s) : 0);
+}
+
+/* All that a context is made from: what is the same is not made again. 0, or -1 with ENOMEM. */
+static int
+digest_of(
+    uint8_t out[32], const struct tls_server_options *o, struct tls_file *const *from, size_t n)
+{
+	const struct tls_options *t = &o->o;
+	const int numbers[] = {
+	    (int)t->min_version, t->any_kex, (int)o->auth, o->tickets, (int)t->nalpn, (int)n};
+	struct buf b;
+	size_t i;
+	int rc;
+
+	buf_init(&b, 2 * TLS_BUNDLE_MAX);
+	rc = add_text(&b, numbers, sizeof numbers) | add_string(&b, t->ciphers) |
+	     add_string(&b, t->ciphersuites) | add_string(&b, t->groups) |
+	     add_string(&b, o->context) | add_text(&b, o->client_ca, o->client_ca_n);
+	for (i = 0; i < t->nalpn; i++)
+		rc |= add_string(&b, t->alpn[i]);
+	for (i = 0; i < n; i++)
+		rc |= add_text(&b, from[i]->digest, sizeof from[i]->digest);
+	(void)SHA256(buf_ptr(&b), buf_len(&b), out);
+	buf_free(&b);
+	return rc == 0 ? 0 : -1;
+}
+
+static int
+set_clients(struct tls_server_options *o, const struct conf_profile *p, struct err *e)
+{
+	static const enum tls_client_auth how[] = {
+	    [CONF_CLIENT_CERT_NONE] = TLS_AUTH_NONE,
+	    [CONF_CLIENT_CERT_ASK] = TLS_AUTH_ASK,
+	    [CONF_CLIENT_CERT_REQUIRE] = TLS_AUTH_REQUIRE,
+	};
+
+	o->auth = how[p->client_certificate];
+	if (o->auth == TLS_AUTH_NONE)
+		return 0;
+	o->client_ca = proc_file(p->client_ca, &o->client_ca_n);
+	o->client_ca_name = p->client_ca;
+	if (o->client_ca == NULL)
+		return err_set(e, ENOENT, "client_ca %s is not there", p->client_ca);
+	return 0;
+}
+
+/* One connector's context, the old one where nothing has changed. */
+static struct identity *
+make_identity(const struct conf_connector *k, struct tls_file *set, struct err *e)
+{
+	struct tls_cert *shown[CONF_LIST_MAX];
+	struct tls_file *from[CONF_LIST_MAX];
+	size_t i, len = strlen(k->name) + 1;
+	struct tls_server_options o = {.certs = shown};
+	struct profile_options p;
+	struct identity *id, *old;
+
+	profile_options(&p, k->profile, k->service == CONF_POP3 ? "pop3" : NULL);
+	o.o = p.o;
+	o.tickets = k->profile->tickets != 0;
+	o.context = k->name;
+	if (set_clients(&o, k->profile, e) == -1)
+		return NULL;
+	for (i = 0; i < k->chains.n && i < CONF_LIST_MAX; i++) {
+		from[i] = certs_find(set, k->chains.v[i]);
+		shown[i] = from[i]->cert;
+	}
+	o.ncerts = i;
+	if ((id = calloc(1, sizeof *id + len)) == NULL) {
+		(void)err_sys(e, "memory");
+		return NULL;
+	}
+	memcpy(id->connector, k->name, len);
+	if (digest_of(id->digest, &o, from, i) == -1) {
+		(void)err_set(e, ENOMEM, "memory");
+		free(id);
+		return NULL;
+	}
+	old = find_identity(&identities, k->name);
+	if (old != NULL && memcmp(old->digest, id->digest, sizeof id->digest) == 0)
+		id->ctx = tls_ctx_keep(old->ctx);
+	else if ((id->ctx = tls_server_ctx(&o, e)) == NULL) {
+		free(id);
+		return NULL;
+	}
+	return id;
 }
 
 /* Of several processes with the same certificates one is enough to say it. */
 static void
-warn_of_ends(void)
-{
-	static const struct timeval day = {DAY, 0};
-	const struct identity *id;
-
-	if (proc_env()->instance != 0)
-		return;
-	LIST_FOREACH (id, &identities, next)
-		if (is_used(id))
-			warn_of_end(id);
-	(void)event_add(daily, &day);
-}
-
-static void
 on_day(evutil_socket_t fd, short what, void *arg)
 {
+	static const struct timeval day = {DAY, 0};
+
 	(void)fd;
 	(void)what;
 	(void)arg;
-	warn_of_ends();
-}
-
-static int
-make_identity(const struct conf_connector *k, struct err *e)
-{
-	struct file *cert = find_file(k->certificate), *ca = find_file(k->client_ca);
-	struct identity *id;
-	struct err why;
-
-	if (find_identity(k) != NULL)
-		return 0;
-	if (cert == NULL || (ca == NULL && *k->client_ca != '\0'))
-		return err_set(e, EACCES,
-		    "connector %s: %s was not read when the gateway started, and the daemon cannot "
-		    "reach it now: restart the gateway",
-		    k->name, cert == NULL ? k->certificate : k->client_ca);
-	if ((id = calloc(1, sizeof *id)) == NULL)
-		return err_sys(e, "memory");
-	id->cert = cert;
-	id->ca = ca;
-	id->ctx = tls_server_ctx(buf_ptr(&cert->text), buf_len(&cert->text), cert->path,
-	    ca != NULL ? buf_ptr(&ca->text) : NULL, ca != NULL ? buf_len(&ca->text) : 0,
-	    ca != NULL ? ca->path : NULL, bind_key, id, &why);
-	if (id->ctx == NULL) {
-		free(id);
-		return err_set(e, why.code, "connector %s: %s", k->name, why.text);
-	}
-	LIST_INSERT_HEAD(&identities, id, next);
-	return 0;
+	if (proc_env()->instance == 0)
+		certs_warn(certs);
+	(void)event_add(daily, &day);
 }
 
 /* Without a connector that wants it there is no provider. */
@@ -402,42 +377,88 @@ start_signing(struct err *e)
 }
 
 static int
-make_identities(const struct conf *conf, struct err *e)
+make_all(struct identity_list *to, struct tls_file **set, const struct conf *conf, struct err *e)
 {
+	struct identity *id;
+	struct err why;
 	size_t i;
 
+	for (i = 0; i < conf->nconnectors; i++)
+		if (offers_tls(&conf->connectors[i]) && start_signing(e) == -1)
+			return -1;
+	if (certs_make(set, certs, conf, service(), e) == -1)
+		return -1;
 	for (i = 0; i < conf->nconnectors; i++) {
 		if (!offers_tls(&conf->connectors[i]))
 			continue;
-		if (start_signing(e) == -1 || make_identity(&conf->connectors[i], e) == -1)
-			return -1;
+		if ((id = make_identity(&conf->connectors[i], *set, &why)) == NULL)
+			return err_set(
+			    e, why.code, "connector %s: %s", conf->connectors[i].name, why.text);
+		LIST_INSERT_HEAD(to, id, next);
 	}
-	if (daily != NULL)
-		warn_of_ends();
 	return 0;
 }
 
-int
-tls_server_start(struct err *e)
+/* A reload that changes nothing here costs no question to keyd either. */
+static void
+begin_staples(void)
 {
-	return make_identities(proc_env()->conf, e);
+	struct tls_file *c;
+
+	for (c = certs; c != NULL; c = c->next)
+		if (c->stapled)
+			staple_begin(c);
 }
 
 int
-tls_server_reload(const struct conf *conf, struct err *e)
+tls_server_start(const struct conf *conf, struct err *e)
 {
-	return make_identities(conf, e);
+	struct identity_list made = LIST_HEAD_INITIALIZER(made), old;
+	struct tls_file *set = NULL;
+
+	if (profile_check(conf, e) == -1 || upstream_prepare(conf, e) == -1 ||
+	    make_all(&made, &set, conf, e) == -1) {
+		free_identities(&made);
+		certs_free(&set);
+		return -1;
+	}
+	LIST_INIT(&old);
+	LIST_SWAP(&identities, &old, identity, next);
+	LIST_SWAP(&identities, &made, identity, next);
+	free_identities(&old);
+	certs_free(&certs);
+	certs = set;
+	upstream_commit();
+	begin_staples();
+	if (daily != NULL)
+		on_day(-1, 0, NULL);
+	return 0;
+}
+
+void
+tls_server_tickets(const struct ticket_keys *k)
+{
+	struct tls_ticket_key keys[TLS_TICKET_KEYS_MAX];
+	size_t i;
+
+	for (i = 0; i < k->keys.n && i < TLS_TICKET_KEYS_MAX; i++) {
+		memcpy(keys[i].name, k->keys.v[i].name.p, sizeof keys[i].name);
+		memcpy(keys[i].aes, k->keys.v[i].aes.p, sizeof keys[i].aes);
+		memcpy(keys[i].hmac, k->keys.v[i].hmac.p, sizeof keys[i].hmac);
+	}
+	tls_ticket_keys(keys, i);
+	explicit_bzero(keys, sizeof keys);
 }
 
 /* --- use --- */
 
 static const struct identity *
-ready(const struct conf_connector *k, const char *name, struct err *e)
+ready(const struct proxy_route *r, struct err *e)
 {
-	const struct identity *id = k != NULL ? find_identity(k) : NULL;
+	const struct identity *id = find_identity(&identities, r->connector);
 
 	if (id == NULL)
-		(void)err_set(e, ENOENT, "connector %s has no certificate", name);
+		(void)err_set(e, ENOENT, "connector %s has no TLS", r->connector);
 	else if (proc_chan(P_CRYPTOD, 0) == NULL)
 		(void)err_set(e, EAGAIN, "cryptod, which has the keys, is away");
 	else if (clock_ms() < refuse_until)
@@ -448,41 +469,27 @@ ready(const struct conf_connector *k, const char *name, struct err *e)
 }
 
 int
-tls_server_ready(const char *connector, struct err *e)
+tls_server_ready(const struct proxy_route *r, struct err *e)
 {
-	return ready(proxy_connector(connector), connector, e) != NULL ? 0 : -1;
+	return ready(r, e) != NULL ? 0 : -1;
 }
 
 int
-tls_server_accept(const char *connector, struct conn *c, struct err *e)
+tls_server_accept(const struct proxy_route *r, struct conn *c, struct err *e)
 {
-	const struct conf_connector *k = proxy_connector(connector);
-	const struct identity *id = ready(k, connector, e);
+	const struct identity *id = ready(r, e);
 
 	if (id == NULL)
 		return -1;
-	return conn_accept_tls(c, id->ctx, k->tls == CONF_TLS_STARTTLS, e);
+	return conn_accept_tls(c, id->ctx, r->client_tls == CONF_TLS_STARTTLS, e);
 }
 
 void
 tls_server_status(void)
 {
-	int64_t now = (int64_t)clock_unix(), end;
-	const struct identity *id;
-	unsigned n = 0;
-	char day[32];
-
 	if (LIST_EMPTY(&identities))
 		return;
 	proc_fact("tls.signatures", "%llu", (unsigned long long)total_signed);
 	proc_fact("tls.signatures.failed", "%llu", (unsigned long long)total_failed);
-	LIST_FOREACH (id, &identities, next) {
-		if (!is_used(id))
-			continue;
-		if (n++ == SHOWN_MAX)
-			break;
-		end = tls_ctx_expires(id->ctx);
-		proc_fact("tls.certificate", "%s: %s on %s", log_str(id->cert->path),
-		    end <= now ? "ENDED" : "ends", day_text(day, sizeof day, end));
-	}
+	certs_status(certs);
 }

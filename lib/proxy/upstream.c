@@ -1,143 +1,110 @@
-#include "proxy/upstream.h"
-
+/* The connection to a mail server. */
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
+#include <unistd.h>
 
 #include "base/log.h"
-#include "net/dial.h"
-#include "net/tls.h"
-#include "proxy/readfile.h"
+#include "net/cidr.h"
+#include "proxy/upstream_int.h"
 
-#define TEXT_MAX 400 /* octets of an explanation, with its NUL */
 #define ADDRESS_MS 10000 /* milliseconds for one address before the next is tried */
 
-struct upstream {
-	const struct proxy_route *r;
-	upstream_done done;
-	void *arg;
-	struct proc_req *dns;
-	struct dial *dial;
-	struct event *failed; /* a failure that is known at once is told from the loop */
-	char text[TEXT_MAX];
-};
-
-/* A bundle of certification authorities that some peer trusts. */
-struct bundle {
-	LIST_ENTRY(bundle) next;
-	char path[1024];
-	struct buf pem; /* until start has parsed it */
-	struct ssl_ctx_st *ctx;
-};
-
-static LIST_HEAD(, bundle) bundles = LIST_HEAD_INITIALIZER(bundles);
-
-static struct bundle *
-find_bundle(const char *path)
-{
-	struct bundle *b;
-
-	LIST_FOREACH (b, &bundles, next)
-		if (strcmp(b->path, path) == 0)
-			return b;
-	return NULL;
-}
-
-static int
-needs_bundle(const struct conf_peer *p)
-{
-	return p->tls != CONF_TLS_NONE;
-}
-
-int
-upstream_open(const struct conf *conf, struct err *e)
-{
-	struct bundle *b;
-	size_t i;
-
-	for (i = 0; i < conf->npeers; i++) {
-		if (!needs_bundle(&conf->peers[i]) || find_bundle(conf->peers[i].ca_file) != NULL)
-			continue;
-		if ((b = calloc(1, sizeof *b)) == NULL)
-			return err_sys(e, "memory");
-		(void)strlcpy(b->path, conf->peers[i].ca_file, sizeof b->path);
-		buf_init(&b->pem, TLS_BUNDLE_MAX + 1);
-		LIST_INSERT_HEAD(&bundles, b, next);
-		/* Without verification nobody misses it. */
-		if (proxy_read_file(b->path, "ca_file", &b->pem, e) == -1 && conf->peers[i].verify)
-			return -1;
-	}
-	return 0;
-}
-
-int
-upstream_start(struct err *e)
-{
-	struct bundle *b;
-
-	LIST_FOREACH (b, &bundles, next) {
-		b->ctx = tls_client_ctx(buf_ptr(&b->pem), buf_len(&b->pem), b->path, e);
-		buf_free(&b->pem);
-		if (b->ctx == NULL)
-			return -1;
-	}
-	return 0;
-}
-
-int
-upstream_reload(const struct conf *conf, struct err *e)
-{
-	size_t i;
-
-	for (i = 0; i < conf->npeers; i++)
-		if (needs_bundle(&conf->peers[i]) && find_bundle(conf->peers[i].ca_file) == NULL)
-			return err_set(e, EACCES,
-			    "peer %s: %s was not read when the gateway started, and the daemon "
-			    "cannot reach it now: restart the gateway",
-			    conf->peers[i].name, conf->peers[i].ca_file);
-	return 0;
-}
-
-int
-upstream_start_tls(const struct proxy_route *r, struct conn *c, struct err *e)
-{
-	struct bundle *b = find_bundle(r->ca_file);
-
-	if (b == NULL || b->ctx == NULL)
-		return err_set(e, ENOENT, "no certification authorities for peer %s", r->peer);
-	return conn_start_tls(
-	    c, b->ctx, r->server_name, r->verify ? CONN_VERIFY_PEER : CONN_VERIFY_NONE, e);
-}
-
-static void
+void
 upstream_free(struct upstream *u)
 {
+	if (u == NULL)
+		return;
 	proc_cancel(u->dns);
+	proc_source_cancel(u->source);
 	dial_cancel(u->dial);
-	if (u->failed != NULL)
-		event_free(u->failed);
+	if (u->fd != -1)
+		(void)close(u->fd);
+	dane_free(u);
+	upstream_judge_free(u);
+	leaf_cancel(u->leaf);
+	event_free(u->later);
 	free(u);
 }
 
-void
-upstream_cancel(struct upstream *u)
+const char *
+upstream_name(const struct upstream *u)
 {
-	if (u != NULL)
-		upstream_free(u);
+	return u->name;
 }
 
+/* The outcome; done may free u. */
 static void
 finish(struct upstream *u, int fd, const char *text)
 {
 	upstream_done done = u->done;
-	void *arg = u->arg;
-	char copy[TEXT_MAX];
+	char copy[UPSTREAM_TEXT_MAX];
 
 	(void)log_escape(copy, sizeof copy, text, strlen(text));
-	upstream_free(u);
-	done(fd, copy, arg);
+	u->done = NULL;
+	done(fd, copy, u->arg);
+}
+
+/* The connection is there; with DANE its records must be, too. */
+static void
+go_on(struct upstream *u)
+{
+	int fd = u->fd;
+
+	if (fd == -1 || u->dane == DANE_PENDING)
+		return;
+	u->fd = -1;
+	finish(u, fd, "");
+}
+
+static bool
+same_ip(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
+{
+	struct netaddr x, y;
+
+	return netaddr_from_sockaddr(&x, (const struct sockaddr *)a) == 0 &&
+	       netaddr_from_sockaddr(&y, (const struct sockaddr *)b) == 0 && x.family == y.family &&
+	       memcmp(x.addr, y.addr, x.family == AF_INET ? 4 : 16) == 0;
+}
+
+/* Is this one of our listeners, in any connector?  local: the address is of this machine. */
+static bool
+is_ours(const struct sockaddr_storage *to, bool local)
+{
+	const struct conf *c = proc_env()->conf;
+	const struct conf_listener *l;
+	struct netaddr a;
+	size_t i, k;
+
+	if (netaddr_from_sockaddr(&a, (const struct sockaddr *)to) == -1)
+		return false;
+	for (i = 0; i < c->nconnectors; i++)
+		for (k = 0; k < c->connectors[i].nbound; k++) {
+			l = &c->connectors[i].bound[k];
+			if (l->addr.port != a.port || l->addr.family != a.family)
+				continue;
+			if (memcmp(l->addr.addr, a.addr, a.family == AF_INET ? 4 : 16) == 0 ||
+			    (local && netaddr_is_any(&l->addr)))
+				return true;
+		}
+	return false;
+}
+
+/* A machine that talks to itself has one address at both ends. */
+static bool
+loops(struct upstream *u, int fd)
+{
+	struct sockaddr_storage here, there;
+	socklen_t n = sizeof here, m = sizeof there;
+
+	if (!u->foreign)
+		return false;
+	if (getsockname(fd, (struct sockaddr *)&here, &n) == -1 ||
+	    getpeername(fd, (struct sockaddr *)&there, &m) == -1)
+		return true;
+	return is_ours(&there, same_ip(&here, &there));
 }
 
 static void
@@ -147,14 +114,28 @@ on_dialled(int fd, const struct sockaddr_storage *peer, const struct err *e, voi
 
 	(void)peer;
 	u->dial = NULL;
-	finish(u, fd, e != NULL ? e->text : "");
+	if (fd == -1) {
+		finish(u, -1, e->text);
+	} else if (loops(u, fd)) {
+		(void)close(fd);
+		finish(u, -1, "it leads to the gateway itself: a loop");
+	} else {
+		u->fd = fd;
+		go_on(u);
+	}
+}
+
+static uint32_t
+patience(const struct upstream *u)
+{
+	return (uint32_t)(u->r->limits.peer_timeout * 1000);
 }
 
 /* 0, or -1 and u->text says why not. */
 static int
 start_dial(struct upstream *u, const struct sockaddr_storage *addrs, size_t n)
 {
-	uint32_t ms = (uint32_t)(u->r->limits.peer_timeout * 1000);
+	uint32_t ms = patience(u);
 	struct err e;
 
 	u->dial = dial_start(
@@ -191,36 +172,67 @@ on_resolved(void *arg, struct ipc_msg *m, int error)
 	struct upstream *u = arg;
 	const struct dns_addr_rep *p;
 	struct sockaddr_storage addrs[DIAL_ADDRS_MAX];
-	char text[TEXT_MAX];
+	char text[UPSTREAM_TEXT_MAX];
 	size_t n;
 
 	u->dns = NULL;
 	if (m == NULL) {
-		(void)snprintf(
-		    text, sizeof text, "%s: no answer from dnsd (%s)", u->r->host, strerror(error));
+		(void)snprintf(text, sizeof text, "%s: no answer from dnsd (%s)", u->r->host,
+		    strerrordesc_np(error));
 		finish(u, -1, text);
 		return;
 	}
 	p = m->body;
-	n = p->status == DNS_OK ? to_sockaddrs(p, u->r->port, addrs) : 0;
+	n = p->status == DNS_OK ? to_sockaddrs(p, u->port, addrs) : 0;
 	if (n == 0) {
 		(void)snprintf(text, sizeof text, "%s: %s", u->r->host,
 		    p->text[0] != '\0' ? p->text : "no address");
 		finish(u, -1, text);
 		return;
 	}
+	if (u->r->verify == CONF_VERIFY_DANE)
+		dane_ask(u, p->secure, go_on);
 	if (start_dial(u, addrs, n) == -1)
 		finish(u, -1, u->text);
 }
 
 static void
-on_failed(evutil_socket_t fd, short what, void *arg)
+on_source(int fd, const char *why, void *arg)
 {
 	struct upstream *u = arg;
+	struct err e;
 
-	(void)fd;
-	(void)what;
-	finish(u, -1, u->text);
+	u->source = NULL;
+	if (fd == -1) {
+		finish(u, -1, why);
+		return;
+	}
+	u->dial =
+	    dial_start_from(proc_env()->base, fd, &u->target.to, patience(u), on_dialled, u, &e);
+	if (u->dial == NULL)
+		finish(u, -1, e.text);
+}
+
+/* To where a client wanted to go. 0, or -1 and u->text says why not. */
+static int
+begin_foreign(struct upstream *u)
+{
+	struct netaddr a;
+
+	if (is_ours(&u->target.to, false)) {
+		(void)strlcpy(u->text, "it is the gateway itself: a loop", sizeof u->text);
+		return -1;
+	}
+	if (!u->r->keep_source)
+		return start_dial(u, &u->target.to, 1);
+	(void)netaddr_from_sockaddr(&a, (const struct sockaddr *)&u->target.from);
+	u->source =
+	    proc_source(u->r->connector, a.addr, a.family == AF_INET ? 4 : 16, on_source, u);
+	if (u->source != NULL)
+		return 0;
+	(void)snprintf(
+	    u->text, sizeof u->text, "cannot ask master for a socket: %s", strerrordesc_np(errno));
+	return -1;
 }
 
 /* An address needs no dnsd. 0, or -1 and u->text says why not. */
@@ -231,21 +243,50 @@ begin(struct upstream *u)
 	struct sockaddr_storage ss;
 	struct netaddr a;
 
+	if (u->foreign)
+		return begin_foreign(u);
 	if (netaddr_parse_host(u->r->host, &a) == 0) {
-		a.port = u->r->port;
+		a.port = u->port;
 		(void)netaddr_to_sockaddr(&a, &ss);
+		if (u->r->verify == CONF_VERIFY_DANE)
+			dane_ask(u, false, go_on);
 		return start_dial(u, &ss, 1);
 	}
-	u->dns = proc_request(P_DNSD, M_dns_addr_req, &q,
-	    (unsigned)(u->r->limits.peer_timeout * 1000), on_resolved, u);
+	u->dns = proc_request(P_DNSD, M_dns_addr_req, &q, (unsigned)patience(u), on_resolved, u);
 	if (u->dns != NULL)
 		return 0;
-	(void)snprintf(u->text, sizeof u->text, "cannot ask dnsd: %s", strerror(errno));
+	(void)snprintf(u->text, sizeof u->text, "cannot ask dnsd: %s", strerrordesc_np(errno));
 	return -1;
 }
 
+static void
+on_later(evutil_socket_t fd, short what, void *arg)
+{
+	struct upstream *u = arg;
+
+	(void)fd;
+	(void)what;
+	if (u->done != NULL)
+		finish(u, -1, u->text);
+	else
+		upstream_tell_verdict(u);
+}
+
+/* What people know the server by. */
+static void
+set_name(struct upstream *u)
+{
+	struct netaddr a;
+
+	if (!u->foreign)
+		(void)strlcpy(u->name, u->r->host, sizeof u->name);
+	else if (netaddr_from_sockaddr(&a, (const struct sockaddr *)&u->target.to) == 0)
+		(void)netaddr_format(u->name, sizeof u->name, ':', &a);
+}
+
 struct upstream *
-upstream_connect(const struct proxy_route *r, upstream_done done, void *arg)
+upstream_connect(const struct proxy_route *r, const struct proxy_target *to, bool tunnel,
+    upstream_done done, void *arg)
 {
 	static const struct timeval now = {0, 0};
 	struct upstream *u = calloc(1, sizeof *u);
@@ -253,13 +294,20 @@ upstream_connect(const struct proxy_route *r, upstream_done done, void *arg)
 	if (u == NULL)
 		return NULL;
 	u->r = r;
+	u->fd = -1;
 	u->done = done;
 	u->arg = arg;
-	if ((u->failed = evtimer_new(proc_env()->base, on_failed, u)) == NULL) {
+	u->port = tunnel && r->client_tls == CONF_TLS_IMPLICIT ? r->tls_port : r->port;
+	if (to != NULL) {
+		u->foreign = true;
+		u->target = *to;
+	}
+	set_name(u);
+	if ((u->later = evtimer_new(proc_env()->base, on_later, u)) == NULL) {
 		free(u);
 		return NULL;
 	}
 	if (begin(u) == -1)
-		(void)event_add(u->failed, &now);
+		(void)event_add(u->later, &now);
 	return u;
 }

@@ -202,7 +202,7 @@ new_session(void)
 
 	if (k == NULL)
 		return NULL;
-	proxy_route_set(&r, k, proc_env()->conf);
+	proxy_route_set(&r, k, CONF_TLS_NONE, proc_env()->conf);
 	return proxy_worker_new(&r, "", f.login, 0, "127.0.0.1");
 }
 

@@ -33,11 +33,13 @@ connector "submission" {{
   service = smtp
   listen = {{"127.0.0.1:{smtp}"}}
   peer = "smtp"
+  tls = disabled
 }}
 connector "pop3" {{
   service = pop3
   listen = {{"127.0.0.1:{pop3}"}}
   peer = "pop3"
+  tls = disabled
 }}
 """
 

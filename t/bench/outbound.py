@@ -27,6 +27,7 @@ connector "submission" {{
   service = smtp
   listen = {{"127.0.0.1:{port}"}}
   peer = "sink"
+  tls = disabled
   sign_by_address = {{"127.0.0.1/32"}}
 }}
 """

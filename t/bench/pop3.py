@@ -50,6 +50,7 @@ connector "pop3" {{
   service = pop3
   listen = {{"127.0.0.1:{port}"}}
   peer = "office"
+  tls = disabled
 }}
 """
 

@@ -25,15 +25,15 @@ connector "clear" {{
   service = smtp
   listen = {{"127.0.0.1:{port}"}}
   peer = "sink"
+  tls = disabled
 }}
 """
 CONNECTOR = """\
 connector "{kind}" {{
   service = smtp
-  listen = {{"127.0.0.1:{port}"}}
+  listen_tls = {{"127.0.0.1:{port}"}}
   peer = "sink"
-  tls = implicit
-  certificate = "{cert}"
+  certificates = {{"{cert}"}}
 }}
 """
 

@@ -110,6 +110,8 @@ context(const char *cert, char *key)
 {
 	static char text[TLS_BUNDLE_MAX];
 	FILE *f = fopen(cert, "r");
+	struct tls_server_options o = {.ncerts = 1, .context = "bench", .tickets = true};
+	struct tls_cert *own;
 	struct ssl_ctx_st *ctx;
 	struct err e;
 	size_t n;
@@ -118,9 +120,24 @@ context(const char *cert, char *key)
 		err(1, "%s", cert);
 	n = fread(text, 1, sizeof text, f);
 	(void)fclose(f);
-	if ((ctx = tls_server_ctx(text, n, cert, NULL, 0, NULL, read_key, key, &e)) == NULL)
+	if ((own = tls_cert_new(text, n, false, cert, read_key, key, &e)) == NULL)
 		errx(1, "%s", e.text);
+	o.certs = &own;
+	if ((ctx = tls_server_ctx(&o, &e)) == NULL)
+		errx(1, "%s", e.text);
+	tls_cert_free(own);
 	return ctx;
+}
+
+/* Tickets, as the gateway's clients get them: keys of this process's own. */
+static void
+give_tickets(void)
+{
+	struct tls_ticket_key key;
+
+	arc4random_buf(&key, sizeof key);
+	tls_ticket_keys(&key, 1);
+	explicit_bzero(&key, sizeof key);
 }
 
 int
@@ -132,6 +149,7 @@ main(int argc, char *argv[])
 		errx(64, "usage: tls_local PORT [PORT CERTIFICATE KEY]...");
 	if ((base = event_base_new()) == NULL)
 		errx(1, "no event loop");
+	give_tickets();
 	listen_at(argv[1], NULL);
 	for (i = 2; i < argc; i += 3)
 		listen_at(argv[i], context(argv[i + 1], argv[i + 2]));

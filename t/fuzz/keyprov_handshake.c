@@ -83,6 +83,7 @@ set_up(void)
 	EVP_PKEY *key = EVP_EC_gen("P-256");
 	BIO *b = BIO_new(BIO_s_mem());
 	X509 *x = X509_new();
+	struct tls_cert *cert;
 	struct err e;
 	char *pem;
 	long n;
@@ -92,7 +93,11 @@ set_up(void)
 	     X509_sign(x, key, EVP_sha256()) > 0 && PEM_write_bio_X509(b, x) == 1);
 	n = BIO_get_mem_data(b, &pem);
 	must(keyprov_start(&ops, NULL, &e) == 0);
-	ctx = tls_server_ctx(pem, (size_t)n, "fuzz", NULL, 0, NULL, bind_key, NULL, &e);
+	cert = tls_cert_new(pem, (size_t)n, false, "fuzz", bind_key, NULL, &e);
+	must(cert != NULL);
+	ctx = tls_server_ctx(
+	    &(struct tls_server_options){.certs = &cert, .ncerts = 1, .context = "fuzz"}, &e);
+	tls_cert_free(cert);
 	base = event_base_new();
 	must(ctx != NULL && base != NULL);
 	BIO_free(b);

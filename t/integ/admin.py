@@ -295,12 +295,12 @@ def command_lines_are_completed(w):
     own = {c["fpr"] for c in json.loads(w.gw.gwctl("key", "list", "--json").stdout)["certificates"] if c["secret"]}
     ids = {"alice", "bob", "carol", "evil", "pat"}
     cases = (
-        (gwctl, {"setup", "config", "status", "reload", "reopen", "stop", "domain", "consumer", "key"}),
+        (gwctl, {"setup", "config", "status", "reload", "reopen", "stop", "tls", "domain", "consumer", "key"}),
         (gwctl + "con", {"config", "consumer"}),
         (gwctl + "-", {"-c", "-r", "-h", "-V"}),
         (gwctl + "key ", {"import", "list", "show", "delete", "export"}),
         (gwctl + "stop ", set()),
-        (gwctl + "status --", {"--json", "--quiet", "--verbose"}),
+        (gwctl + "status --", {"--json", "--metrics", "--quiet", "--verbose"}),
         (gwctl + "domain del ", {DOMAIN}),
         (gwctl + "domain add ", set()),
         (gwctl + "consumer set --yes-no-such ", ids),
@@ -312,6 +312,9 @@ def command_lines_are_completed(w):
         (gwctl + f"key delete {fpr[:8]}", {fpr}),
         (gwctl + "setup --placement ", {"internal"}),
         (keyctl + "un", {"unlock"}),
+        (keyctl + "-", {"-c", "-h", "-V"}),
+        (keyctl + "ca ", {"init", "list", "export", "import"}),
+        (keyctl + "ca init --algo ", {"nistp256", "nistp384", "rsa3072"}),
         (keyctl + "revoke ", own),
         (keyctl + "revoke --reason ", {"superseded", "compromised", "retired"}),
         (keyctl + f"generate --address {BOB[:5]}", {f"@{DOMAIN}"}),

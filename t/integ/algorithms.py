@@ -2,6 +2,7 @@
 """Elliptic curves, bzip2 and hidden recipients through the whole gateway, with GnuPG outside."""
 
 import base64
+import json
 import os
 import re
 
@@ -163,6 +164,15 @@ def mail_to_hidden_others_is_not_shown(w):
     data = mails.pgp_encrypted(hide, mails.plain("pat@partner.test", BOB, "Re", SECRET), ["pat@partner.test"])
     got, verdict = fetched(w, data, "bob")
     assert b"4711" not in got and "decrypted=yes" not in verdict, verdict
+
+
+@case
+def listings_name_the_curve(w):
+    for curve, (_, address) in w.gpgs.items():
+        cert, = json.loads(w.gw.gwctl("key", "show", "--json", address).stdout)["certificates"]
+        assert [k["algo"] for k in cert["keys"]] == [curve, curve], cert
+    cert, = json.loads(w.gw.gwctl("key", "show", "--json", ALICE).stdout)["certificates"]
+    assert {k["algo"] for k in cert["keys"]} == {"ed25519", "cv25519"}, cert
 
 
 @case

@@ -23,8 +23,7 @@ connector "{service}-{kind}" {{
   service = {service}
   listen = {{"127.0.0.1:{port}"}}
   peer = "office-{service}"
-  tls = starttls
-  certificate = "{cert}"
+  certificates = {{"{cert}"}}
 }}
 """
 

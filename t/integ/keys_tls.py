@@ -55,7 +55,7 @@ def every_kind_is_taken_and_comes_back_the_same(w):
         path = openssl(w, f"{kind}.pem", *args)
         out = w.gw.keyctl("import", "--tls", path).stdout.decode()
         handle = out.split("\t")[0]
-        assert "certificate = " in out and f"shred -u {path}" in out, out
+        assert "certificates = " in out and f"shred -u {path}" in out, out
         w.handles[kind] = handle
         backup = w.path(f"{kind}.backup")
         backup = w.gw.own(write(backup, w.gw.keyctl("export", "--tls", "--yes", "--passphrase-file", word, handle).stdout))
@@ -109,11 +109,21 @@ def the_certificate_must_be_the_keys(w):
     cert, other = self_signed(w, "nistp256"), self_signed(w, "ed25519")
     out = w.gw.keyctl("import", "--tls", "--certificate", cert, w.path("nistp256.pem")).stdout.decode()
     assert w.handles["nistp256"] in out and "CN=mail.example.test, which ends on 20" in out, out
-    assert f'certificate = "{cert}"' in out, out
+    assert f'certificates = {{"{cert}"}}' in out, out
     code, err = refused(w, "--certificate", other, w.path("nistp256.pem"))
     assert code == 65 and other in err and "the key is not that of the certificate" in err, (code, err)
     code, err = refused(w, "--certificate", w.path("nistp256.pem"), w.path("nistp256.pem"))
     assert code == 65 and "no certificate in PEM" in err, (code, err)
+    none = secret(w, "no-certificate.pem", "nothing\n")
+    code, err = refused(w, "--certificate", none, w.path("nistp256.pem"))
+    assert code == 65 and f"{none}: no certificate in PEM" in err, (code, err)
+    # A passphrase that was right is not called wrong for that.
+    locked = openssl(w, "locked-too.pem", "pkcs8", "-topk8", "-in", w.path("nistp256.pem"), "-passout", "pass:right")
+    code, err = refused(w, "--certificate", other, "--passphrase-file", secret(w, "right-word", "right\n"), locked)
+    assert code == 65 and f"{other}: the key is not that of the certificate" in err and locked not in err, (code, err)
+    with Terminal(w.gw.command("keyctl", "import", "--tls", "--certificate", other, locked)) as t:
+        t.answer(r"Passphrase of [^:]*locked-too\.pem: ", "right")
+        assert t.finish() == 65 and t.text.count("Passphrase of") == 1, t.text
 
 
 @case

@@ -5,9 +5,11 @@ import os
 import poplib
 import signal
 import ssl
+import time
 
 from pt import Site, case, run
 from pt import clients, mails
+from pt.fakepop import stuffed
 from pt.mails import verdict
 from pt.util import sh
 
@@ -15,10 +17,9 @@ PAT, ALICE = "pat@partner.test", "alice@example.test"
 CONNECTOR = """
 connector "{name}" {{
   service = pop3
-  listen = {{"127.0.0.1:{port}"}}
+  {listen} = {{"127.0.0.1:{port}"}}
   peer = "office-pop3"
-  tls = {tls}
-  certificate = "{cert}"
+  certificates = {{"{cert}"}}
 }}
 """
 
@@ -31,8 +32,8 @@ def peer(w):
 def more(w):
     w.cert, w.key = w.ca.issue("gateway")
     w.stls, w.pop3s = w.ports.get(), w.ports.get()
-    return (CONNECTOR.format(name="stls", port=w.stls, tls="starttls", cert=w.cert)
-            + CONNECTOR.format(name="pop3s", port=w.pop3s, tls="implicit", cert=w.cert))
+    return (CONNECTOR.format(name="stls", port=w.stls, listen="listen", cert=w.cert)
+            + CONNECTOR.format(name="pop3s", port=w.pop3s, listen="listen_tls", cert=w.cert))
 
 
 def world():
@@ -191,6 +192,44 @@ def many_retrs_go_ahead_of_their_turn(w):
             assert len(fetched(numbers)) == len(numbers)
         finally:
             w.peer.capabilities.append(word)
+
+
+@case
+def messages_that_come_in_pieces_are_whole_whoever_else_gets_some(w):
+    """Three sessions at once: what of a message is here waits for its rest, with others' in between."""
+    rows = [f"{n % 7 * '.'}{n} and so on, as in all lines of this one" for n in range(1500)]
+    text = letter("\n".join(rows) + "\n")
+    late = letter("\n".join(rows) + "\n-----BEGIN PGP MESSAGE-----\n\nnone\n-----END PGP MESSAGE-----\n")
+    box = (text, late, letter("one\n"), text, text, late)
+    fresh(w, *box)
+
+    def in_pieces(announced, step, pause):
+        def retr(c, arg):
+            data = c.state["box"][int(arg) - 1][1]
+            out = f"+OK {len(data)}".encode() if announced else b"+OK"
+            out += b"\r\n" + stuffed(data)
+            for i in range(0, len(out), step):
+                c.send(out[i:i + step])
+                time.sleep(pause)
+        return retr
+
+    for announced in (True, False):
+        w.peer.do_retr = in_pieces(announced, 9000, 0.002)
+        try:
+            sessions = [w.logged_in() for _ in range(3)]
+            for c in sessions:
+                c.send("".join(f"RETR {n + 1}\r\n" for n in range(len(box))))
+            for n, sent in enumerate(box):
+                for c in sessions:
+                    got = c.pop(multi=True)[1]
+                    if sent is late:
+                        assert all(row.encode() + b"\r\n" in got for row in rows), (announced, n)
+                    else:
+                        assert got == sent, (announced, n)
+            for c in sessions:
+                c.close()
+        finally:
+            del w.peer.do_retr
 
 
 @case

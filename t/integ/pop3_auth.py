@@ -35,6 +35,7 @@ connector "{name}" {{
   service = pop3
   listen = {{"127.0.0.1:{listen}"}}
   peer = "{peer}"
+  tls = disabled
   {more}
 }}
 """

@@ -14,6 +14,7 @@ connector "exact" {{
   service = pop3
   listen = {{"127.0.0.1:{port}"}}
   peer = "office-pop3"
+  tls = disabled
   sizes = exact
   banner = yes
 }}

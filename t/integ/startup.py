@@ -30,7 +30,7 @@ def peer(w):
 def connector(name, listen, more="", to="office-smtp"):
     """A section of postern.conf."""
     return (f'connector "{name}" {{\n  service = smtp\n  listen = {{"{listen}"}}\n  peer = "{to}"\n'
-            f"  {more}\n}}\n").encode()
+            f"  tls = disabled\n  {more}\n}}\n").encode()
 
 
 def works(w):
@@ -223,6 +223,44 @@ def mistakes_end_a_start_with_78(w):
 
 
 @case
+def a_file_that_cannot_be_read_is_named(w):
+    """By a reload, after which all is as before, and by a start."""
+    kept, path, pids = read(w.gw.conf), w.path("authority.pem"), w.gw.daemons()
+    far = (f'peer "far" {{\n  service = smtp\n  host = "127.0.0.1"\n  port = 9\n  tls = starttls\n'
+           f'  ca_file = "{path}"\n}}\n').encode()
+    says = f"peer far: ca_file: {path}: "
+    try:
+        write(w.gw.conf, kept + far)
+        for make, why in ((lambda: None, "No such file"), (lambda: os.mkdir(path), "not a regular file"),
+                          (lambda: os.mkfifo(path), "not a regular file"),
+                          (lambda: os.truncate(write(path, b""), 5 << 20), "more than 4 MiB")):
+            make()
+            p = w.gw.gwctl("reload", check=False)
+            text = (p.stdout + p.stderr).decode()
+            assert p.returncode == EX_CONFIG and says + why in text, text
+            p = w.gw.tool("master", "-t", check=False)
+            assert p.returncode == EX_CONFIG and says + why in p.stderr.decode(), p
+            if os.path.isdir(path):
+                os.rmdir(path)
+            elif os.path.exists(path):
+                os.unlink(path)
+        assert w.gw.daemons() == pids and works(w)
+        w.gw.stop()
+        text = refuses_to_start(w)
+        assert "ended with 78" in text and says + "No such file" in text, text
+        # A link to it will do, as ACME clients make them.
+        os.symlink(w.ca.ca, path)
+        w.gw.start()
+        assert works(w)
+    finally:
+        write(w.gw.conf, kept)
+        if not w.gw.alive():
+            w.gw.start()
+    w.gw.gwctl("reload")
+    assert works(w)
+
+
+@case
 def term_lets_sessions_finish(w):
     with clients.Raw(w.submission, timeout=20) as c, clients.Raw(w.retrieval, timeout=20) as idle:
         assert idle.pop()[0].startswith("+OK")
@@ -304,6 +342,13 @@ def runs_as_an_ordinary_user_and_says_so(w):
         for name in ("cryptod", "filterd"):
             old = other.gw.kill(name)
             other.gw.wait_daemon(name, other_than=old)
+        kept = read(other.gw.conf)
+        write(other.gw.conf, kept + (f'connector "out" {{\n  service = smtp\n  listen = {{"127.0.0.1:{w.ports.get()}"}}\n'
+                                     "  transparent = tproxy\n  tls = disabled\n}\n").encode())
+        p = other.gw.gwctl("reload", check=False)
+        text = (p.stdout + p.stderr).decode()
+        assert p.returncode != 0 and 'connector "out"' in text and "CAP_NET_ADMIN" in text, text
+        write(other.gw.conf, kept)
         assert "decrypted=yes" in mails.header(other.fetch("alice")[0], "X-Postern-Verdict")[0]
 
 

@@ -10,7 +10,7 @@ import time
 
 from pt import Skip, case, run
 from pt.gateway import ordinary_user
-from pt.util import kill, listening, read, running, sh, tree, wait_until
+from pt.util import kill, listening, read, running, sh, tree, wait_until, write
 from pt.world import World
 
 PIECES = """
@@ -34,11 +34,13 @@ connector "submission" {{
   service = smtp
   listen = {{"127.0.0.1:{submission}"}}
   peer = "office-smtp"
+  tls = disabled
 }}
 connector "pop3" {{
   service = pop3
   listen = {{"127.0.0.1:{retrieval}"}}
   peer = "office-pop3"
+  tls = disabled
 }}
 """
 
@@ -203,6 +205,29 @@ def strangers_do_not_reach_the_control_socket(w):
         p = sh(["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--", "python3",
                 "-c", code, path], check=False)
         assert p.returncode == 7, p
+
+
+@case
+def keyd_runs_only_while_somebody_asks_about_revocation(w):
+    kept, asked = read(w.gw.conf), ('tls_profile "asked" {\n  ocsp = lenient\n}\npeer "far" {\n  service = smtp\n'
+                                    '  host = "127.0.0.1"\n  port = 9\n  tls = starttls\n  profile = "asked"\n}\n')
+    assert not w.gw.daemons("keyd")
+    try:
+        write(w.gw.conf, kept + asked.encode())
+        w.gw.gwctl("reload")
+        w.gw.wait_daemon("keyd", seconds=5)
+        wait_until(lambda: re.search(r"keyd.*running", w.gw.gwctl("status", check=False).stdout.decode()), 5, "keyd in the status")
+        old = w.gw.kill("keyd")
+        w.gw.wait_daemon("keyd", other_than=old, seconds=5)
+        assert serves(w)
+        w.gw.stop()
+        w.gw.start()
+        assert w.gw.daemons("keyd") and serves(w)
+    finally:
+        write(w.gw.conf, kept)
+    w.gw.gwctl("reload")
+    wait_until(lambda: not w.gw.daemons("keyd"), 5, "the end of keyd")
+    assert serves(w)
 
 
 @case

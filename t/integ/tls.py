@@ -36,6 +36,7 @@ connector "{name}" {{
   service = {service}
   listen = {{"127.0.0.1:{listen}"}}
   peer = "{name}"
+  tls = disabled
 }}
 """
 
@@ -96,7 +97,7 @@ def world():
             listen = w.listens[service, kind] = w.ports.get()
             more, host = f'ca_file = "{w.ca.ca}"', SERVER
             if kind == "unverified":
-                more, host = "verify = no", "127.0.0.1"
+                more, host = "verify = none", "127.0.0.1"
             elif kind == "clear":
                 more, host = "", "127.0.0.1"
             elif kind == "by-address":

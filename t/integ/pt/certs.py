@@ -22,10 +22,11 @@ class Authority:
             "-addext", "keyUsage=critical,keyCertSign,cRLSign"])
 
     def issue(self, name, names=("localhost",), addresses=("127.0.0.1", "::1"), expired=False,
-              self_signed=False, emails=(), rsa=False):
+              self_signed=False, emails=(), rsa=False, usage="serverAuth,clientAuth", more=""):
         """Make NAME.pem (certificate) and NAME.key; both paths.
 
-        names, addresses, emails: for subjectAltName.  expired: it ran out yesterday.
+        names, addresses, emails: for subjectAltName.  expired: it ran out yesterday.  usage: the extended key
+        usage.  more: lines of further extensions.
         """
         cert, key = (os.path.join(self.folder, name + ext) for ext in (".pem", ".key"))
         if os.path.exists(cert):
@@ -36,7 +37,7 @@ class Authority:
                        [f"email:{e}" for e in emails])
         ext = write(os.path.join(self.folder, name + ".ext"),
                     (f"subjectAltName={alt}\n" if alt else "") + "basicConstraints=CA:FALSE\n"
-                    "keyUsage=critical,digitalSignature\nextendedKeyUsage=serverAuth,clientAuth\n")
+                    f"keyUsage=critical,digitalSignature\nextendedKeyUsage={usage}\n" + more)
         self._serial += 1
         who = ["-signkey", key] if self_signed else ["-CA", self.ca, "-CAkey", self._key]
         sh(["openssl", "x509", "-req", "-in", csr, "-out", cert, *who, "-set_serial",

@@ -9,9 +9,8 @@ TLS = ("none", "starttls", "implicit")
 CONNECTOR = """
 connector "{name}-{tls}" {{
   service = {service}
-  listen = {{"127.0.0.1:{port}"}}
+  {listen} = {{"127.0.0.1:{port}"}}
   peer = "office-{service}"
-  tls = {tls}
   {more}
 }}
 """
@@ -34,8 +33,10 @@ class Doors:
                                            ("exact", "pop3", self.exact, "sizes = exact")):
             for tls in TLS:
                 ports[tls] = w.ports.get()
-                shown = "" if tls == "none" else f'certificate = "{cert}"\n  '
-                text += CONNECTOR.format(name=name, service=service, tls=tls, port=ports[tls], more=shown + more)
+                listen = "listen_tls" if tls == "implicit" else "listen"
+                shown = "tls = disabled\n  " if tls == "none" else f'certificates = {{"{cert}"}}\n  '
+                text += CONNECTOR.format(name=name, service=service, tls=tls, listen=listen, port=ports[tls],
+                                         more=shown + more)
         return text
 
     def learn(self, gw):

@@ -186,13 +186,23 @@ class Gateway:
                 return left
             time.sleep(0.02)
 
+    def _forget_notes(self):
+        """Drop what master has told until now: while the socket is full it would wait for us."""
+        try:
+            while self._notify is not None:
+                self._notify.recv(4096, socket.MSG_DONTWAIT)
+        except OSError:
+            pass
+
     def reload(self, seconds=10.0):
         """HUP and wait until master says that it is done."""
+        self._forget_notes()
         os.kill(self.pid, signal.SIGHUP)
         self.wait_notify("READY=1", seconds)
 
     def tool(self, name, *args, data=None, check=True, timeout=60):
         """Run gwctl or keyctl with this gateway's configuration; the CompletedProcess."""
+        self._forget_notes()
         return sh(self.command(name, *args), data=data, check=check, timeout=timeout)
 
     def own(self, path):

@@ -34,8 +34,8 @@ class LineServer:
 
     name = "server"
 
-    def __init__(self, tls=None, implicit=False, host="127.0.0.1"):
-        """tls: (certificate file, key file).  implicit: TLS from the first octet."""
+    def __init__(self, tls=None, implicit=False, host="127.0.0.1", port=0):
+        """tls: (certificate file, key file).  implicit: TLS from the first octet.  port: 0 for any."""
         self.context = None
         if tls is not None:
             self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -47,7 +47,7 @@ class LineServer:
         self._rules = []
         self._open = set()
         self._closing = False
-        self._listener = socket.create_server((host, 0), backlog=128,
+        self._listener = socket.create_server((host, port), backlog=128,
                                               family=socket.AF_INET6 if ":" in host else socket.AF_INET)
         self.host, self.port = host, self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()

@@ -32,12 +32,14 @@ connector "submission" {{
   service = smtp
   listen = {{"127.0.0.1:{submission}"}}
   peer = "office-smtp"
+  tls = disabled
   {submission_more}
 }}
 connector "pop3" {{
   service = pop3
   listen = {{"127.0.0.1:{retrieval}"}}
   peer = "office-pop3"
+  tls = disabled
   {retrieval_more}
 }}
 """

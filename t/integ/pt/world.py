@@ -10,9 +10,11 @@ from .cases import Skip, opened
 from .dns import Dns
 from .fakepop import FakePop
 from .gpg import Gpg
+from .ocsp import Responder
 from .postfix import Postfix
 from .sink import Sink
 from .util import Ports
+from .zones import Zones
 
 DOMAIN, PARTNER = "example.test", "partner.test"
 
@@ -91,9 +93,10 @@ class World:
         server.start()
         return server
 
-    def dovecot(self, name="dovecot", **kw):
-        cert, key = self.ca.issue("mail.example.test", names=("mail.example.test", "localhost"))
-        d = dovecot.Dovecot(self._sub(name), self.ports, cert, key, users=self.users, **kw)
+    def dovecot(self, name="dovecot", cert=None, ports=None, **kw):
+        """cert: (certificate file, key file).  ports: of whom it gets them, instead of .ports."""
+        cert, key = cert or self.ca.issue("mail.example.test", names=("mail.example.test", "localhost"))
+        d = dovecot.Dovecot(self._sub(name), ports or self.ports, cert, key, users=self.users, **kw)
         return self._started(name, d)
 
     def postfix(self, imap_server, name="postfix", routes=None, **kw):
@@ -120,6 +123,18 @@ class World:
         d = Dns(records)
         self.defer(d.stop)
         return d
+
+    def ocsp(self, authority=None):
+        r = Responder(authority or self.ca, self._sub("ocsp"), self.ports.get())
+        self.defer(r.stop)
+        return r
+
+    def zones(self, name="zones"):
+        """An authoritative name server; start() it once its zones are there."""
+        z = Zones(self._sub(name), self.ports)
+        self.defer(z.stop)
+        self._logs.append((name, z.tail))
+        return z
 
     def gpg(self, name="gpg"):
         g = Gpg(self.path(name))

@@ -4,9 +4,12 @@
 
 Suite *load_suite(void);
 Suite *netaddr_suite(void);
+Suite *tls_suite(void);
+Suite *ports_suite(void);
 
 int
 main(void)
 {
-	return unit_run((Suite *(*[])(void)){load_suite, netaddr_suite, NULL});
+	return unit_run(
+	    (Suite *(*[])(void)){load_suite, netaddr_suite, ports_suite, tls_suite, NULL});
 }

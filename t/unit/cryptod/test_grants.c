@@ -142,19 +142,27 @@ START_TEST(permits_what_the_table_says_and_no_more)
 
 	for (unsigned p = 0; p < P_MAX; p++)
 		for (unsigned use = 0; use < USE_MAX; use++)
-			for (unsigned op = 0; op <= PERM_TLS_SIGN; op++) {
+			for (unsigned op = 0; op < PERM_OPS; op++) {
 				enum perm_need n = perm_need(p, use, op);
 
 				rows += n != PERM_NEVER;
 				ck_assert(
 				    n == PERM_NEVER || p == P_WORKER || p == P_KEYCTL ||
 				    (p == P_POLICYD && op == PERM_GRANT) ||
-				    (PM(p) & PM_PROXIES && use == USE_TLS && op == PERM_TLS_SIGN));
+				    (PM(p) & PM_PROXIES && use == USE_TLS && op == PERM_TLS_SIGN) ||
+				    (PM(p) & PM_PROXIES && use == USE_CA && op == PERM_MINT));
+				/* An authority's key: told of, minted with, never signed with. */
+				ck_assert(n == PERM_NEVER || use != USE_CA || op == PERM_MINT ||
+					  p == P_KEYCTL);
+				ck_assert(use != USE_CA || n == PERM_NEVER ||
+					  (op != PERM_SIGN && op != PERM_UNWRAP &&
+					      op != PERM_CERTIFY && op != PERM_TLS_SIGN &&
+					      op != PERM_GENERATE && op != PERM_IMPORT));
 				if (p == P_WORKER && n != PERM_NEVER)
 					ck_assert_int_eq(n, PERM_BY_GRANT);
 				ck_assert(n == PERM_NEVER || perm_any(p, op));
 			}
-	ck_assert_uint_eq(rows, 24);
+	ck_assert_uint_eq(rows, 30);
 	ck_assert_int_eq(perm_need(P_WORKER, USE_SIGN, PERM_SIGN), PERM_BY_GRANT);
 	ck_assert_int_eq(perm_need(P_WORKER, USE_DECRYPT, PERM_UNWRAP), PERM_BY_GRANT);
 	ck_assert_int_eq(perm_need(P_WORKER, USE_CERTIFY, PERM_SIGN), PERM_NEVER);

@@ -1,6 +1,7 @@
 #include <openssl/rand.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #include "openpgp/pk.h"
 #include "t/unit/cryptod/harness.h"
@@ -433,6 +434,31 @@ START_TEST(lists_in_pages)
 }
 END_TEST
 
+/* Its channel goes first when the process ends, and nobody says so. */
+START_TEST(a_key_that_is_being_made_at_the_end_is_nobodys)
+{
+	struct key_generate_req r = {
+	    .kind = KIND_RSA3072, .use = USE_SIGN, .created = 1700000000, .label = ""};
+	siginfo_t child;
+	struct chan *c;
+	struct ipc tool;
+	int fds[2];
+
+	ck_assert_int_eq(ipc_pair(fds), 0);
+	c = chan_new(base, fds[0], P_CRYPTOD, P_KEYCTL, cryptod_handlers, NULL, NULL);
+	ck_assert_ptr_nonnull(c);
+	ipc_init(&tool, fds[1], P_KEYCTL, P_CRYPTOD);
+	ck_assert_int_eq(harness_send(&tool, M_key_generate_req, &r), 0);
+	harness_turns(1);
+	/* A child makes it. */
+	ck_assert_int_eq(waitid(P_ALL, 0, &child, WEXITED | WNOHANG | WNOWAIT), 0);
+	chan_free(c);
+	cryptod_unload();
+	ck_assert_int_eq(waitid(P_ALL, 0, &child, WEXITED | WNOHANG | WNOWAIT), -1);
+	ipc_close(&tool);
+}
+END_TEST
+
 Suite *service_suite(void);
 
 Suite *
@@ -453,15 +479,9 @@ service_suite(void)
 	    keyctl_certifies_with_certify_keys_and_new_ones,
 	    an_import_never_takes_away,
 	    lists_in_pages,
+	    a_key_that_is_being_made_at_the_end_is_nobodys,
 	    NULL,
 	};
-	Suite *s = suite_create("cryptod service");
-	TCase *c = tcase_create("cryptod service");
 
-	tcase_set_timeout(c, 60);
-	tcase_add_checked_fixture(c, setup, teardown);
-	for (const TTest *const *t = tests; *t != NULL; t++)
-		tcase_add_test(c, *t);
-	suite_add_tcase(s, c);
-	return s;
+	return unit_suite_around("cryptod service", setup, teardown, tests);
 }

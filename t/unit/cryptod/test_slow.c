@@ -409,13 +409,6 @@ slow_suite(void)
 	    many_keys_many_threads_and_children,
 	    NULL,
 	};
-	Suite *s = suite_create("cryptod slow");
-	TCase *c = tcase_create("cryptod slow");
 
-	tcase_set_timeout(c, 60);
-	tcase_add_checked_fixture(c, setup, teardown);
-	for (const TTest *const *t = tests; *t != NULL; t++)
-		tcase_add_test(c, *t);
-	suite_add_tcase(s, c);
-	return s;
+	return unit_suite_around("cryptod slow", setup, teardown, tests);
 }

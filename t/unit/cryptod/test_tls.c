@@ -271,13 +271,6 @@ tls_suite(void)
 	    limits_each_proxy_process,
 	    NULL,
 	};
-	Suite *s = suite_create("cryptod tls");
-	TCase *c = tcase_create("cryptod tls");
 
-	tcase_set_timeout(c, 60);
-	tcase_add_checked_fixture(c, setup, teardown);
-	for (const TTest *const *t = tests; *t != NULL; t++)
-		tcase_add_test(c, *t);
-	suite_add_tcase(s, c);
-	return s;
+	return unit_suite_around("cryptod tls", setup, teardown, tests);
 }

@@ -47,6 +47,49 @@ START_TEST(accepts_host_names_and_nothing_else)
 }
 END_TEST
 
+START_TEST(accepts_names_of_tlsa_records_and_nothing_else)
+{
+	static const struct {
+		const char *in, *out; /* NULL: refused */
+	} cases[] = {
+	    {"_995._tcp.mail.example.org", "_995._tcp.mail.example.org"},
+	    {"_1._tcp.MAIL.example.org.", "_1._tcp.mail.example.org"},
+	    {"_65535._tcp.x", "_65535._tcp.x"},
+	    {"_65536._tcp.x", NULL},
+	    {"_100000._tcp.x", NULL},
+	    {"_0._tcp.x", NULL},
+	    {"_025._tcp.x", NULL},
+	    {"_._tcp.x", NULL},
+	    {"_+25._tcp.x", NULL},
+	    {"25._tcp.x", NULL},
+	    {"_25._udp.x", NULL},
+	    {"_25._tcp", NULL},
+	    {"_25._tcp.", NULL},
+	    {"_25._tcp..x", NULL},
+	    {"_25._tcpx.x", NULL},
+	    {"_25.x", NULL},
+	    {"_25._tcp.192.0.2.1", NULL},
+	    {"_25._tcp.2001:db8::1", NULL},
+	    {"_25._tcp.a b", NULL},
+	    {"_25._tcp.*.x", NULL},
+	    {"_25._tcp." L63 "x.org", NULL},
+	    {"_25._tcp." L63 "." L63 "." L63 "." L63, NULL},
+	    {"mail.example.org", NULL},
+	    {"", NULL},
+	    {"_", NULL},
+	};
+	char out[NAME_MAX_OCTETS + 1];
+	size_t i;
+
+	for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		ck_assert_msg(name_check_tlsa(cases[i].in, out) == (cases[i].out == NULL ? -1 : 0),
+		    "%s", cases[i].in);
+		if (cases[i].out != NULL)
+			ck_assert_str_eq(out, cases[i].out);
+	}
+}
+END_TEST
+
 START_TEST(numeric_addresses_need_no_question)
 {
 	struct addr a;
@@ -132,7 +175,8 @@ END_TEST
 Suite *
 names_suite(void)
 {
-	return unit_suite("names", (const TTest *const[]){accepts_host_names_and_nothing_else,
-				       numeric_addresses_need_no_question, reads_a_hosts_file,
-				       localhost_never_goes_out, reads_resolv_conf, NULL});
+	return unit_suite("names",
+	    (const TTest *const[]){accepts_host_names_and_nothing_else,
+		accepts_names_of_tlsa_records_and_nothing_else, numeric_addresses_need_no_question,
+		reads_a_hosts_file, localhost_never_goes_out, reads_resolv_conf, NULL});
 }

@@ -28,6 +28,11 @@ START_TEST(writes_a_configuration_that_loads)
 	ck_assert_int_eq(conf_peer_find(c, "office-pop3")->tls, CONF_TLS_IMPLICIT);
 	ck_assert_str_eq(conf_peer_find(c, "office-pop3")->login_domain, "acme.test");
 	ck_assert_uint_gt(conf_connector_find(c, "pop3")->clients.n, 0);
+	/* Without a certificate there is no TLS, and the file says how to have it. */
+	ck_assert_int_eq(conf_connector_find(c, "pop3")->tls, CONF_SUPPORT_DISABLED);
+	ck_assert_uint_eq(conf_connector_find(c, "pop3")->nbound, 2);
+	ck_assert_uint_eq(conf_connector_find(c, "submission")->bound[0].addr.port, 587);
+	ck_assert_ptr_nonnull(strstr(tool_read("a.conf"), "gwctl tls install"));
 	conf_free(c);
 	tool_end();
 }
@@ -61,6 +66,31 @@ START_TEST(every_option_reaches_the_file)
 	ck_assert_uint_eq(conf_peer_find(c, "office-mx")->port, 26);
 	ck_assert_uint_eq(conf_connector_find(c, "submission")->listen.n, 2);
 	ck_assert_uint_eq(conf_connector_find(c, "submission")->clients.n, 0);
+	conf_free(c);
+	tool_end();
+}
+END_TEST
+
+START_TEST(with_a_certificate_both_kinds_of_ports_are_there)
+{
+	const struct conf_connector *k;
+	struct err e = {0};
+	struct conf *c;
+
+	tool_begin();
+	ck_assert_msg(tool("setup", "--placement", "internal", "--domain", "acme.test",
+			  "--mail-host", "mail.acme.test", "--certificate", "mail", "--certificate",
+			  "/etc/rsa.pem", "--output", "a.conf", NULL) == 0,
+	    "%s", tool_err);
+	ck_assert_ptr_nonnull(c = conf_load("a.conf", NULL, &e));
+	k = conf_connector_find(c, "submission");
+	ck_assert_int_eq(k->tls, CONF_SUPPORT_ENABLED);
+	ck_assert_uint_eq(k->nbound, 4);
+	ck_assert_uint_eq(k->bound[1].addr.port, 465);
+	ck_assert_int_eq(k->bound[1].tls, CONF_TLS_IMPLICIT);
+	ck_assert_uint_eq(k->chains.n, 2);
+	ck_assert_str_eq(k->chains.v[1], "/etc/rsa.pem");
+	ck_assert_int_eq(k->starttls, CONF_STARTTLS_REQUIRED);
 	conf_free(c);
 	tool_end();
 }
@@ -153,13 +183,59 @@ START_TEST(config_check_tells_every_error_and_dump_reads_back)
 }
 END_TEST
 
+START_TEST(config_check_tells_every_offender_and_warns)
+{
+	tool_begin();
+	/* Reference text 003: an action that inspects, shared by connectors without TLS. */
+	tool_write("bad.conf", "node { hostname = gw.test\n certificates = {mail} }\n"
+			       "peer p { service = pop3\n host = 127.0.0.1\n tls = none }\n"
+			       "action watch { service = pop3\n tls = inspect }\n"
+			       "connector one { service = pop3\n peer = p\n action = watch\n"
+			       " listen = {127.0.0.1}\n tls = disabled }\n"
+			       "connector two { service = pop3\n peer = p\n action = watch\n"
+			       " listen = {127.0.0.2} }\n"
+			       "connector three { service = pop3\n peer = p\n action = watch\n"
+			       " listen = {127.0.0.3}\n tls = disabled }\n");
+	ck_assert_int_eq(tool("-c", "bad.conf", "config", "check", NULL), EX_CONFIG);
+	ck_assert_ptr_nonnull(strstr(tool_err, "bad.conf:12: connector \"one\""));
+	ck_assert_ptr_nonnull(strstr(tool_err, "bad.conf:21: connector \"three\""));
+	ck_assert_ptr_null(strstr(tool_err, "\"two\""));
+	tool_write("warn.conf",
+	    "node { hostname = gw.test\n certificates = {/no/mail.pem} }\n"
+	    "peer p { service = smtp\n host = 127.0.0.1\n tls = none }\n"
+	    "action pass { service = smtp\n tls = allow }\n"
+	    "connector out { service = smtp\n peer = p\n listen = {127.0.0.2}\n"
+	    " action = pass }\n"
+	    "connector in { service = smtp\n peer = p\n listen = {127.0.0.3} }\n");
+	ck_assert_msg(tool("-c", "warn.conf", "config", "check", NULL) == 0, "%s", tool_err);
+	ck_assert_ptr_nonnull(
+	    strstr(tool_err, "warn.conf:11: warning: connector \"out\": action "));
+	ck_assert_ptr_nonnull(
+	    strstr(tool_err, "warning: connector in: certificates: /no/mail.pem: No such file"));
+	/* Other verbs keep to what they were asked. */
+	ck_assert_int_eq(tool("-c", "warn.conf", "config", "dump", NULL), 0);
+	ck_assert_str_eq(tool_err, "");
+	tool_write("list.conf", "node { hostname = gw.test }\n"
+				"peer p { service = smtp\n host = 127.0.0.1\n tls = none }\n"
+				"tls_profile odd {\n groups = \"X25519:P-257\" }\n"
+				"tls_profile old {\n ciphers = \"ROT13\" }\n"
+				"connector in { service = smtp\n peer = p\n listen = {127.0.0.3}\n"
+				" tls = disabled }\n");
+	ck_assert_int_eq(tool("-c", "list.conf", "config", "check", NULL), EX_CONFIG);
+	ck_assert_ptr_nonnull(strstr(tool_err, "list.conf:5: tls_profile \"odd\": groups"));
+	ck_assert_ptr_nonnull(strstr(tool_err, "list.conf:7: tls_profile \"old\": ciphers"));
+	tool_end();
+}
+END_TEST
+
 Suite *
 setup_suite(void)
 {
 	const TTest *const tests[] = {writes_a_configuration_that_loads,
-	    every_option_reaches_the_file, keeps_a_file_that_is_there,
-	    refuses_what_makes_no_gateway, config_check_tells_every_error_and_dump_reads_back,
-	    NULL};
+	    every_option_reaches_the_file, with_a_certificate_both_kinds_of_ports_are_there,
+	    keeps_a_file_that_is_there, refuses_what_makes_no_gateway,
+	    config_check_tells_every_error_and_dump_reads_back,
+	    config_check_tells_every_offender_and_warns, NULL};
 
 	return unit_suite("setup", tests);
 }

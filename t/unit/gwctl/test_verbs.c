@@ -20,7 +20,8 @@ write_conf(void)
 	    "peer office { service = smtp\n host = 127.0.0.1\n port = 2525\n tls = none }\n"
 	    "peer strict { service = smtp\n host = 127.0.0.1\n port = 2526\n tls = none\n"
 	    " login_case = keep }\n"
-	    "connector s { service = smtp\n listen = {\"127.0.0.1:1587\"}\n peer = office }\n",
+	    "connector s { service = smtp\n listen = {\"127.0.0.1:1587\"}\n peer = office\n"
+	    " tls = disabled }\n",
 	    tool_dir);
 	tool_write("c", text);
 }

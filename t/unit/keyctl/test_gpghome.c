@@ -1,4 +1,4 @@
-/* The end of gpg's agent, where the home is somebody's who means ill. */
+/* GnuPG homes of somebody who means ill: the end of gpg's agent and folder, what gpg says. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -176,6 +176,71 @@ START_TEST(only_the_owners_process_is_asked)
 }
 END_TEST
 
+/* Root does not remove for him what he may have moved there from a folder of his. */
+START_TEST(what_its_owner_could_not_remove_stays)
+{
+	char end[128], sub[160], file[200];
+	int fd;
+
+	if (geteuid() != 0)
+		return;
+	open_home(OTHER);
+	(void)snprintf(sub, sizeof sub, "%s/sub", home.tmp);
+	(void)snprintf(file, sizeof file, "%s/file", sub);
+	ck_assert_int_eq(mkdir(sub, 0755), 0);
+	ck_assert_int_ne(fd = open(file, O_WRONLY | O_CREAT | O_EXCL, 0644), -1);
+	close(fd);
+	home_close(&home);
+	(void)snprintf(end, sizeof end, "%s.end", home.tmp);
+	(void)snprintf(file, sizeof file, "%s/gpg.conf", end);
+	ck_assert_int_eq(access(file, F_OK), -1);
+	(void)snprintf(sub, sizeof sub, "%s/sub", end);
+	(void)snprintf(file, sizeof file, "%s/file", sub);
+	ck_assert_int_eq(unlink(file), 0);
+	ck_assert_int_eq(rmdir(sub), 0);
+	ck_assert_int_eq(rmdir(end), 0);
+	close_home("");
+}
+END_TEST
+
+/* A gpg that was taken over. */
+START_TEST(names_of_keys_are_digits)
+{
+	static const char script[] =
+	    "#!/bin/sh\n"
+	    "case \"$*\" in\n"
+	    "*--version*) echo 'gpg (GnuPG) 2.2.40' ;;\n"
+	    "*) printf 'sec:u:255:22:0123456789ABCDEF:1700000000:::u:::scESC:::+:::23::0:\\n'\n"
+	    "   printf 'fpr:::::::::%b01234567:\\n' \"$(cat \"${0%/*}/what\")\" ;;\n"
+	    "esac\n";
+	static const char *const what[] = {"89ABCDEF", "\\033[2J"};
+	char path[128], name[128];
+	struct home_ask ask = {.op = HOME_LIST};
+	struct home_reply r = {.rec = NULL};
+	struct err e;
+	FILE *f;
+
+	open_home(getuid());
+	at(path, sizeof path, "gpg");
+	at(name, sizeof name, "what");
+	ck_assert_ptr_nonnull(f = fopen(path, "w"));
+	ck_assert_int_eq(fputs(script, f) < 0 || fclose(f) != 0 || chmod(path, 0700) != 0, 0);
+	home.gpg = path;
+	buf_init(&r.mem, 0);
+	for (unsigned i = 0; i < 2; i++) {
+		ck_assert_ptr_nonnull(f = fopen(name, "w"));
+		ck_assert_int_eq(fputs(what[i], f) < 0 || fclose(f) != 0, 0);
+		e = (struct err){0};
+		ck_assert_msg(
+		    home_request(&home, &ask, &r, &e) == (i == 0 ? 0 : -1), "%u: %s", i, e.text);
+		ck_assert_int_eq(e.code, i == 0 ? 0 : EBADMSG);
+	}
+	home_reply_free(&r);
+	ck_assert_int_eq(unlink(path), 0);
+	close_home("what");
+}
+END_TEST
+
 /* Whoever owns the folder must not make keyctl wait for ever. */
 START_TEST(a_socket_that_nobody_accepts_from_holds_nothing_up)
 {
@@ -202,6 +267,7 @@ gpghome_suite(void)
 {
 	const TTest *const tests[] = {the_agent_is_asked_to_end,
 	    a_link_leads_to_nobody_elses_process, only_the_owners_process_is_asked,
+	    what_its_owner_could_not_remove_stays, names_of_keys_are_digits,
 	    a_socket_that_nobody_accepts_from_holds_nothing_up, NULL};
 
 	return unit_suite("gpghome", tests);

@@ -214,10 +214,19 @@ START_TEST(compares_the_key_with_the_first_certificate)
 	to_cert(pk, "mail.a.example", &chain);
 	k = ask(&mem, &file, &chain, NULL);
 	ck_assert_uint_eq(k->code, EKEYREJECTED);
+	ck_assert_uint_eq(k->of_chain, 1);
 	ck_assert_uint_eq(k->secret.n, 0);
 	free(k);
 	k = ask(&mem, &file, &file, NULL);
 	ck_assert_uint_eq(k->code, EBADMSG);
+	ck_assert_uint_eq(k->of_chain, 1);
+	free(k);
+	/* The passphrase comes before the certificate. */
+	buf_reset(&file);
+	to_pem(pk, ENCRYPTED, "word", &file);
+	k = ask(&mem, &file, &chain, "another");
+	ck_assert_uint_eq(k->code, EKEYREJECTED);
+	ck_assert_uint_eq(k->of_chain, 0);
 	free(k);
 	EVP_PKEY_free(pk);
 	EVP_PKEY_free(other);

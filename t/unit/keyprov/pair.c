@@ -84,10 +84,15 @@ pair_server(const struct cert *c)
 	struct err e;
 	size_t n;
 	char *text = pem(c, &n);
-	SSL_CTX *ctx =
-	    tls_server_ctx(text, n, "gw.pem", NULL, 0, NULL, bind_remote, (void *)(uintptr_t)c, &e);
+	struct tls_cert *own = tls_cert_new(
+	    text, n, false, "gw.pem", bind_remote, (void *)(uintptr_t)c, &e);
+	struct tls_server_options o = {.certs = &own, .ncerts = 1, .context = "test"};
+	SSL_CTX *ctx;
 
+	ck_assert_msg(own != NULL, "%s", e.text);
+	ctx = tls_server_ctx(&o, &e);
 	ck_assert_msg(ctx != NULL, "%s", e.text);
+	tls_cert_free(own);
 	free(text);
 	return ctx;
 }
@@ -98,7 +103,7 @@ pair_client(const struct cert *c, int version, const char *sigalgs)
 	struct err e;
 	size_t n;
 	char *text = pem(c, &n);
-	SSL_CTX *ctx = tls_client_ctx(text, n, "ca.pem", &e);
+	SSL_CTX *ctx = tls_client_ctx(&(struct tls_options){0}, text, n, "ca.pem", &e);
 
 	ck_assert_msg(ctx != NULL, "%s", e.text);
 	free(text);
@@ -128,11 +133,11 @@ pair_open(struct pair *p, unsigned total_ms)
 void
 pair_tls(struct pair *p, SSL_CTX *server, SSL_CTX *client)
 {
+	static const struct conn_peer peer = {.name = "mail.example.org", .verify = CONN_VERIFY_CA};
 	struct err e;
 
 	ck_assert_int_eq(conn_accept_tls(p->ours.c, server, false, &e), 0);
-	ck_assert_int_eq(
-	    conn_start_tls(p->theirs.c, client, "mail.example.org", CONN_VERIFY_PEER, &e), 0);
+	ck_assert_int_eq(conn_start_tls(p->theirs.c, client, &peer, &e), 0);
 }
 
 void

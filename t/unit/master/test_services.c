@@ -49,6 +49,11 @@ START_TEST(nobody_talks_who_need_not)
 	    /* For the keys of TLS alone: what they may say is in lib/ipc/msg_crypto.h. */
 	    {P_SMTPD, P_CRYPTOD, 1},
 	    {P_POP3D, P_CRYPTOD, 1},
+	    {P_SMTPD, P_KEYD, 1},
+	    {P_KEYD, P_DNSD, 1},
+	    {P_KEYD, P_CRYPTOD, 0},
+	    {P_KEYD, P_POLICYD, 0},
+	    {P_KEYD, P_FILTERD, 0},
 	    {P_DNSD, P_CRYPTOD, 0},
 	    {P_DNSD, P_POLICYD, 0},
 	    {P_DNSD, P_FILTERD, 0},
@@ -136,6 +141,36 @@ START_TEST(instances_follow_the_configuration)
 }
 END_TEST
 
+/* keyd runs only while somebody is to be asked about a certificate. */
+START_TEST(keyd_runs_when_revocation_is_asked_about)
+{
+	struct conf_profile profile = {0};
+	struct conf_peer p = {.profile = &profile, .tls = CONF_TLS_IMPLICIT};
+	struct conf_connector k = {
+	    .profile = &profile, .inspect = CONF_TLS_INSPECT, .tls = CONF_SUPPORT_ENABLED};
+	struct conf c = {.connectors = &k, .nconnectors = 1, .peers = &p, .npeers = 1};
+	const struct service *s = service_of(P_KEYD);
+
+	ck_assert_uint_eq(service_instances(s, &c), 0);
+	profile.stapling = 1;
+	ck_assert_uint_eq(service_instances(s, &c), 1);
+	k.inspect = CONF_TLS_ALLOW;
+	ck_assert_uint_eq(service_instances(s, &c), 0);
+	k.inspect = CONF_TLS_INSPECT;
+	k.tls = CONF_SUPPORT_DISABLED;
+	ck_assert_uint_eq(service_instances(s, &c), 0);
+	profile.stapling = 0;
+	profile.ocsp = CONF_OCSP_LENIENT;
+	ck_assert_uint_eq(service_instances(s, &c), 1);
+	p.tls = CONF_TLS_NONE;
+	ck_assert_uint_eq(service_instances(s, &c), 0);
+	k.tls = CONF_SUPPORT_REQUIRED;
+	ck_assert_uint_eq(service_instances(s, &c), 0);
+	k.transparent = CONF_TRANSPARENT_REDIRECT;
+	ck_assert_uint_eq(service_instances(s, &c), 1);
+}
+END_TEST
+
 Suite *
 services_suite(void)
 {
@@ -144,5 +179,6 @@ services_suite(void)
 			    nobody_talks_who_need_not, edges_and_messages_agree,
 			    every_service_logs_and_has_a_user_and_jail_of_its_own,
 			    tools_reach_only_daemons_that_have_a_message_for_them,
-			    instances_follow_the_configuration, NULL});
+			    instances_follow_the_configuration,
+			    keyd_runs_when_revocation_is_asked_about, NULL});
 }

@@ -75,7 +75,22 @@ on_closed(struct conn *c, enum conn_end why, const char *text, void *arg)
 		o->c = NULL;
 }
 
-static const struct conn_handlers handlers = {on_readable, on_drained, on_secured, on_closed};
+static void
+on_hello(struct conn *c, void *arg)
+{
+	struct owner *o = arg;
+
+	o->hello++;
+	(void)snprintf(o->asked, sizeof o->asked, "%s", conn_tls_asked(c));
+	if (o->answer != NULL)
+		ck_assert_int_eq(conn_tls_use(c, o->answer), 0);
+}
+
+static const struct conn_handlers handlers = {.readable = on_readable,
+    .drained = on_drained,
+    .secured = on_secured,
+    .hello = on_hello,
+    .closed = on_closed};
 
 static void
 tcp_pair(int sv[2])
@@ -123,6 +138,19 @@ owner_start_beside(struct owner *o, const struct owner *other, const struct conn
 {
 	start_on(o, other->base, l, false);
 	o->beside = true;
+}
+
+void
+owner_join(struct owner *o, struct owner *a, const struct conn_limits *l)
+{
+	memset(o, 0, sizeof *o);
+	buf_init(&o->got, 1 << 24);
+	o->base = a->base;
+	o->beside = true;
+	o->peer = -1;
+	o->c = conn_new(o->base, a->peer, l, &handlers, o);
+	ck_assert_ptr_nonnull(o->c);
+	a->peer = -1;
 }
 
 void

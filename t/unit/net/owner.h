@@ -17,7 +17,9 @@ struct owner {
 	bool free_on_read, free_on_closed, finish_on_closed;
 	void (*on_read)(struct owner *o); /* called by readable, before anything is consumed */
 	bool beside; /* on the base of another owner */
-	unsigned readable, drained, secured, closed;
+	struct tls_cert *answer; /* to a hello, at once; NULL: none */
+	char asked[256]; /* in a hello */
+	unsigned readable, drained, secured, hello, closed;
 	enum conn_end why;
 	char text[ERR_TEXT_MAX];
 };
@@ -30,6 +32,9 @@ void owner_stop(struct owner *o);
 
 /* A second connection on the same base, over a socketpair; stopped before the other. */
 void owner_start_beside(struct owner *o, const struct owner *other, const struct conn_limits *l);
+
+/* A second connection, which is the other end of a's: both are connections then, none has a peer. */
+void owner_join(struct owner *o, struct owner *a, const struct conn_limits *l);
 
 /* Run the loop until *n reaches want, or ms have passed; whether it did. */
 bool owner_until(struct owner *o, const unsigned *n, unsigned want, unsigned ms);

@@ -1,5 +1,4 @@
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -11,89 +10,10 @@
 #include "base/clock.h"
 #include "net/conn_int.h"
 #include "net/tls.h"
-#include "t/unit/net/certs.h"
-#include "t/unit/net/owner.h"
+#include "t/unit/net/client.h"
 #include "t/unit/unit.h"
 
 Suite *accept_suite(void);
-
-/* --- a client on the other end of an owner's connection --- */
-
-struct client {
-	SSL_CTX *ctx;
-	SSL *ssl;
-	struct event *ev;
-	bool up;
-	unsigned long failed; /* OpenSSL's reason */
-	char got[64];
-	size_t n;
-};
-
-static void
-client_step(evutil_socket_t fd, short what, void *arg)
-{
-	struct client *t = arg;
-	int ret;
-
-	(void)fd;
-	(void)what;
-	ERR_clear_error();
-	if (!t->up && (ret = SSL_do_handshake(t->ssl)) != 1) {
-		if (SSL_get_error(t->ssl, ret) != SSL_ERROR_WANT_READ) {
-			t->failed = ERR_peek_error();
-			event_del(t->ev);
-		}
-		return;
-	}
-	t->up = true;
-	while ((ret = SSL_read(t->ssl, t->got + t->n, (int)(sizeof t->got - t->n))) > 0)
-		t->n += (size_t)ret;
-	if (SSL_get_error(t->ssl, ret) != SSL_ERROR_WANT_READ)
-		event_del(t->ev);
-}
-
-/* ca: whom it trusts; own: the certificate it shows, or NULL. */
-static void
-client_start(struct client *t, struct owner *o, const struct pair *ca, const struct pair *own)
-{
-	memset(t, 0, sizeof *t);
-	signal(SIGPIPE, SIG_IGN);
-	t->ctx = SSL_CTX_new(TLS_client_method());
-	X509_STORE_add_cert(SSL_CTX_get_cert_store(t->ctx), ca->cert);
-	SSL_CTX_set_verify(t->ctx, SSL_VERIFY_PEER, NULL);
-	if (own != NULL) {
-		ck_assert_int_eq(SSL_CTX_use_certificate(t->ctx, own->cert), 1);
-		ck_assert_int_eq(SSL_CTX_use_PrivateKey(t->ctx, own->key), 1);
-	}
-	t->ssl = SSL_new(t->ctx);
-	SSL_set_fd(t->ssl, o->peer);
-	SSL_set_connect_state(t->ssl);
-	t->ev = event_new(o->base, o->peer, EV_READ | EV_PERSIST, client_step, t);
-	event_add(t->ev, NULL);
-}
-
-static void
-client_stop(struct client *t)
-{
-	event_free(t->ev);
-	SSL_free(t->ssl);
-	SSL_CTX_free(t->ctx);
-	ERR_clear_error();
-}
-
-static struct evp_pkey_st *
-bind_local(struct x509_st *cert, void *arg, struct err *e)
-{
-	const struct pair *p = arg;
-
-	(void)cert;
-	if (p == NULL) {
-		(void)err_set(e, ENOTSUP, "no such key");
-		return NULL;
-	}
-	EVP_PKEY_up_ref(p->key);
-	return p->key;
-}
 
 /* What a server of ours needs: authority, certificate, context. */
 struct site {
@@ -104,19 +24,13 @@ struct site {
 static void
 site_start(struct site *s, const struct pair *client_ca)
 {
-	char *chain, *ca = NULL;
-	struct err e;
+	struct tls_cert *c;
 
 	s->ca = make_cert("Test CA", NULL, 30, NULL);
 	s->own = make_cert("gw", "DNS:gw.example.org", 10, &s->ca);
-	chain = add_pem(NULL, &s->own);
-	if (client_ca != NULL)
-		ca = add_pem(NULL, client_ca);
-	s->ctx = tls_server_ctx(chain, strlen(chain), "gw.pem", ca, ca != NULL ? strlen(ca) : 0,
-	    "clients.pem", bind_local, &s->own, &e);
-	ck_assert_msg(s->ctx != NULL, "%s", e.text);
-	free(chain);
-	free(ca);
+	c = own_cert(&s->own, NULL);
+	s->ctx = serving(c, client_ca);
+	tls_cert_free(c);
 }
 
 static void
@@ -178,7 +92,7 @@ START_TEST(discards_what_came_in_clear_behind_starttls)
 	ck_assert_mem_eq(in, "220 go\r\n", 8);
 
 	client_start(&t, &o, &s.ca, NULL);
-	client_step(-1, 0, &t);
+	client_step(&t);
 	until(&o, &t.up);
 	ck_assert(owner_until(&o, &o.secured, 1, 5000));
 	(void)conn_in(o.c, &n);
@@ -233,7 +147,7 @@ START_TEST(discards_it_within_readable_too)
 	owner_say(&o, "STARTTLS\r\nMAIL FROM:<a@example>\r\n", 33);
 	ck_assert_uint_eq(owner_hear(&o, in, 8), 8);
 	client_start(&t, &o, &s.ca, NULL);
-	client_step(-1, 0, &t);
+	client_step(&t);
 	until(&o, &t.up);
 	ck_assert(owner_until(&o, &o.secured, 1, 5000));
 	ck_assert_uint_eq(o.readable, 1);
@@ -283,7 +197,7 @@ offers(struct site *s, int version, const char *ciphers, const char *want)
 	if (ciphers != NULL)
 		ck_assert_int_eq(SSL_set_cipher_list(t.ssl, ciphers), 1);
 	ck_assert_int_eq(conn_accept_tls(o.c, s->ctx, false, &e), 0);
-	client_step(-1, 0, &t);
+	client_step(&t);
 	until_shaken(&o);
 	if (want == NULL) {
 		ck_assert_int_eq(o.why, CONN_TLS_FAILED);
@@ -335,11 +249,11 @@ START_TEST(a_client_cannot_shake_hands_again_within_tls_1_2)
 	client_start(&t, &o, &s.ca, NULL);
 	SSL_set_max_proto_version(t.ssl, TLS1_2_VERSION);
 	ck_assert_int_eq(conn_accept_tls(o.c, s.ctx, false, &e), 0);
-	client_step(-1, 0, &t);
+	client_step(&t);
 	until(&o, &t.up);
 	ck_assert_int_eq(SSL_renegotiate(t.ssl), 1);
 	t.up = false;
-	client_step(-1, 0, &t);
+	client_step(&t);
 	while (t.failed == 0 && o.closed == 0)
 		owner_run(&o, 2);
 	ck_assert(!t.up);
@@ -362,7 +276,7 @@ show(struct owner *o, struct client *t, struct site *s, const struct pair *own, 
 	client_start(t, o, &s->ca, own);
 	SSL_set_max_proto_version(t->ssl, version);
 	ck_assert_int_eq(conn_accept_tls(o->c, s->ctx, false, &e), 0);
-	client_step(-1, 0, t);
+	client_step(t);
 	until_shaken(o);
 	return o->secured == 1;
 }
@@ -542,109 +456,6 @@ START_TEST(a_certificate_that_nobody_asked_for_gives_no_address)
 }
 END_TEST
 
-/* --- contexts --- */
-
-static SSL_CTX *
-load(const char *chain, const struct pair *own, const char *ca, struct err *e)
-{
-	return tls_server_ctx(chain, strlen(chain), "gw.pem", ca, ca != NULL ? strlen(ca) : 0,
-	    "clients.pem", bind_local, (void *)(uintptr_t)own, e);
-}
-
-START_TEST(a_certificate_that_has_ended_still_loads)
-{
-	struct pair own = make_cert("gw", NULL, -3, NULL);
-	char *chain = add_pem(NULL, &own);
-	struct err e;
-	SSL_CTX *ctx = load(chain, &own, NULL, &e);
-	int64_t end;
-
-	ck_assert_msg(ctx != NULL, "%s", e.text);
-	end = tls_ctx_expires(ctx);
-	ck_assert_int_gt(end, (int64_t)clock_unix() - 4 * 86400);
-	ck_assert_int_lt(end, (int64_t)clock_unix() - 2 * 86400);
-	tls_ctx_free(ctx);
-	free(chain);
-	free_cert(&own);
-}
-END_TEST
-
-START_TEST(says_which_certificate_of_a_file_is_bad)
-{
-	struct pair ca = make_cert("CA", NULL, 30, NULL), own = make_cert("gw", NULL, 10, &ca);
-	char *good = add_pem(NULL, &own), *two = add_pem(add_pem(NULL, &own), &ca), *torn, *many;
-	struct err e;
-	int i;
-
-	torn = strdup(two);
-	memset(strstr(torn + strlen(good), "-----\n") + 20, '!', 10);
-	many = strdup(good);
-	for (i = 0; i < 10; i++)
-		many = add_pem(many, &ca);
-	struct {
-		const char *chain, *ca, *text;
-		const struct pair *own;
-	} bad[] = {
-	    {"", NULL, "gw.pem: there is no certificate in it (PEM is wanted)", &own},
-	    {"rubbish\n", NULL, "gw.pem: there is no certificate in it (PEM is wanted)", &own},
-	    {"-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----\n", NULL,
-		"gw.pem: certificate 1 cannot be read: ", &own},
-	    {torn, NULL, "gw.pem: certificate 2 cannot be read: ", &own},
-	    {many, NULL, "gw.pem: certificate 11: ", &own},
-	    {good, NULL, "gw.pem: certificate 1: no such key", NULL},
-	    {good, NULL, "gw.pem: certificate 1: key values mismatch", &ca},
-	    {good, "", "clients.pem: there is no certificate in it (PEM is wanted)", &own},
-	    {good, torn, "clients.pem: certificate 2 cannot be read: ", &own},
-	};
-	for (i = 0; i < (int)(sizeof bad / sizeof bad[0]); i++) {
-		ck_assert_ptr_null(load(bad[i].chain, bad[i].own, bad[i].ca, &e));
-		ck_assert_msg(
-		    strncmp(e.text, bad[i].text, strlen(bad[i].text)) == 0, "%d: %s", i, e.text);
-		ck_assert_int_ne(e.code, 0);
-		ck_assert_uint_eq(ERR_peek_error(), 0);
-	}
-	free(good);
-	free(two);
-	free(torn);
-	free(many);
-	free_cert(&ca);
-	free_cert(&own);
-}
-END_TEST
-
-START_TEST(sends_what_stands_between_it_and_the_authority)
-{
-	struct pair ca = make_cert("Root", NULL, 30, NULL), middle, own;
-	char *chain;
-	struct owner o;
-	struct client t;
-	struct site s;
-	struct err e;
-	X509_EXTENSION *ext;
-
-	middle = make_cert("Middle", NULL, 30, &ca);
-	ext = X509V3_EXT_conf_nid(NULL, NULL, NID_basic_constraints, "critical,CA:TRUE");
-	X509_add_ext(middle.cert, ext, -1);
-	X509_EXTENSION_free(ext);
-	ck_assert_int_gt(X509_sign(middle.cert, ca.key, EVP_sha256()), 0);
-	own = make_cert("gw", NULL, 10, &middle);
-	chain = add_pem(add_pem(NULL, &own), &middle);
-	s.ca = ca;
-	s.ctx = load(chain, &own, NULL, &e);
-	ck_assert_msg(s.ctx != NULL, "%s", e.text);
-	ck_assert_msg(show(&o, &t, &s, NULL, TLS1_3_VERSION), "%s", o.text);
-	until(&o, &t.up);
-	ck_assert_int_eq(SSL_get_verify_result(t.ssl), X509_V_OK);
-	owner_stop(&o);
-	client_stop(&t);
-	tls_ctx_free(s.ctx);
-	free(chain);
-	free_cert(&ca);
-	free_cert(&middle);
-	free_cert(&own);
-}
-END_TEST
-
 /* --- memory --- */
 
 START_TEST(a_quiet_connection_holds_no_buffers)
@@ -676,8 +487,7 @@ accept_suite(void)
 	    the_addresses_of_one_certificate_are_bounded,
 	    refuses_clients_without_a_good_certificate_where_one_is_wanted,
 	    a_certificate_that_nobody_asked_for_gives_no_address,
-	    a_certificate_that_has_ended_still_loads, says_which_certificate_of_a_file_is_bad,
-	    sends_what_stands_between_it_and_the_authority, a_quiet_connection_holds_no_buffers,
+	    a_quiet_connection_holds_no_buffers,
 	    NULL};
 
 	return unit_suite("accept", tests);

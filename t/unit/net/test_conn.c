@@ -475,6 +475,66 @@ START_TEST(loses_nothing_however_it_is_consumed)
 }
 END_TEST
 
+/* Two streams, and how far each has been looked at. */
+static struct turns {
+	struct owner o;
+	uint8_t sent[600000];
+	size_t given, at;
+} turns[2];
+
+/* Look at all that is there, and leave more or less of it. */
+static void
+leave_some(struct owner *o)
+{
+	struct turns *t = o == &turns[0].o ? &turns[0] : &turns[1];
+	const uint8_t *p;
+	size_t n;
+
+	p = conn_in(o->c, &n);
+	ck_assert_uint_le(t->at + n, t->given);
+	ck_assert_int_eq(memcmp(p, t->sent + t->at, n), 0);
+	n = n < 60000 && o->readable % 5 != 0 ? n / 8 : n - n / 3;
+	conn_consume(o->c, n);
+	t->at += n;
+}
+
+START_TEST(much_that_is_left_over_stays_when_two_take_turns)
+{
+	struct conn_limits l = owner_limits;
+	unsigned i, k, round;
+	ssize_t n;
+
+	l.in_max = 128 * 1024;
+	owner_start(&turns[0].o, &l, false);
+	owner_start_beside(&turns[1].o, &turns[0].o, &l);
+	for (k = 0; k < 2; k++) {
+		fill_with(turns[k].sent, sizeof turns[k].sent, k * 1000);
+		turns[k].given = turns[k].at = 0;
+		turns[k].o.keep = true;
+		turns[k].o.on_read = leave_some;
+	}
+	for (i = round = 0; i < 400 && turns[0].at + turns[1].at < 800000; i++) {
+		/* One of them several times, then the other. */
+		k = (i / 3) % 2;
+		n = send(turns[k].o.peer, turns[k].sent + turns[k].given,
+		    turns[k].given + 25000 < sizeof turns[k].sent
+			? 25000
+			: sizeof turns[k].sent - turns[k].given,
+		    MSG_NOSIGNAL);
+		if (n > 0)
+			turns[k].given += (size_t)n;
+		owner_run(&turns[0].o, 1);
+		/* Outside of readable it may be looked at and consumed as well. */
+		if (++round % 7 == 0)
+			leave_some(&turns[k].o);
+	}
+	ck_assert_uint_gt(turns[0].at, 200000);
+	ck_assert_uint_gt(turns[1].at, 200000);
+	owner_stop(&turns[1].o);
+	owner_stop(&turns[0].o);
+}
+END_TEST
+
 START_TEST(a_pause_within_readable_keeps_the_rest)
 {
 	struct conn_limits l = owner_limits;
@@ -636,6 +696,7 @@ conn_suite(void)
 		last_reply_survives_input_that_nobody_reads, finishing_does_not_wait_for_ever,
 		finishing_tells_the_peer_and_waits_for_it_within_a_bound,
 		lines_come_out_of_a_connection_one_by_one, what_is_left_over_stays_when_others_read,
+		much_that_is_left_over_stays_when_two_take_turns,
 		loses_nothing_however_it_is_consumed, a_pause_within_readable_keeps_the_rest,
 		may_be_freed_while_its_input_is_shown, a_long_write_follows_what_is_queued,
 		long_writes_are_bounded_and_keep_their_order,

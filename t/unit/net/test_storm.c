@@ -9,6 +9,7 @@
 
 #include "net/conn.h"
 #include "net/tls.h"
+#include "t/unit/net/certs.h"
 #include "t/unit/unit.h"
 
 Suite *storm_suite(void);
@@ -70,7 +71,8 @@ act(struct one *o)
 		break;
 	case 8:
 		if (draw(s, 8) == 0)
-			(void)conn_start_tls(o->c, s->ctx, "m.example", CONN_VERIFY_PEER, &e);
+			(void)conn_start_tls(o->c, s->ctx,
+			    &(struct conn_peer){.name = "m.example", .verify = CONN_VERIFY_CA}, &e);
 		break;
 	case 9:
 	case 10:
@@ -115,7 +117,8 @@ on_closed(struct conn *c, enum conn_end why, const char *text, void *arg)
 	act(o);
 }
 
-static const struct conn_handlers handlers = {on_some, on_some, on_some, on_closed};
+static const struct conn_handlers handlers = {
+    .readable = on_some, .drained = on_some, .secured = on_some, .closed = on_closed};
 
 static void
 renew(struct one *o)
@@ -168,7 +171,7 @@ START_TEST(survives_any_order_of_calls)
 	unsigned i;
 
 	s.base = event_base_new();
-	ck_assert_ptr_nonnull(s.ctx = tls_client_ctx(NULL, 0, "none", &e));
+	ck_assert_ptr_nonnull(s.ctx = tls_client_ctx(&usual_tls, NULL, 0, "none", &e));
 	for (i = 0; i < CONNS; i++)
 		s.one[i] = (struct one){.peer = -1, .s = &s};
 	for (i = 0; i < STEPS; i++) {

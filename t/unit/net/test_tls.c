@@ -16,6 +16,9 @@
 
 Suite *tls_suite(void);
 
+static const struct conn_peer m_example = {.name = "m.example", .verify = CONN_VERIFY_CA};
+static const struct conn_peer nobody = {.name = "", .verify = CONN_VERIFY_CA};
+
 /* --- a server on the other end of an owner's connection --- */
 
 struct server {
@@ -101,13 +104,14 @@ static int
 shake(struct owner *o, SSL_CTX *ctx, const struct pair *p, const char *name,
     enum conn_verify verify, int max_version)
 {
+	const struct conn_peer peer = {.name = name, .verify = verify};
 	struct server s;
 	struct err e;
 	int ok;
 
 	owner_start(o, &owner_limits, false);
 	server_start(&s, o, p, max_version);
-	ck_assert_int_eq(conn_start_tls(o->c, ctx, name, verify, &e), 0);
+	ck_assert_int_eq(conn_start_tls(o->c, ctx, &peer, &e), 0);
 	while (o->secured == 0 && o->closed == 0)
 		owner_run(o, 2);
 	ok = o->secured == 1;
@@ -135,9 +139,9 @@ START_TEST(accepts_a_certificate_that_names_the_peer)
 
 	for (i = 0; i < sizeof good / sizeof good[0]; i++) {
 		p = make_cert(good[i].cn, good[i].names, 10, &ca);
-		ck_assert_msg(shake(&o, ctx, &p, good[i].want, CONN_VERIFY_PEER, 0), "%s", o.text);
+		ck_assert_msg(shake(&o, ctx, &p, good[i].want, CONN_VERIFY_CA, 0), "%s", o.text);
 		ck_assert_int_eq(
-		    shake(&o, ctx, &p, good[i].want, CONN_VERIFY_PEER, TLS1_2_VERSION), 1);
+		    shake(&o, ctx, &p, good[i].want, CONN_VERIFY_CA, TLS1_2_VERSION), 1);
 		free_cert(&p);
 	}
 	tls_ctx_free(ctx);
@@ -180,7 +184,7 @@ START_TEST(refuses_a_bad_certificate_with_a_text_for_people)
 	size_t i;
 
 	for (i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-		ck_assert_int_eq(shake(&o, ctx, &bad[i].p, bad[i].want, CONN_VERIFY_PEER, 0), 0);
+		ck_assert_int_eq(shake(&o, ctx, &bad[i].p, bad[i].want, CONN_VERIFY_CA, 0), 0);
 		ck_assert_int_eq(o.why, CONN_TLS_FAILED);
 		ck_assert_msg(strncmp(o.text, bad[i].text, strlen(bad[i].text)) == 0, "%s", o.text);
 		/* Without verification all of them will do. */
@@ -228,7 +232,7 @@ secure(struct secured *t, const struct conn_limits *limits)
 	t->ctx = trusting(&t->ca);
 	owner_start(&t->o, limits, true);
 	server_start(&t->s, &t->o, &t->p, 0);
-	ck_assert_int_eq(conn_start_tls(t->o.c, t->ctx, "m.example", CONN_VERIFY_PEER, &e), 0);
+	ck_assert_int_eq(conn_start_tls(t->o.c, t->ctx, &m_example, &e), 0);
 	/* What is written meanwhile leaves encrypted. */
 	ck_assert_int_eq(conn_puts(t->o.c, "early "), 0);
 	ck_assert(owner_until(&t->o, &t->o.secured, 1, 5000));
@@ -365,15 +369,15 @@ START_TEST(refuses_to_start_with_clear_text_waiting)
 	o.keep = true;
 	owner_say(&o, "250 injected\r\n", 14);
 	ck_assert(owner_until(&o, &o.readable, 1, 2000));
-	ck_assert_int_eq(conn_start_tls(o.c, ctx, "m.example", CONN_VERIFY_PEER, &e), -1);
+	ck_assert_int_eq(conn_start_tls(o.c, ctx, &m_example, &e), -1);
 	ck_assert_int_eq(e.code, EPROTO);
 	ck_assert_ptr_nonnull(strstr(e.text, "m.example sent 14 octets in clear"));
 	conn_consume(o.c, 14);
-	ck_assert_int_eq(conn_start_tls(o.c, ctx, "", CONN_VERIFY_PEER, &e), -1);
+	ck_assert_int_eq(conn_start_tls(o.c, ctx, &nobody, &e), -1);
 	ck_assert_int_eq(e.code, EINVAL);
 	/* Clear text that is still on its way is no TLS record. */
-	ck_assert_int_eq(conn_start_tls(o.c, ctx, "m.example", CONN_VERIFY_PEER, &e), 0);
-	ck_assert_int_eq(conn_start_tls(o.c, ctx, "m.example", CONN_VERIFY_PEER, &e), -1);
+	ck_assert_int_eq(conn_start_tls(o.c, ctx, &m_example, &e), 0);
+	ck_assert_int_eq(conn_start_tls(o.c, ctx, &m_example, &e), -1);
 	ck_assert_int_eq(e.code, EALREADY);
 	owner_say(&o, "250 injected\r\n", 14);
 	ck_assert(owner_until(&o, &o.closed, 1, 2000));
@@ -397,7 +401,7 @@ START_TEST(sends_what_was_queued_before_in_clear)
 
 	owner_start(&o, &owner_limits, false);
 	ck_assert_int_eq(conn_puts(o.c, "STARTTLS\r\n"), 0);
-	ck_assert_int_eq(conn_start_tls(o.c, ctx, "m.example", CONN_VERIFY_PEER, &e), 0);
+	ck_assert_int_eq(conn_start_tls(o.c, ctx, &m_example, &e), 0);
 	ck_assert_int_eq(conn_puts(o.c, "secret"), 0);
 	ck_assert_uint_gt(owner_hear(&o, in, sizeof in), 100);
 	ck_assert_mem_eq(in, "STARTTLS\r\n\x16\x03", 12);
@@ -426,7 +430,7 @@ START_TEST(output_written_during_a_tls_1_2_handshake_follows_it)
 
 	owner_start(&o, &owner_limits, true);
 	server_start(&s, &o, &p, TLS1_2_VERSION);
-	ck_assert_int_eq(conn_start_tls(o.c, ctx, "m.example", CONN_VERIFY_PEER, &e), 0);
+	ck_assert_int_eq(conn_start_tls(o.c, ctx, &m_example, &e), 0);
 	ck_assert_int_eq(conn_puts(o.c, "EHLO x\r\n"), 0);
 	ck_assert(owner_until(&o, &o.secured, 1, 5000));
 	/* The server is silent now, so nothing but the end of the handshake can set it off. */
@@ -450,7 +454,7 @@ START_TEST(a_handshake_that_stands_still_is_idle)
 
 	l.idle_ms = 100;
 	owner_start(&o, &l, false);
-	ck_assert_int_eq(conn_start_tls(o.c, ctx, "m.example", CONN_VERIFY_PEER, &e), 0);
+	ck_assert_int_eq(conn_start_tls(o.c, ctx, &m_example, &e), 0);
 	conn_pause(o.c);
 	ck_assert(owner_until(&o, &o.closed, 1, 2000));
 	ck_assert_int_eq(o.why, CONN_IDLE);
@@ -488,15 +492,15 @@ START_TEST(reads_bundles_and_names_what_is_wrong_in_them)
 	ck_assert_int_gt(BIO_puts(b, "# a comment\n"), 0);
 	ck_assert_int_eq(PEM_write_bio_X509(b, ca.cert), 1);
 	n = (size_t)BIO_get_mem_data(b, &pem);
-	ck_assert_ptr_nonnull(ctx = tls_client_ctx(pem, n, "ca.pem", &e));
+	ck_assert_ptr_nonnull(ctx = tls_client_ctx(&usual_tls, pem, n, "ca.pem", &e));
 	tls_ctx_free(ctx);
-	ck_assert_ptr_null(tls_client_ctx(pem, n - 40, "ca.pem", &e));
+	ck_assert_ptr_null(tls_client_ctx(&usual_tls, pem, n - 40, "ca.pem", &e));
 	ck_assert_ptr_nonnull(strstr(e.text, "ca.pem: certificate 2 cannot be read"));
-	ck_assert_ptr_null(tls_client_ctx("hello\n", 6, "ca.pem", &e));
+	ck_assert_ptr_null(tls_client_ctx(&usual_tls, "hello\n", 6, "ca.pem", &e));
 	ck_assert_str_eq(e.text, "ca.pem: there is no certificate in it (PEM is wanted)");
-	ck_assert_ptr_null(tls_client_ctx(pem, (size_t)TLS_BUNDLE_MAX + 1, "ca.pem", &e));
+	ck_assert_ptr_null(tls_client_ctx(&usual_tls, pem, (size_t)TLS_BUNDLE_MAX + 1, "ca.pem", &e));
 	ck_assert_int_eq(e.code, EFBIG);
-	ck_assert_ptr_nonnull(ctx = tls_client_ctx(NULL, 0, "none", &e));
+	ck_assert_ptr_nonnull(ctx = tls_client_ctx(&usual_tls, NULL, 0, "none", &e));
 	tls_ctx_free(ctx);
 	BIO_free(b);
 	free_cert(&ca);

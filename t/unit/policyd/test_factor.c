@@ -205,6 +205,8 @@ START_TEST(guessing_a_gateway_password_is_stopped)
 	ck_assert_uint_eq(password("chief", SECRET), FACTOR_DENIED);
 	ck_assert_uint_eq(password("mallory", SECRET), FACTOR_OK);
 	/* Nor does it help to ask through the other proxy. */
+	q = login("byaddr", "", "chief@acme.test");
+	q.peer = "out";
 	q.secret = SECRET;
 	ck_assert_uint_eq(ask(&smtpd, q, NULL), FACTOR_DENIED);
 	world_end();
@@ -242,12 +244,56 @@ START_TEST(sessions_need_the_factor_shown_through_the_same_process)
 	(void)world_send(&pop3d, M_session_open_req, &by_address);
 	ck_assert_int_eq(world_poll(&pop3d, &m), 0);
 	by_address.connector = "byaddr";
+	by_address.peer = "out";
 	world_ask(&smtpd, M_session_open_req, &by_address, M_session_open_rep, &m);
 	ipc_done(&smtpd, &m);
 	/* A new process in the place of the old one has shown nothing. */
 	world_plumb(&pop3d, P_POP3D);
 	world_turn();
 	ck_assert(!opened(&pop3d, "word", "", "alice"));
+	world_end();
+}
+END_TEST
+
+/* A proxy that was broken into says what it likes. */
+START_TEST(naming_another_connector_opens_no_session)
+{
+	static const struct {
+		struct ipc *proxy;
+		const char *tenant, *connector, *peer, *authcid;
+		int opened;
+	} t[] = {
+	    {&pop3d, "default", "pop3", "office", "alice", 1},
+	    {&pop3d, "default", "word", "office", "alice", 0},
+	    {&pop3d, "default", "gone", "office", "alice", 0},
+	    /* one without a second factor, in front of another peer, of another tenant */
+	    {&pop3d, "default", "strict", "office", "alice", 0},
+	    {&pop3d, "default", "strict", "nosuchpeer", "alice@acme.test", 0},
+	    {&pop3d, "default", "other", "strict", "alice@acme.test", 0},
+	    /* the other proxy's */
+	    {&pop3d, "default", "smtp", "out", "alice@acme.test", 0},
+	    {&smtpd, "default", "smtp", "out", "alice@acme.test", 1},
+	    {&smtpd, "default", "pop3", "office", "alice", 0},
+	};
+	struct session_open_req q;
+	struct ipc_msg m;
+	size_t i;
+	int got;
+
+	world_begin();
+	world_people();
+	for (i = 0; i < sizeof t / sizeof t[0]; i++) {
+		q = (struct session_open_req){.tenant = t[i].tenant,
+		    .connector = t[i].connector,
+		    .peer = t[i].peer,
+		    .authzid = "",
+		    .authcid = t[i].authcid,
+		    .client = "127.0.0.1"};
+		(void)world_send(t[i].proxy, M_session_open_req, &q);
+		if ((got = world_poll(t[i].proxy, &m)) == 1)
+			ipc_done(t[i].proxy, &m);
+		ck_assert_msg(got == t[i].opened, "case %zu", i);
+	}
 	world_end();
 }
 END_TEST
@@ -376,6 +422,7 @@ factor_suite(void)
 	    accepts_a_certificate_with_an_address_of_the_consumer,
 	    the_configuration_says_which_factor_counts, guessing_a_gateway_password_is_stopped,
 	    sessions_need_the_factor_shown_through_the_same_process,
+	    naming_another_connector_opens_no_session,
 	    passwords_are_random_and_pass_through_a_colon_split,
 	    editing_a_consumer_keeps_password_and_phrase_and_never_shows_the_hash,
 	    a_worker_learns_the_phrase_of_its_own_session_only, NULL};

@@ -25,17 +25,24 @@ static const char config[] = "node { hostname = gw.acme.test }\n"
 			     "peer strict { service = pop3\n host = 127.0.0.1\n tls = none\n"
 			     " login_case = keep }\n"
 			     "peer out { service = smtp\n host = 127.0.0.1\n tls = none }\n"
+			     "tls_profile card { client_certificate = require\n"
+			     " client_ca = /ca.pem }\n"
+			     "action card { service = pop3\n profile = card }\n"
 			     "connector pop3 { service = pop3\n listen = {\"127.0.0.1:1110\"}\n"
-			     " peer = office\n banner = yes }\n"
+			     " peer = office\n tls = disabled\n banner = yes }\n"
 			     "connector smtp { service = smtp\n listen = {\"127.0.0.1:1587\"}\n"
-			     " peer = out }\n"
+			     " peer = out\n tls = disabled }\n"
 			     "connector word { service = pop3\n listen = {\"127.0.0.1:1111\"}\n"
-			     " peer = office\n second_factor = password }\n"
+			     " peer = office\n tls = disabled\n second_factor = password }\n"
 			     "connector card { service = pop3\n listen = {\"127.0.0.1:1112\"}\n"
-			     " peer = office\n tls = implicit\n certificate = /x.pem\n"
-			     " second_factor = certificate\n client_ca = /ca.pem }\n"
+			     " peer = office\n certificates = {/x.pem}\n action = card\n"
+			     " starttls = required\n second_factor = certificate }\n"
+			     "connector strict { service = pop3\n listen = {\"127.0.0.1:1113\"}\n"
+			     " peer = strict\n tls = disabled }\n"
+			     "connector other { service = pop3\n listen = {\"127.0.0.1:1114\"}\n"
+			     " peer = strict\n tls = disabled\n tenant = other }\n"
 			     "connector byaddr { service = smtp\n"
-			     " listen = {\"127.0.0.1:1588\"}\n peer = out\n"
+			     " listen = {\"127.0.0.1:1588\"}\n peer = out\n tls = disabled\n"
 			     " sign_by_address = {\"127.0.0.1/32\"}\n"
 			     " second_factor = password }\n";
 
@@ -225,7 +232,9 @@ world_login_at(
     const char *tenant, const char *peer, const char *authzid, const char *authcid, int by_address)
 {
 	struct session_open_req q = {.tenant = tenant,
-	    .connector = "pop3",
+	    .connector = strcmp(tenant, "other") == 0  ? "other"
+			 : strcmp(peer, "strict") == 0 ? "strict"
+						       : "pop3",
 	    .peer = peer,
 	    .authzid = authzid,
 	    .authcid = authcid,

@@ -186,6 +186,31 @@ START_TEST(ciphertext_for_lack_of_a_key_is_not_remembered)
 }
 END_TEST
 
+START_TEST(what_is_met_again_stays_young)
+{
+	struct maildrop *d = drop_of("", "alice");
+	struct slot *x = message(d, "1 one", "1 100");
+	struct memory_entry *m;
+	uint32_t today;
+	bool keep;
+	int i;
+
+	maildrop_learn(d, x, 120, false, true, (const uint8_t *)"sticky", 6);
+	m = memory_find(&d->memory, x->uid);
+	today = m->day;
+	/* Fetched once more, with the same outcome, or while its key is away. */
+	for (i = 0; i < 2; i++) {
+		keep = i == 0;
+		m->day = today - MEMORY_UNUSED_DAYS;
+		m->changed = d->changed = false;
+		maildrop_learn(d, x, 120, false, keep, (const uint8_t *)"sticky", keep ? 6 : 0);
+		ck_assert_uint_ge(m->day, today);
+		ck_assert(m->changed && d->changed);
+	}
+	maildrop_free(d);
+}
+END_TEST
+
 START_TEST(forgets_what_is_gone)
 {
 	struct maildrop *d = drop_of("", "alice"), *later = drop_of("", "alice");
@@ -223,11 +248,12 @@ Suite *maildrop_suite(void);
 Suite *
 maildrop_suite(void)
 {
-	return unit_suite("maildrop",
-	    (const TTest *const[]){spellings_of_one_login_are_one_maildrop,
-		slots_are_found_in_whatever_order_they_came,
-		listings_that_make_no_sense_are_the_peers_fault,
-		recalls_a_message_unless_something_has_changed,
-		a_plain_message_has_its_size_with_a_banner_too,
-		ciphertext_for_lack_of_a_key_is_not_remembered, forgets_what_is_gone, NULL});
+	return unit_suite(
+	    "maildrop", (const TTest *const[]){spellings_of_one_login_are_one_maildrop,
+			    slots_are_found_in_whatever_order_they_came,
+			    listings_that_make_no_sense_are_the_peers_fault,
+			    recalls_a_message_unless_something_has_changed,
+			    a_plain_message_has_its_size_with_a_banner_too,
+			    ciphertext_for_lack_of_a_key_is_not_remembered,
+			    what_is_met_again_stays_young, forgets_what_is_gone, NULL});
 }

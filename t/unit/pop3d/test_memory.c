@@ -244,17 +244,9 @@ Suite *memory_suite(void);
 Suite *
 memory_suite(void)
 {
-	Suite *s = suite_create("memory");
-	TCase *c = tcase_create("memory");
+	const TTest *const tests[] = {finds_what_was_put_among_many, is_the_same_after_a_restart,
+	    two_sessions_at_once_keep_both_what_they_found, every_damage_is_seen_and_replaced,
+	    a_maildrop_has_an_end, sweeps_what_nobody_needs, NULL};
 
-	tcase_set_timeout(c, 60);
-	tcase_add_checked_fixture(c, setup, teardown);
-	tcase_add_test(c, finds_what_was_put_among_many);
-	tcase_add_test(c, is_the_same_after_a_restart);
-	tcase_add_test(c, two_sessions_at_once_keep_both_what_they_found);
-	tcase_add_test(c, every_damage_is_seen_and_replaced);
-	tcase_add_test(c, a_maildrop_has_an_end);
-	tcase_add_test(c, sweeps_what_nobody_needs);
-	suite_add_tcase(s, c);
-	return s;
+	return unit_suite_around("memory", setup, teardown, tests);
 }

@@ -1,11 +1,14 @@
 #include "t/unit/unit.h"
 
 Suite *chan_suite(void);
+Suite *daemon_suite(void);
+Suite *files_suite(void);
 Suite *neighbours_suite(void);
 Suite *sink_suite(void);
 
 int
 main(void)
 {
-	return unit_run((Suite *(*[])(void)){chan_suite, neighbours_suite, sink_suite, NULL});
+	return unit_run((Suite *(*[])(void)){
+	    chan_suite, daemon_suite, files_suite, neighbours_suite, sink_suite, NULL});
 }

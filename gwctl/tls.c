@@ -1,0 +1,249 @@
+/* tls: who uses which action, profile and certificate, as the configuration has it. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "gwctl/gwctl.h"
+
+static const char *const services[] = {[CONF_SMTP] = "smtp", [CONF_POP3] = "pop3"};
+static const char *const supports[] = {[CONF_SUPPORT_DISABLED] = "disabled",
+    [CONF_SUPPORT_ENABLED] = "enabled",
+    [CONF_SUPPORT_REQUIRED] = "required"};
+static const char *const inspects[] = {[CONF_TLS_ALLOW] = "allow", [CONF_TLS_INSPECT] = "inspect"};
+static const char *const versions[] = {[CONF_TLS12] = "1.2", [CONF_TLS13] = "1.3"};
+static const char *const client_certs[] = {[CONF_CLIENT_CERT_NONE] = "none",
+    [CONF_CLIENT_CERT_ASK] = "ask",
+    [CONF_CLIENT_CERT_REQUIRE] = "require"};
+static const char *const ocsps[] = {
+    [CONF_OCSP_OFF] = "off", [CONF_OCSP_LENIENT] = "lenient", [CONF_OCSP_STRICT] = "strict"};
+static const char *const verifies[] = {[CONF_VERIFY_NONE] = "none",
+    [CONF_VERIFY_CA] = "ca",
+    [CONF_VERIFY_FINGERPRINT] = "fingerprint",
+    [CONF_VERIFY_DANE] = "dane"};
+
+/* A connector or peer that uses an action or profile, and what it has of TLS. */
+#define REC_TLS_USER(F, L)                                                                         \
+	F(STR, name, 0, 64)                                                                        \
+	F(STR, tls, 0, 16) /* of a connector: disabled, enabled, required; "peer" */
+#define REC_TLS_ACTION(F, L)                                                                       \
+	F(STR, action, 0, 64)                                                                      \
+	F(STR, service, 0, 16)                                                                     \
+	F(STR, tls, 0, 16)                                                                         \
+	F(STR, profile, 0, 64)                                                                     \
+	L(tls_user, connectors, 0, CONF_SECTIONS_MAX)
+#define REC_TLS_PROFILE(F, L)                                                                      \
+	F(STR, profile, 0, 64)                                                                     \
+	F(STR, min_version, 0, 16)                                                                 \
+	F(U8, pfs, 0, 1)                                                                           \
+	F(STR, client_certificate, 0, 16)                                                          \
+	F(STR, ocsp, 0, 16)                                                                        \
+	F(U8, stapling, 0, 1)                                                                      \
+	F(U8, tickets, 0, 1)                                                                       \
+	F(STR, verify, 0, 16)                                                                      \
+	L(tls_user, users, 0, 3 * CONF_SECTIONS_MAX)
+#define REC_TLS_FILE(F, L) F(STR, path, 0, 1024)
+#define REC_TLS_CONNECTOR(F, L)                                                                    \
+	F(STR, connector, 0, 64)                                                                   \
+	F(STR, service, 0, 16)                                                                     \
+	F(STR, tls, 0, 16)                                                                         \
+	F(STR, action, 0, 64) /* "" for none: as inspect with the profile "default" */             \
+	F(STR, inspect, 0, 16)                                                                     \
+	F(STR, profile, 0, 64)                                                                     \
+	L(tls_file, certificates, 0, CONF_LIST_MAX)
+
+REC_DECLARE(tls_user, REC_TLS_USER)
+REC_DECLARE(tls_action, REC_TLS_ACTION)
+REC_DECLARE(tls_profile, REC_TLS_PROFILE)
+REC_DECLARE(tls_file, REC_TLS_FILE)
+REC_DECLARE(tls_connector, REC_TLS_CONNECTOR)
+REC_DEFINE(tls_user, REC_TLS_USER)
+REC_DEFINE(tls_action, REC_TLS_ACTION)
+REC_DEFINE(tls_profile, REC_TLS_PROFILE)
+REC_DEFINE(tls_file, REC_TLS_FILE)
+REC_DEFINE(tls_connector, REC_TLS_CONNECTOR)
+
+/* One way to print rows of all three listings. */
+struct out {
+	int how; /* LIST_* */
+	struct table table;
+	struct json_list json;
+};
+
+static int
+begin(struct out *o, int argc, char *argv[], const char *name, const char *const heads[])
+{
+	if ((o->how = list_options(argc, argv)) == -1)
+		return -1;
+	if (o->how == LIST_JSON)
+		json_list_begin(&o->json, name);
+	else if (o->how == LIST_TABLE)
+		table_begin(&o->table, heads);
+	return 0;
+}
+
+/* cells[0] is the name. */
+static void
+row(struct out *o, const struct rec *r, const void *v, const char *const cells[])
+{
+	if (o->how == LIST_JSON)
+		json_list_item(&o->json, r, v);
+	else if (o->how == LIST_TABLE)
+		table_row(&o->table, cells);
+	else
+		(void)printf("%s\n", cells[0]);
+}
+
+static int
+end(struct out *o)
+{
+	if (o->how == LIST_JSON)
+		return json_list_end(&o->json);
+	return o->how == LIST_TABLE ? table_end(&o->table) : 0;
+}
+
+/* "submission (enabled), pop3 (required)" */
+#define USERS_TEXT 2048
+static const char *
+users_text(char out[USERS_TEXT], const struct tls_user *v, size_t n)
+{
+	size_t i, used = 0;
+
+	out[0] = '\0';
+	for (i = 0; i < n && used < USERS_TEXT; i++)
+		used += (size_t)snprintf(out + used, USERS_TEXT - used, "%s%s (%s)",
+		    i > 0 ? ", " : "", v[i].name, v[i].tls);
+	return out;
+}
+
+int
+verb_tls_actions(struct gwctl *t, int argc, char *argv[])
+{
+	static const char *const heads[] = {
+	    "ACTION", "SERVICE", "TLS", "PROFILE", "CONNECTORS", NULL};
+	struct tls_user users[CONF_SECTIONS_MAX];
+	char text[USERS_TEXT];
+	const struct conf *c;
+	struct out o;
+	size_t i, k, n;
+	int rc;
+
+	if (begin(&o, argc, argv, "actions", heads) == -1)
+		return EX_USAGE;
+	if ((rc = gwctl_conf(t)) != 0)
+		return rc;
+	for (c = t->conf, i = 0; i < c->nactions; i++) {
+		const struct conf_action *a = &c->actions[i];
+
+		for (n = k = 0; k < c->nconnectors; k++)
+			if (c->connectors[k].action == a)
+				users[n++] = (struct tls_user){
+				    c->connectors[k].name, supports[c->connectors[k].tls]};
+		row(&o, &rec_tls_action,
+		    &(struct tls_action){.action = a->name,
+			.service = services[a->service],
+			.tls = inspects[a->tls],
+			.profile = a->profile->name,
+			.connectors = {users, n}},
+		    (const char *const[]){a->name, services[a->service], inspects[a->tls],
+			a->profile->name, users_text(text, users, n)});
+	}
+	return end(&o);
+}
+
+/* Connectors, peers and actions with this profile. */
+static size_t
+profile_users(const struct conf *c, const struct conf_profile *p, struct tls_user *v)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < c->nactions; i++)
+		if (c->actions[i].profile == p)
+			v[n++] = (struct tls_user){c->actions[i].name, "action"};
+	for (i = 0; i < c->nconnectors; i++)
+		if (c->connectors[i].profile == p)
+			v[n++] = (struct tls_user){
+			    c->connectors[i].name, supports[c->connectors[i].tls]};
+	for (i = 0; i < c->npeers; i++)
+		if (c->peers[i].profile == p)
+			v[n++] = (struct tls_user){c->peers[i].name, "peer"};
+	return n;
+}
+
+int
+verb_tls_profiles(struct gwctl *t, int argc, char *argv[])
+{
+	static const char *const heads[] = {"PROFILE", "TLS", "PFS", "CLIENTS", "OCSP", "STAPLING",
+	    "TICKETS", "VERIFY", "USED BY", NULL};
+	struct tls_user users[3 * CONF_SECTIONS_MAX];
+	char text[USERS_TEXT];
+	const struct conf *c;
+	struct out o;
+	size_t i, n;
+	int rc;
+
+	if (begin(&o, argc, argv, "profiles", heads) == -1)
+		return EX_USAGE;
+	if ((rc = gwctl_conf(t)) != 0)
+		return rc;
+	for (c = t->conf, i = 0; i < c->nprofiles; i++) {
+		const struct conf_profile *p = &c->profiles[i];
+
+		n = profile_users(c, p, users);
+		row(&o, &rec_tls_profile,
+		    &(struct tls_profile){.profile = p->name,
+			.min_version = versions[p->min_version],
+			.pfs = p->pfs != 0,
+			.client_certificate = client_certs[p->client_certificate],
+			.ocsp = ocsps[p->ocsp],
+			.stapling = p->stapling != 0,
+			.tickets = p->tickets != 0,
+			.verify = verifies[p->verify],
+			.users = {users, n}},
+		    (const char *const[]){p->name, versions[p->min_version], p->pfs ? "yes" : "no",
+			client_certs[p->client_certificate], ocsps[p->ocsp],
+			p->stapling ? "yes" : "no", p->tickets ? "yes" : "no", verifies[p->verify],
+			users_text(text, users, n)});
+	}
+	return end(&o);
+}
+
+int
+verb_tls_connectors(struct gwctl *t, int argc, char *argv[])
+{
+	static const char *const heads[] = {
+	    "CONNECTOR", "SERVICE", "TLS", "ACTION", "DONE", "PROFILE", "CERTIFICATES", NULL};
+	struct tls_file files[CONF_LIST_MAX];
+	char text[USERS_TEXT];
+	const struct conf *c;
+	struct out o;
+	size_t i, k, used;
+	int rc;
+
+	if (begin(&o, argc, argv, "connectors", heads) == -1)
+		return EX_USAGE;
+	if ((rc = gwctl_conf(t)) != 0)
+		return rc;
+	for (c = t->conf, i = 0; i < c->nconnectors; i++) {
+		const struct conf_connector *x = &c->connectors[i];
+
+		text[0] = '\0';
+		for (used = k = 0; k < x->chains.n && k < CONF_LIST_MAX; k++) {
+			files[k].path = x->chains.v[k];
+			if (used < sizeof text)
+				used += (size_t)snprintf(text + used, sizeof text - used, "%s%s",
+				    k > 0 ? ", " : "", shown(x->chains.v[k]));
+		}
+		row(&o, &rec_tls_connector,
+		    &(struct tls_connector){.connector = x->name,
+			.service = services[x->service],
+			.tls = supports[x->tls],
+			.action = x->action_name,
+			.inspect = inspects[x->inspect],
+			.profile = x->profile->name,
+			.certificates = {files, k}},
+		    (const char *const[]){x->name, services[x->service], supports[x->tls],
+			x->action_name, inspects[x->inspect], x->profile->name, text});
+	}
+	return end(&o);
+}

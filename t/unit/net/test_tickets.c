@@ -1,0 +1,283 @@
+/* Sessions that go on in another connection. */
+#include <string.h>
+
+#include <openssl/err.h>
+
+#include "net/tls.h"
+#include "t/unit/net/client.h"
+#include "t/unit/unit.h"
+
+Suite *tickets_suite(void);
+
+/* A server with tickets, and the session that its client had last. */
+static struct {
+	struct pair ca, own;
+	struct tls_cert *cert;
+	SSL_CTX *ctx;
+	SSL_SESSION *session;
+} site;
+
+static const struct tls_ticket_key keys[3] = {
+    {"first key's name", "aes 1", "hmac 1"},
+    {"second key's nam", "aes 2", "hmac 2"},
+    {"third key's name", "aes 3", "hmac 3"},
+};
+
+/* Octets that a client of TLS 1.2 shows as its ticket. */
+static unsigned char old_ticket[4096];
+static size_t old_ticket_n;
+
+static SSL_CTX *
+context(const char *name, enum tls_client_auth auth)
+{
+	struct tls_server_options o = {.certs = &site.cert,
+	    .ncerts = 1,
+	    .tickets = true,
+	    .context = name,
+	    .auth = auth,
+	    .client_ca_name = "ca.pem"};
+	char *pem = add_pem(NULL, &site.ca);
+	struct err e;
+	SSL_CTX *ctx;
+
+	o.client_ca = pem;
+	o.client_ca_n = strlen(pem);
+	ctx = tls_server_ctx(&o, &e);
+	ck_assert_msg(ctx != NULL, "%s", e.text);
+	free(pem);
+	return ctx;
+}
+
+static void
+begin(void)
+{
+	memset(&site, 0, sizeof site);
+	site.ca = make_cert("Test CA", NULL, 30, NULL);
+	site.own = make_cert("gw", "DNS:gw.example.org", 10, &site.ca);
+	site.cert = own_cert(&site.own, NULL);
+	site.ctx = context("submission", TLS_AUTH_NONE);
+	tls_ticket_keys(keys, 1);
+}
+
+static void
+end(void)
+{
+	SSL_SESSION_free(site.session);
+	tls_ctx_free(site.ctx);
+	tls_cert_free(site.cert);
+	free_cert(&site.own);
+	free_cert(&site.ca);
+	tls_ticket_keys(NULL, 0);
+}
+
+/* One connection, which shows the session (NULL: none). It is kept with what came of it. */
+static bool
+resumes_at(SSL_CTX *ctx, SSL_SESSION *with, int version)
+{
+	struct client t;
+	struct owner o;
+	struct err e;
+	bool resumed;
+
+	owner_start(&o, &owner_limits, false);
+	client_start(&t, &o, &site.ca, NULL);
+	SSL_set_tlsext_host_name(t.ssl, "gw.example.org");
+	if (version != 0)
+		SSL_set_max_proto_version(t.ssl, version);
+	if (old_ticket_n > 0)
+		ck_assert_int_eq(
+		    SSL_set_session_ticket_ext(t.ssl, old_ticket, (int)old_ticket_n), 1);
+	if (with != NULL)
+		ck_assert_int_eq(SSL_set_session(t.ssl, with), 1);
+	ck_assert_int_eq(conn_accept_tls(o.c, ctx, false, &e), 0);
+	ck_assert_msg(client_shake(&t, &o), "%s", o.text);
+	ck_assert_int_eq(conn_puts(o.c, "220 gw\r\n"), 0);
+	while (t.n < 8)
+		owner_run(&o, 2);
+	resumed = conn_tls_resumed(o.c);
+	ck_assert_int_eq(SSL_session_reused(t.ssl), resumed);
+	ck_assert_str_eq(conn_tls_asked(o.c), "gw.example.org");
+	SSL_SESSION_free(site.session);
+	site.session = SSL_get1_session(t.ssl);
+	/* Whoever resumes agrees on a new key, too. */
+	ck_assert_int_eq(SSL_SESSION_get_max_early_data(site.session), 0);
+	ck_assert_int_ne((int)SSL_get_negotiated_group(t.ssl), 0);
+	(void)SSL_shutdown(t.ssl); /* else the session would be void */
+	owner_stop(&o);
+	client_stop(&t);
+	return resumed;
+}
+
+static bool
+resumes(void)
+{
+	return resumes_at(site.ctx, site.session, 0);
+}
+
+static bool
+has_ticket(void)
+{
+	return SSL_SESSION_has_ticket(site.session) && SSL_SESSION_is_resumable(site.session);
+}
+
+START_TEST(a_session_goes_on_and_gets_a_new_ticket_each_time)
+{
+	const unsigned char *a, *b;
+	SSL_SESSION *first;
+	size_t n, m;
+
+	begin();
+	ck_assert(!resumes());
+	ck_assert(has_ticket());
+	ck_assert_uint_le(SSL_SESSION_get_ticket_lifetime_hint(site.session), 7200);
+	first = site.session;
+	ck_assert_int_eq(SSL_SESSION_up_ref(first), 1);
+	ck_assert(resumes());
+	ck_assert(has_ticket());
+	SSL_SESSION_get0_ticket(first, &a, &n);
+	SSL_SESSION_get0_ticket(site.session, &b, &m);
+	ck_assert(n != m || memcmp(a, b, n) != 0);
+	ck_assert_mem_eq(a, keys[0].name, 16);
+	ck_assert(resumes());
+	SSL_SESSION_free(first);
+	end();
+}
+END_TEST
+
+START_TEST(a_ticket_is_good_as_long_as_its_key_is_there)
+{
+	const struct tls_ticket_key rotated[3] = {keys[2], keys[1], keys[0]};
+	const unsigned char *ticket;
+	SSL_SESSION *first;
+	size_t n;
+
+	begin();
+	ck_assert(!resumes());
+	first = site.session;
+	ck_assert_int_eq(SSL_SESSION_up_ref(first), 1);
+	tls_ticket_keys(rotated, 3);
+	ck_assert(resumes());
+	SSL_SESSION_get0_ticket(site.session, &ticket, &n);
+	ck_assert_mem_eq(ticket, keys[2].name, 16);
+	tls_ticket_keys(rotated, 2);
+	ck_assert(resumes());
+	ck_assert(!resumes_at(site.ctx, first, 0));
+	/* The same name with another key is no way in either. */
+	SSL_SESSION_free(site.session);
+	site.session = first;
+	tls_ticket_keys(
+	    (const struct tls_ticket_key[]){{"first key's name", "aes 1", "another"}}, 1);
+	ck_assert(!resumes());
+	end();
+}
+END_TEST
+
+START_TEST(a_ticket_counts_in_its_own_context_only)
+{
+	SSL_CTX *other, *same;
+	SSL_SESSION *first;
+
+	begin();
+	other = context("retrieval", TLS_AUTH_NONE);
+	same = context("submission", TLS_AUTH_NONE); /* of another process, or after a reload */
+	ck_assert(!resumes());
+	first = site.session;
+	ck_assert_int_eq(SSL_SESSION_up_ref(first), 1);
+	ck_assert(!resumes_at(other, first, 0));
+	ck_assert(resumes_at(same, first, 0));
+	SSL_SESSION_free(first);
+	tls_ctx_free(other);
+	tls_ctx_free(same);
+	end();
+}
+END_TEST
+
+START_TEST(tls_1_2_has_no_tickets)
+{
+	const unsigned char *ticket;
+
+	begin();
+	ck_assert(!resumes_at(site.ctx, NULL, TLS1_2_VERSION));
+	ck_assert(!has_ticket());
+	ck_assert(!resumes_at(site.ctx, site.session, TLS1_2_VERSION));
+	/* Nor is one of TLS 1.3 good for it (RFC 5077, 3.2). */
+	ck_assert(!resumes());
+	SSL_SESSION_get0_ticket(site.session, &ticket, &old_ticket_n);
+	memcpy(old_ticket, ticket, old_ticket_n);
+	ck_assert(!resumes_at(site.ctx, NULL, TLS1_2_VERSION));
+	old_ticket_n = 0;
+	end();
+}
+END_TEST
+
+START_TEST(without_keys_there_are_no_tickets)
+{
+	begin();
+	tls_ticket_keys(NULL, 0);
+	ck_assert(!resumes());
+	ck_assert(!has_ticket());
+	tls_ticket_keys(keys, 1);
+	ck_assert(!resumes());
+	ck_assert(has_ticket());
+	tls_ticket_keys(NULL, 0);
+	ck_assert(!resumes());
+	ck_assert(!has_ticket());
+	end();
+}
+END_TEST
+
+START_TEST(where_clients_show_certificates_there_are_no_tickets)
+{
+	SSL_CTX *ctx;
+
+	begin();
+	ctx = context("submission", TLS_AUTH_ASK);
+	ck_assert(!resumes_at(ctx, NULL, 0));
+	ck_assert(!has_ticket());
+	/* One from elsewhere does not stand for a certificate. */
+	ck_assert(!resumes());
+	ck_assert(has_ticket());
+	ck_assert(!resumes_at(ctx, site.session, 0));
+	tls_ctx_free(ctx);
+	end();
+}
+END_TEST
+
+START_TEST(a_ticket_that_was_changed_is_void)
+{
+	unsigned char *der = NULL, *at;
+	const unsigned char *p, *ticket;
+	size_t len, k;
+	int n;
+
+	begin();
+	for (k = 0; k < 200; k += 37) {
+		ck_assert(!resumes_at(site.ctx, NULL, 0));
+		SSL_SESSION_get0_ticket(site.session, &ticket, &len);
+		der = NULL;
+		n = i2d_SSL_SESSION(site.session, &der);
+		ck_assert_int_gt(n, 0);
+		at = memmem(der, (size_t)n, ticket, len);
+		ck_assert_ptr_nonnull(at);
+		at[k % len] ^= 1;
+		SSL_SESSION_free(site.session);
+		p = der;
+		ck_assert_ptr_nonnull(site.session = d2i_SSL_SESSION(NULL, &p, n));
+		OPENSSL_free(der);
+		ck_assert(!resumes());
+	}
+	end();
+}
+END_TEST
+
+Suite *
+tickets_suite(void)
+{
+	const TTest *const tests[] = {a_session_goes_on_and_gets_a_new_ticket_each_time,
+	    a_ticket_is_good_as_long_as_its_key_is_there, a_ticket_counts_in_its_own_context_only,
+	    tls_1_2_has_no_tickets, without_keys_there_are_no_tickets,
+	    where_clients_show_certificates_there_are_no_tickets,
+	    a_ticket_that_was_changed_is_void, NULL};
+
+	return unit_suite("tickets", tests);
+}
