@@ -17,7 +17,6 @@
 
 #define SERIAL_LEN 16 /* octets; RFC 5280, 4.1.2.2: 20 at most */
 #define LABEL_MAX 63 /* RFC 1035, 2.3.4 */
-#define NAMES_OCTETS_MAX (CERT_DER_MAX - 2048) /* of all names; the rest of a leaf takes less */
 
 /* Bits of KeyUsage (RFC 5280, 4.2.1.3), from the first one on. */
 enum { BIT_SIGNATURE = 0, BIT_CERT_SIGN = 5, BIT_CRL_SIGN = 6 };
@@ -73,7 +72,7 @@ x509_names_bad(const struct mint_req *r)
 			return "not an address";
 		all += r->ips.v[i].ip.n + 4;
 	}
-	return all > NAMES_OCTETS_MAX ? "too much for one certificate" : NULL;
+	return all > MINT_OCTETS_MAX ? "too much for one certificate" : NULL;
 }
 
 const char *

@@ -103,7 +103,8 @@ leads_to(const struct conf_connector *k, const char *peer)
 		return false;
 	p = conf_peer_find(proc_env()->conf, peer);
 	return peer[0] == '\0' ||
-	       (p != NULL && p->service == k->service && p->verify == CONF_VERIFY_CA);
+	       (p != NULL && p->service == k->service && p->verify == CONF_VERIFY_CA &&
+		   !conf_peer_guarded(proc_env()->conf, p));
 }
 
 /*

@@ -3,6 +3,7 @@
  * differs from a peer that the configuration names.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,37 +59,63 @@ foreign_login(const struct session *s)
 	return foreign_is(s) && s->route->peer[0] == '\0' ? "" : s->authcid;
 }
 
-/* Memory is kept by peer and login: a foreign server's address stands for the peer. */
-static const char *
-foreign_place(const struct session *s, char out[NETADDR_TEXT_MAX])
+const char *
+session_server(const struct session *s, char out[SESSION_SERVER_MAX])
 {
 	struct netaddr a;
 
-	if (s->foreign == NULL || s->route->peer[0] != '\0' ||
-	    netaddr_from_sockaddr(&a, (const struct sockaddr *)&s->foreign->target.to) == -1)
+	if (s->foreign == NULL)
+		(void)snprintf(out, SESSION_SERVER_MAX, "%s:%u", s->route->host, s->route->port);
+	else if (netaddr_from_sockaddr(&a, (const struct sockaddr *)&s->foreign->target.to) == 0)
+		(void)netaddr_format(out, SESSION_SERVER_MAX, ':', &a);
+	else
+		out[0] = '\0';
+	return out;
+}
+
+/* Memory is kept by peer and login: a foreign server's address stands for the peer. */
+static const char *
+foreign_place(const struct session *s, char out[SESSION_SERVER_MAX])
+{
+	if (s->foreign == NULL || s->route->peer[0] != '\0')
 		return s->authzid;
-	return netaddr_format(out, NETADDR_TEXT_MAX, ':', &a);
+	return session_server(s, out);
 }
 
 struct maildrop *
 session_maildrop(const struct session *s)
 {
-	char place[NETADDR_TEXT_MAX];
+	char place[SESSION_SERVER_MAX];
 
 	return maildrop_new(s->route, foreign_place(s, place), s->authcid);
 }
 
-/* Neither side gets an octet more. */
+bool
+foreign_alert(struct session *s)
+{
+	if (s->foreign == NULL || conn_tls_use(s->client, NULL) == -1)
+		return false;
+	if (s->ended)
+		return true;
+	(void)event_del(s->reply_timer);
+	upstream_free(s->up);
+	s->up = NULL;
+	if (s->peer != NULL)
+		conn_finish(s->peer);
+	s->peer = NULL;
+	return true;
+}
+
+/* Neither side gets an octet more, the client's alert excepted. */
 static void
 refuse(struct session *s, const char *why)
 {
-	char text[LOG_FIELD_MAX];
+	char server[SESSION_SERVER_MAX], text[LOG_FIELD_MAX];
 
-	log_warn("%s: %s: no TLS for unknown%s: %s", s->id,
-	    s->up != NULL ? upstream_name(s->up) : s->route->host, s->client_text,
-	    log_clean(text, sizeof text, why, strlen(why)));
-	(void)conn_tls_use(s->client, NULL);
-	session_end(s, NULL);
+	log_warn("%s: %s: no TLS for unknown%s: %s", s->id, session_server(s, server),
+	    s->client_text, log_clean(text, sizeof text, why, strlen(why)));
+	if (!foreign_alert(s))
+		session_end(s, NULL);
 }
 
 /* --- inspected: both sides speak TLS with us --- */
@@ -107,6 +134,8 @@ on_minted(struct tls_cert *cert, const char *text, void *arg)
 		    conn_tls_text(s->peer));
 	upstream_free(s->up);
 	s->up = NULL;
+	proxy_route_drop(s->named);
+	s->named = NULL;
 	if (conn_tls_use(s->client, cert) == -1)
 		refuse(s, strerrordesc_np(errno));
 	tls_cert_free(cert);
@@ -210,13 +239,14 @@ static void
 on_tunnel_stls(struct session *s, const struct pop3_reply *r)
 {
 	struct conn *client = s->client, *peer = s->peer;
-	const char *where = s->up != NULL ? upstream_name(s->up) : s->route->host;
+	char where[SESSION_SERVER_MAX];
 	struct err e;
 
 	if (r->status != POP3_OK) {
 		session_end(s, "-ERR the mail server does not begin TLS");
 		return;
 	}
+	(void)session_server(s, where);
 	(void)event_del(s->reply_timer);
 	s->client = s->peer = NULL;
 	if (through_begin(s->route, client, peer, "+OK begin TLS\r\n", s->client_text, where,

@@ -105,6 +105,7 @@ logged_in(struct session *s)
 {
 	struct attempt *l = s->login;
 	bool tls = conn_is_tls(s->client);
+	char server[SESSION_SERVER_MAX];
 
 	s->authzid = strdup(l->c.authzid);
 	s->authcid = strdup(l->c.authcid);
@@ -114,11 +115,10 @@ logged_in(struct session *s)
 	}
 	s->state = ST_TRANSACTION;
 	totals.logins++;
-	log_info("%s: client=unknown%s, sasl_method=%s, sasl_username=%s%s%s, relay=%s:%u%s%s",
-	    s->id, s->client_text, method(l), log_str(s->authcid),
-	    s->authzid[0] ? ", sasl_authzid=" : "", s->authzid[0] ? log_str(s->authzid) : "",
-	    s->route->host, s->route->port, tls ? ", tls=" : "",
-	    tls ? conn_tls_text(s->client) : "");
+	log_info("%s: client=unknown%s, sasl_method=%s, sasl_username=%s%s%s, relay=%s%s%s", s->id,
+	    s->client_text, method(l), log_str(s->authcid), s->authzid[0] ? ", sasl_authzid=" : "",
+	    s->authzid[0] ? log_str(s->authzid) : "", session_server(s, server),
+	    tls ? ", tls=" : "", tls ? conn_tls_text(s->client) : "");
 	session_reply(s, l->answer);
 	login_free(s);
 	session_done(s, NULL);
@@ -231,7 +231,10 @@ peer_refused(struct session *s, const struct pop3_reply *r)
 static void
 misunderstood(struct session *s, const char *what)
 {
-	log_warn("%s: peer %s %s", s->id, s->route->peer, what);
+	char server[SESSION_SERVER_MAX];
+
+	log_warn("%s: peer %s %s", s->id,
+	    foreign_is(s) ? session_server(s, server) : s->route->peer, what);
 	session_end(s, "-ERR [SYS/TEMP] the mail server does not understand the login");
 }
 

@@ -15,14 +15,18 @@
 static void
 give_up(struct session *s, const char *why)
 {
-	char text[LOG_FIELD_MAX];
+	char server[SESSION_SERVER_MAX], text[LOG_FIELD_MAX];
+	bool foreign = foreign_is(s);
 
+	(void)session_server(s, server);
 	/* What the peer gave has been escaped where the text was made. */
-	log_warn("%s: peer %s (%s:%u): %s", s->id, s->route->peer, s->route->host, s->route->port,
-	    log_clean(text, sizeof text, why, strlen(why)));
-	if (s->state == ST_CONNECT)
+	(void)log_clean(text, sizeof text, why, strlen(why));
+	log_warn("%s: peer %s%s%s%s: %s", s->id, foreign ? "" : s->route->peer, foreign ? "" : " (",
+	    server, foreign ? "" : ")", text);
+	if (s->state == ST_CONNECT && !foreign)
 		upstream_failed(s->route, text);
-	session_end(s, "-ERR [SYS/TEMP] the mail server cannot be reached");
+	if (!foreign_alert(s))
+		session_end(s, "-ERR [SYS/TEMP] the mail server cannot be reached");
 }
 
 /* The peer is ready: greet the client. */
@@ -350,7 +354,7 @@ static void
 peer_closed(struct conn *c, enum conn_end why, const char *text, void *arg)
 {
 	struct session *s = arg;
-	char line[LOG_FIELD_MAX];
+	char server[SESSION_SERVER_MAX], line[LOG_FIELD_MAX];
 
 	(void)c;
 	(void)why;
@@ -359,7 +363,8 @@ peer_closed(struct conn *c, enum conn_end why, const char *text, void *arg)
 	if (s->state == ST_CONNECT)
 		give_up(s, text);
 	else {
-		log_warn("%s: peer %s: %s", s->id, s->route->peer,
+		log_warn("%s: peer %s: %s", s->id,
+		    foreign_is(s) ? session_server(s, server) : s->route->peer,
 		    log_clean(line, sizeof line, text, strlen(text)));
 		session_end(s, "-ERR [SYS/TEMP] the mail server has closed the connection");
 	}

@@ -114,6 +114,7 @@ pop3d_status(void)
 {
 	proc_fact("sessions", "%u", session_count());
 	proc_fact("sessions.total", "%llu", (unsigned long long)totals.sessions);
+	proc_fact("tunnels", "%u", through_count());
 	proc_fact("logins", "%llu", (unsigned long long)totals.logins);
 	proc_fact("logins.failed", "%llu", (unsigned long long)totals.failed_logins);
 	proc_fact("messages", "%llu", (unsigned long long)totals.messages);

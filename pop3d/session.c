@@ -148,10 +148,11 @@ static void
 on_reply_timeout(evutil_socket_t fd, short what, void *arg)
 {
 	struct session *s = arg;
+	char server[SESSION_SERVER_MAX];
 
 	(void)fd;
 	(void)what;
-	log_warn("%s: %s does not answer", s->id, s->route->host);
+	log_warn("%s: %s does not answer", s->id, session_server(s, server));
 	session_end(s, "-ERR [SYS/TEMP] the mail server does not answer");
 }
 

@@ -92,7 +92,7 @@ struct session {
 	struct upstream *up; /* until the connection to the peer is as it is to be */
 	struct conn *peer;
 	struct foreign *foreign; /* behind a transparent connector; see foreign.c */
-	const struct proxy_route *named; /* the route before the server's name was known, or NULL */
+	const struct proxy_route *named; /* of s->up, where s->route is another one by now */
 	bool tunnel; /* the peer is connected to anew, for TLS that passes untouched */
 	struct line_reader peer_lines;
 	enum peer_mode mode;
@@ -171,10 +171,15 @@ bool foreign_is(const struct session *s);
 int foreign_begin(struct session *s); /* 0, or -1: end the session */
 const struct proxy_target *foreign_target(const struct session *s); /* NULL: the route's peer */
 void foreign_free(struct session *s);
+#define SESSION_SERVER_MAX 400
+/* "mail.example.org:995", "192.0.2.1:110": the peer or the foreign server, for logs. */
+const char *session_server(const struct session *s, char out[SESSION_SERVER_MAX]);
 const char *foreign_login(const struct session *s); /* as policyd is told it */
 void foreign_hello(struct conn *c, void *arg);
 void foreign_start_tls(struct session *s); /* with the server, the client's hello being here */
 void foreign_secured(struct session *s); /* the server's side is */
+/* Does the client wait in its handshake for the server?  Then it gets an alert and is closed. */
+bool foreign_alert(struct session *s);
 void foreign_stls(struct session *s); /* the client wants it */
 void foreign_tunnel(struct session *s); /* the same, untouched */
 void foreign_tunnel_peer(struct session *s); /* the connection for it is there */

@@ -112,7 +112,9 @@ static void
 accepted(struct session *s)
 {
 	struct credentials *c = &s->login->who;
-	struct proxy_worker *w = proxy_worker_new(s->route, c->authzid, c->authcid, 0, s->client);
+	bool nobodys = foreign_nobodys(s);
+	struct proxy_worker *w = proxy_worker_new(
+	    s->route, nobodys ? "" : c->authzid, nobodys ? "" : c->authcid, 0, s->client);
 
 	if (w == NULL) {
 		session_say(s, 421, "4.3.0 out of memory");

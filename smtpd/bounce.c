@@ -208,7 +208,7 @@ attempt(struct owed *o)
 	if (p->notify != NULL)
 		p = p->notify;
 	proxy_route_peer(&B.route, p, proc_env()->conf);
-	if ((B.peer = peer_open(&B.route, &ops, NULL)) == NULL) {
+	if ((B.peer = peer_open(&B.route, NULL, false, &ops, NULL)) == NULL) {
 		answer_set(&a, 450, "4.3.0 out of memory");
 		later(&a);
 	}

@@ -74,12 +74,25 @@ features_of(const struct smtp_reply *ehlo, uint64_t *size)
 	return have;
 }
 
+/* Could TLS begin with a client that asks for it? */
+static int
+has_tls(unsigned peer, const struct proxy_route *r)
+{
+	if (r->transparent != CONF_TRANSPARENT_NO)
+		return (peer & F_STARTTLS) != 0;
+	if (r->inspect == CONF_TLS_INSPECT)
+		return 1;
+	/* To this peer we begin TLS ourselves; what passes untouched has a connection of its own.
+	 */
+	return r->tls == CONF_TLS_STARTTLS || (peer & F_STARTTLS) != 0;
+}
+
 unsigned
 features_offered(unsigned peer, const struct proxy_route *r, int is_tls)
 {
 	unsigned f = (peer & ~(unsigned)F_STARTTLS) | F_PIPELINING | F_SIZE;
 
-	if (r->client_tls == CONF_TLS_STARTTLS && !is_tls)
+	if (r->client_tls == CONF_TLS_STARTTLS && !is_tls && has_tls(peer, r))
 		f |= F_STARTTLS;
 	if (r->tls_required && !is_tls)
 		f &= ~(unsigned)F_LOGINS;

@@ -49,7 +49,8 @@ uint64_t size_declared(uint64_t n, uint64_t peer);
 
 /*
  * What is offered to a client of this route, in clear or under TLS, when the peer has these
- * features: PIPELINING and SIZE always; logins not before TLS where it is required.
+ * features: PIPELINING and SIZE always; logins not before TLS where it is required; STARTTLS,
+ * where it is the server's to answer, only if the server has it.
  */
 unsigned features_offered(unsigned peer, const struct proxy_route *r, int is_tls);
 

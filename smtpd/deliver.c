@@ -36,7 +36,7 @@ log_rcpt(struct session *s, const struct copy *y, const struct rcpt *r)
 	uint64_t now = clock_ms();
 	char dsn[12], line[LOG_FIELD_MAX], relay[HOST_MAX + CIDR_TEXT_MAX + 8];
 
-	(void)strlcpy(relay, s->peer != NULL ? peer_relay(s->peer) : s->route->host, sizeof relay);
+	(void)strlcpy(relay, s->peer != NULL ? peer_relay(s->peer) : foreign_name(s), sizeof relay);
 	log_info("%s: to=<%s>, relay=%s, delay=%.2f, delays=%.2f/%.2f/0/%.2f, dsn=%s, status=%s "
 		 "(%s)",
 	    s->qid, log_str(r->addr), relay, (double)(now - s->began) / 1000,
@@ -135,7 +135,7 @@ write_notice(struct session *s, struct notice_rcpt *rcpts, size_t n, struct copy
 {
 	struct octets o;
 	struct notice_facts f = {.hostname = s->route->hostname,
-	    .peer = s->route->host,
+	    .peer = foreign_name(s),
 	    .sender = s->mail.path.addr,
 	    .envid = s->mail.envid,
 	    .qid = s->qid,
@@ -166,11 +166,29 @@ write_notice(struct session *s, struct notice_rcpt *rcpts, size_t n, struct copy
 }
 
 /*
+ * At a foreign server there is nobody to send a notice through: the client itself hears who did not
+ * get it.  Not to be tried again, since the others would get it twice.
+ */
+static void
+tell_client(struct answer *a, const struct session *s, const struct notice_rcpt *rcpts, size_t n)
+{
+	char line[ANSWER_LINE_MAX + 1];
+	size_t i;
+
+	answer_set(a, 554, "5.3.0 not sent to %zu of %zu recipients, and sent to the others", n,
+	    s->nrcpts);
+	for (i = 0; i < n; i++)
+		answer_add(a, "5.3.0 not to <%s>: %s", rcpts[i].addr,
+		    answer_line(line, sizeof line, rcpts[i].answer));
+	log_info("%s: the client is told of %zu recipients that did not get it", s->qid, n);
+}
+
+/*
  * Some have it, some do not: the sender must hear of those, and that is on the disk before the
- * message is taken.  0, or -1 when it cannot be.
+ * message is taken.  0, or -1 when it cannot be; a is what the client will hear.
  */
 static int
-tell_sender(struct session *s)
+tell_sender(struct session *s, struct answer *a)
 {
 	struct notice_rcpt *rcpts = calloc(s->nrcpts, sizeof *rcpts);
 	struct copy *first = NULL;
@@ -184,6 +202,10 @@ tell_sender(struct session *s)
 	rc = 0;
 	if (n == 0)
 		goto out;
+	if (foreign_nobodys(s)) {
+		tell_client(a, s, rcpts, n);
+		goto out;
+	}
 	if (s->mail.path.null) {
 		log_info("%s: no notice for %zu recipients: the sender is empty", s->qid, n);
 		goto out;
@@ -207,7 +229,7 @@ conclude(struct session *s)
 
 	s->copies.delivering = 0;
 	/* Better that some get it twice than that nobody learns who did not. */
-	if (is_success(a.code) && tell_sender(s) == -1)
+	if (is_success(a.code) && tell_sender(s, &a) == -1)
 		answer_set(&a, 451, "4.3.0 the gateway cannot keep a notice now, try again later");
 	log_info("%s: removed", s->qid);
 	/* Nobody is told that a message was taken before the log can say what became of it. */

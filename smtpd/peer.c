@@ -11,9 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "net/cidr.h"
-#include "net/conn.h"
 #include "net/line.h"
-#include "proxy/upstream.h"
 #include "smtpd/command.h"
 
 #define IN_MAX (8 * 1024) /* octets of replies held */
@@ -21,13 +19,24 @@
 #define END_FACTOR 5 /* the reply to the final dot takes that many times longer */
 #define WHOLE_FACTOR 2 /* a whole reply may take that many times as long as its next octet */
 
-enum phase { CONNECTING, GREETING, HELLO, STARTTLS, SECURING, READY, BROKEN };
+enum phase {
+	CONNECTING,
+	GREETING,
+	HELLO,
+	STARTTLS,
+	CLEARED, /* TLS may begin: the owner says when */
+	SECURING,
+	JUDGED, /* TLS is there: the same */
+	READY,
+	BROKEN
+};
 
 struct expected {
 	peer_reply_fn fn;
 	void *arg;
 	unsigned tag;
 	int must; /* anything but success is the end */
+	int tls; /* with success TLS begins */
 };
 
 struct peer {
@@ -45,6 +54,8 @@ struct peer {
 	struct expected q[PEER_PENDING_MAX]; /* ring: the oldest at head */
 	unsigned head, n;
 	int old; /* EHLO was refused, HELO is tried */
+	bool foreign; /* a server that a client wanted */
+	bool in_clear; /* TLS is not ours to begin */
 	int streaming; /* message text is on its way: nothing else may go */
 	uint64_t reply_by; /* clock_ms: one that comes octet by octet ends there */
 	int busy, dead; /* inside a callback; closed there */
@@ -72,6 +83,8 @@ fail(struct peer *p, const struct answer *why)
 		return;
 	p->phase = BROKEN;
 	p->n = 0;
+	upstream_free(p->up); /* it may be judging the connection */
+	p->up = NULL;
 	conn_free(p->c);
 	p->c = NULL;
 	p->ops->failed(why, p->arg);
@@ -84,8 +97,11 @@ fail_text(struct peer *p, const char *text)
 	struct answer a;
 
 	/* What the peer gave has been escaped where the text was made. */
-	log_warn("peer %s (%s:%u): %s", p->r->peer, p->r->host, p->r->port,
-	    log_clean(line, sizeof line, text, strlen(text)));
+	(void)log_clean(line, sizeof line, text, strlen(text));
+	if (p->foreign)
+		log_warn("connector %s: server %s: %s", p->r->connector, p->relay, line);
+	else
+		log_warn("peer %s (%s:%u): %s", p->r->peer, p->r->host, p->r->port, line);
 	if (p->phase < READY) {
 		upstream_failed(p->r, line);
 		answer_set(&a, 421, "4.4.1 the mail server cannot be used now");
@@ -102,8 +118,8 @@ fail_reply(struct peer *p, const struct smtp_reply *r)
 	char line[LOG_FIELD_MAX];
 
 	answer_from_peer(&a, r);
-	log_warn("peer %s %s said: %s", p->r->peer, p->relay,
-	    log_str(answer_line(line, sizeof line, &a)));
+	log_warn("%s%s %s said: %s", p->foreign ? "server" : "peer ", p->foreign ? "" : p->r->peer,
+	    p->relay, log_str(answer_line(line, sizeof line, &a)));
 	if (p->phase < READY)
 		upstream_failed(p->r, log_str(line));
 	if (a.code < 400 || p->phase >= READY)
@@ -133,12 +149,14 @@ hello(struct peer *p, const char *verb)
 }
 
 static void
-start_tls(struct peer *p)
+start_tls(struct peer *p, const char *asked)
 {
 	struct err e;
 
 	p->phase = SECURING;
-	if (upstream_start_tls(p->up, p->c, NULL, &e) == -1)
+	set_clock(p, 1);
+	/* Clear text behind the answer to STARTTLS is an injection: refused in there. */
+	if (upstream_start_tls(p->up, p->c, asked, &e) == -1)
 		fail_text(p, e.text);
 }
 
@@ -149,6 +167,14 @@ on_greeting(struct peer *p, const struct smtp_reply *r)
 		fail_reply(p, r);
 	else
 		hello(p, "EHLO");
+}
+
+/* A foreign server's TLS begins when the client asks for it. */
+static bool
+may_yet_secure(const struct peer *p)
+{
+	return p->foreign && p->r->tls == CONF_TLS_STARTTLS && p->r->inspect == CONF_TLS_INSPECT &&
+	       !conn_is_tls(p->c);
 }
 
 static void
@@ -165,7 +191,7 @@ on_hello(struct peer *p, const struct smtp_reply *r)
 		return;
 	}
 	p->features = p->old ? 0 : features_of(r, &p->size);
-	if (p->r->tls == CONF_TLS_STARTTLS && !conn_is_tls(p->c)) {
+	if (p->r->tls == CONF_TLS_STARTTLS && !p->foreign && !p->in_clear && !conn_is_tls(p->c)) {
 		if ((p->features & F_STARTTLS) == 0) {
 			fail_text(p, "it does not offer STARTTLS, which the configuration demands");
 			return;
@@ -179,6 +205,10 @@ on_hello(struct peer *p, const struct smtp_reply *r)
 	p->phase = READY;
 	upstream_reached(p->r, p->c);
 	set_clock(p, 1);
+	if (!may_yet_secure(p)) {
+		upstream_free(p->up);
+		p->up = NULL;
+	}
 	p->ops->ready(p->arg);
 }
 
@@ -204,6 +234,8 @@ on_answer(struct peer *p, const struct smtp_reply *r)
 	p->head = (p->head + 1) % PEER_PENDING_MAX;
 	p->n--;
 	set_clock(p, 1);
+	if (x.tls && r->code == 220)
+		p->phase = CLEARED;
 	if (x.must && r->code / 100 != 2)
 		fail_text(p, "it does not take a transaction back");
 	else if (x.fn != NULL)
@@ -222,7 +254,7 @@ on_reply(struct peer *p, const struct smtp_reply *r)
 		break;
 	case STARTTLS:
 		if (r->code == 220)
-			start_tls(p);
+			start_tls(p, NULL);
 		else
 			fail_reply(p, r);
 		break;
@@ -232,6 +264,14 @@ on_reply(struct peer *p, const struct smtp_reply *r)
 	default:
 		break;
 	}
+}
+
+/* May a line be looked at?  Not where TLS begins, or nobody has said whether to go on. */
+static int
+listens(const struct peer *p)
+{
+	return !p->dead && p->phase != BROKEN && p->phase != CLEARED && p->phase != SECURING &&
+	       p->phase != JUDGED;
 }
 
 /* One line, if there is one. Returns 0 when there is nothing more to do. */
@@ -261,7 +301,7 @@ read_line(struct peer *p)
 		if (p->phase != BROKEN && !p->dead)
 			smtp_reply_reset(&p->reply);
 	}
-	return p->phase != BROKEN && p->phase != SECURING && !p->dead;
+	return listens(p);
 }
 
 static void
@@ -285,7 +325,9 @@ on_readable(struct conn *c, void *arg)
 
 	(void)c;
 	enter(p);
-	while (read_line(p)) /* of what is held: IN_MAX octets at most */
+	if (p->phase == CLEARED)
+		fail_text(p, "it talks on in clear where TLS had to begin");
+	while (listens(p) && read_line(p)) /* of what is held: IN_MAX octets at most */
 		;
 	if (p->phase != BROKEN && !p->dead && (p->phase != READY || p->n > 0) &&
 	    clock_ms() > p->reply_by)
@@ -312,18 +354,19 @@ on_judged(enum upstream_verdict v, const char *text, void *arg)
 	struct peer *p = arg;
 
 	enter(p);
-	if (v != UPSTREAM_GOOD) {
-		fail_text(p, text);
-	} else {
+	if (v != UPSTREAM_BAD && v != UPSTREAM_UNKNOWN)
 		log_info("%s TLS connection established to %s: %s",
-		    p->r->verify != CONF_VERIFY_NONE ? "Verified" : "Untrusted", p->relay,
-		    conn_tls_text(p->c));
-		set_clock(p, 1);
-		if (p->r->tls == CONF_TLS_IMPLICIT)
-			p->phase = GREETING;
-		else
-			hello(p, "EHLO");
-	}
+		    v == UPSTREAM_GOOD && p->r->verify != CONF_VERIFY_NONE ? "Verified"
+									   : "Untrusted",
+		    p->relay, conn_tls_text(p->c));
+	if (p->foreign) {
+		p->phase = JUDGED;
+		conn_pause(p->c); /* its greeting has to wait for the client */
+		p->ops->judged(v, text, p->arg);
+	} else if (v == UPSTREAM_GOOD)
+		peer_go_on(p);
+	else
+		fail_text(p, text);
 	leave(p);
 }
 
@@ -364,6 +407,8 @@ name_relay(struct peer *p, int fd)
 	socklen_t len = sizeof ss;
 	char ip[CIDR_TEXT_MAX];
 
+	if (p->foreign) /* known by its address only, and named already */
+		return;
 	if (getpeername(fd, (struct sockaddr *)&ss, &len) == 0)
 		(void)snprintf(p->relay, sizeof p->relay, "%s%s", p->r->host,
 		    cidr_text_port(ip, sizeof ip, (struct sockaddr *)&ss));
@@ -390,14 +435,19 @@ on_connected(int fd, const char *text, void *arg)
 	}
 	p->phase = GREETING;
 	set_clock(p, 1);
-	if (p->r->tls == CONF_TLS_IMPLICIT)
-		start_tls(p);
+	if (p->r->tls == CONF_TLS_IMPLICIT && !p->in_clear) {
+		if (p->foreign)
+			p->ops->connected(p->arg);
+		else
+			start_tls(p, NULL);
+	}
 out:
 	leave(p);
 }
 
 struct peer *
-peer_open(const struct proxy_route *r, const struct peer_ops *ops, void *arg)
+peer_open(const struct proxy_route *r, const struct proxy_target *to, bool in_clear,
+    const struct peer_ops *ops, void *arg)
 {
 	struct peer *p = calloc(1, sizeof *p);
 
@@ -406,14 +456,18 @@ peer_open(const struct proxy_route *r, const struct peer_ops *ops, void *arg)
 	p->r = r;
 	p->ops = ops;
 	p->arg = arg;
+	p->foreign = to != NULL;
+	p->in_clear = in_clear;
 	(void)strlcpy(p->relay, "none", sizeof p->relay);
 	smtp_reply_init(&p->reply);
 	line_init(&p->in, SMTP_REPLY_LINE_MAX);
-	if ((p->up = upstream_connect(r, NULL, false, on_connected, p)) == NULL) {
+	if ((p->up = upstream_connect(r, to, false, on_connected, p)) == NULL) {
 		free(p);
 		errno = ENOMEM;
 		return NULL;
 	}
+	if (p->foreign)
+		(void)strlcpy(p->relay, upstream_name(p->up), sizeof p->relay);
 	return p;
 }
 
@@ -495,6 +549,58 @@ peer_reset(struct peer *p, peer_reply_fn fn, void *arg)
 		return -1;
 	p->q[(p->head + p->n - 1) % PEER_PENDING_MAX].must = 1;
 	return 0;
+}
+
+int
+peer_starttls(struct peer *p, peer_reply_fn fn, void *arg)
+{
+	if (p->n > 0) {
+		errno = EINVAL;
+		return -1;
+	}
+	if (peer_command(p, "STARTTLS", fn, arg, 0) == -1)
+		return -1;
+	p->q[p->head].tls = 1;
+	return 0;
+}
+
+void
+peer_begin_tls(struct peer *p, const char *asked)
+{
+	enter(p);
+	start_tls(p, asked);
+	leave(p);
+}
+
+int
+peer_mint(struct peer *p, enum upstream_verdict v, const char *asked, upstream_minted fn, void *arg)
+{
+	return upstream_mint(p->up, p->c, v, asked, fn, arg);
+}
+
+void
+peer_go_on(struct peer *p)
+{
+	enter(p);
+	set_clock(p, 1);
+	smtp_reply_reset(&p->reply);
+	p->old = 0;
+	conn_resume(p->c);
+	if (p->r->tls == CONF_TLS_IMPLICIT)
+		p->phase = GREETING;
+	else
+		hello(p, "EHLO");
+	leave(p);
+}
+
+struct conn *
+peer_release(struct peer *p)
+{
+	struct conn *c = p->c;
+
+	p->c = NULL;
+	p->phase = BROKEN;
+	return c;
 }
 
 unsigned

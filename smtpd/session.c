@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "proxy/through.h"
 
 #define IN_MAX (64 * 1024) /* octets of input held; the longest command line at least */
 #define OUT_MAX (64 * 1024) /* octets of replies queued */
@@ -35,9 +36,11 @@ free_session(struct session *s)
 	if (s->c != NULL)
 		conn_finish(s->c);
 	line_free(&s->in);
+	foreign_free(s);
 	log_info("disconnect from unknown%s commands=%u", s->ip, s->commands);
 	proxy_left(&s->from);
 	proxy_route_drop(s->route);
+	proxy_route_drop(s->first);
 	free(s);
 }
 
@@ -224,6 +227,7 @@ static const struct conn_handlers handlers = {
     .readable = on_readable,
     .drained = on_readable,
     .secured = on_secured,
+    .hello = foreign_hello,
     .closed = on_closed,
 };
 
@@ -258,7 +262,9 @@ peer_failed(const struct answer *why, void *arg)
 	peer_close(s->peer);
 	s->peer = NULL;
 	s->pending = 0;
-	if (s->state == ST_WORK)
+	if (!s->ended && foreign_shaking(s))
+		foreign_refuse(s, "the connection to the server is over");
+	else if (s->state == ST_WORK)
 		deliver_lost(s);
 	else if (s->state == ST_DATA) {
 		/* The client hears of it behind its text (RFC 5321, 4.1.1.4). */
@@ -285,14 +291,19 @@ peer_drained(void *arg)
 }
 
 static const struct peer_ops peer_ops = {
-    .ready = peer_ready, .failed = peer_failed, .drained = peer_drained};
+    .ready = peer_ready,
+    .failed = peer_failed,
+    .drained = peer_drained,
+    .connected = foreign_connected,
+    .judged = foreign_judged,
+};
 
 void
 session_open_peer(struct session *s)
 {
 	/* A peer that answers octet by octet must not hold the client for ever. */
 	session_clock(s, s->route->limits.peer_timeout * 3);
-	s->peer = peer_open(s->route, &peer_ops, s);
+	s->peer = peer_open(s->route, foreign_target(s), false, &peer_ops, s);
 	if (s->peer == NULL)
 		session_say(s, 421, "4.3.0 out of memory");
 }
@@ -302,7 +313,13 @@ session_renew_peer(struct session *s)
 {
 	envelope_free(s);
 	peer_close(s->peer);
+	s->peer = NULL;
 	s->open = 0;
+	if (foreign_is(s)) {
+		/* Its TLS has the client's certificate behind it: there is no second one. */
+		answer_set(&s->lost, 421, "4.7.0 %s connect again", s->route->hostname);
+		return;
+	}
 	s->renewing = 1;
 	session_open_peer(s);
 }
@@ -319,12 +336,18 @@ accept_client(const struct conf_connector *k, const struct conf_listener *l, int
 		goto fail;
 	if ((s->route = proxy_route_get(k, l->tls, proc_env()->conf)) == NULL)
 		goto fail;
+	if (s->route->inspect == CONF_TLS_ALLOW && l->tls == CONF_TLS_IMPLICIT) {
+		through_accept(s->route, fd, from);
+		free(s);
+		return;
+	}
 	s->from = *from;
 	(void)cidr_text(s->ip, sizeof s->ip, (const struct sockaddr *)from);
 	(void)snprintf(
 	    s->client, sizeof s->client, "%.*s", (int)strcspn(s->ip + 1, "]"), s->ip + 1);
-	s->by_address =
-	    cidr_match(k->sign_by_address.v, k->sign_by_address.n, (const struct sockaddr *)from);
+	/* Never towards foreign servers, whatever the configuration says. */
+	s->by_address = !foreign_is(s) && cidr_match(k->sign_by_address.v, k->sign_by_address.n,
+					      (const struct sockaddr *)from);
 	spool_init(&s->spool, 0, -1);
 	s->until = clock_ms() + s->route->limits.session_timeout * 1000;
 	s->where = "CONNECT";
@@ -336,7 +359,9 @@ accept_client(const struct conf_connector *k, const struct conf_listener *l, int
 	count++;
 	tally.sessions++;
 	log_info("connect from unknown%s", s->ip);
-	if (s->route->client_tls != CONF_TLS_IMPLICIT)
+	if (foreign_is(s) && foreign_begin(s) == -1)
+		session_end(s);
+	else if (s->route->client_tls != CONF_TLS_IMPLICIT)
 		session_open_peer(s);
 	else if (starttls_implicit(s) == 0)
 		session_clock(s, s->route->limits.idle_timeout);

@@ -12,6 +12,7 @@
 #include "proxy/worker.h"
 #include "smtpd/command.h"
 #include "smtpd/out.h"
+#include "smtpd/peer.h"
 
 /*
  * A client's session, with the peer's connection that belongs to it.  Inside of smtpd only.
@@ -64,9 +65,13 @@ struct copies {
 	int delivering;
 };
 
+struct foreign;
+
 struct session {
 	LIST_ENTRY(session) next;
 	const struct proxy_route *route;
+	const struct proxy_route *first; /* the route before the server's name was known, or NULL */
+	struct foreign *foreign; /* behind a transparent connector; see foreign.c */
 	struct sockaddr_storage from;
 	char ip[CIDR_TEXT_MAX]; /* "[192.0.2.1]" */
 	char client[CIDR_TEXT_MAX]; /* without brackets */
@@ -186,9 +191,32 @@ int starttls_command(struct session *s, const char *args);
 /* TLS from the first octet on. 0, or -1: it cannot begin, which is logged. */
 int starttls_implicit(struct session *s);
 
+/* The answer to STARTTLS, then the handshake. */
+#define STARTTLS_GO_ON "2.0.0 Ready to start TLS"
+void starttls_begin(struct session *s);
+void starttls_note_pipelining(const struct session *s);
+void starttls_forget(struct session *s); /* what the client has said: here, not at the peer */
+void starttls_not_now(struct session *s); /* 454 */
+
 /* The handshake is done, or failed. */
 void starttls_done(struct session *s);
 void starttls_failed(struct session *s, const char *why);
+
+/* foreign.c: behind transparent connectors, and where TLS passes untouched. */
+bool foreign_is(const struct session *s);
+int foreign_begin(struct session *s); /* 0, or -1: end the session, which is logged */
+void foreign_free(struct session *s);
+const struct proxy_target *foreign_target(const struct session *s); /* NULL: the route's peer */
+const char *foreign_name(const struct session *s); /* of the session's server, for people */
+bool foreign_nobodys(const struct session *s); /* its logins are nobody's here */
+void foreign_connected(void *arg); /* peer_ops */
+void foreign_judged(enum upstream_verdict v, const char *text, void *arg);
+void foreign_hello(struct conn *c, void *arg); /* conn_handlers */
+bool foreign_shaking(const struct session *s); /* the client waits for its certificate */
+void foreign_refuse(struct session *s, const char *why); /* ... and gets none */
+void foreign_secured(struct session *s); /* the client's side is */
+void foreign_starttls(struct session *s); /* the client wants it */
+void foreign_tunnel(struct session *s); /* the same, untouched by us, at a peer of ours */
 
 /* Text of the message has arrived. Returns 0 when all that is there was taken. */
 int data_input(struct session *s);

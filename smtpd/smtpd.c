@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "proxy/through.h"
 #include "proxy/tls_server.h"
 #include "proxy/upstream.h"
 #include "smtpd/bounce.h"
@@ -89,6 +90,7 @@ smtpd_drain(unsigned seconds)
 	(void)seconds;
 	proxy_unlisten_all();
 	bounce_stop();
+	through_drain(); /* sessions hear of it */
 	sessions_drain();
 	if (drain_timer == NULL)
 		drain_timer = evtimer_new(proc_env()->base, on_drain_timer, NULL);
@@ -102,6 +104,7 @@ static void
 smtpd_status(void)
 {
 	proc_fact("sessions", "%u", sessions_count());
+	proc_fact("tunnels", "%u", through_count());
 	proc_fact("sessions.total", "%llu", (unsigned long long)tally.sessions);
 	proc_fact("messages", "%llu", (unsigned long long)tally.messages_in);
 	proc_fact("messages.copies", "%llu", (unsigned long long)tally.messages_out);

@@ -6,14 +6,9 @@
 #include "proxy/tls_server.h"
 #include "smtpd/session.h"
 
-/* What is known from clear text is void (RFC 3207, 4.2), at the peer too. */
-static void
-forget(struct session *s)
+void
+starttls_forget(struct session *s)
 {
-	if (s->authed)
-		session_renew_peer(s);
-	else
-		envelope_reset(s);
 	proxy_worker_free(s->worker);
 	s->worker = NULL;
 	s->authed = 0;
@@ -23,20 +18,31 @@ forget(struct session *s)
 	s->features = 0;
 }
 
+/* What is known from clear text is void (RFC 3207, 4.2), at the peer too. */
 static void
-not_now(struct session *s, const struct err *e)
+forget(struct session *s)
+{
+	/* A foreign server forgets by itself, for it is told STARTTLS as well. */
+	if (s->authed && !foreign_is(s))
+		session_renew_peer(s);
+	else
+		envelope_reset(s);
+	starttls_forget(s);
+}
+
+void
+starttls_not_now(struct session *s)
 {
 	struct answer a;
 
-	log_warn("connector %s: no TLS for unknown%s: %s", s->route->connector, s->ip, e->text);
 	answer_set(&a, 454, "4.7.0 TLS not available due to temporary reason");
 	session_log_reject(s, s->where, &a, NULL);
 	session_answer(s, &a);
 }
 
 /* What came behind the command is somebody's attempt, or a mistake, and thrown away. */
-static void
-note_pipelining(const struct session *s)
+void
+starttls_note_pipelining(const struct session *s)
 {
 	size_t n;
 
@@ -44,6 +50,28 @@ note_pipelining(const struct session *s)
 	if (n > 0)
 		log_warn("improper command pipelining after STARTTLS from unknown%s: %zu octets",
 		    s->ip, n);
+}
+
+void
+starttls_begin(struct session *s)
+{
+	struct err e;
+
+	session_say(s, 220, STARTTLS_GO_ON);
+	starttls_note_pipelining(s);
+	forget(s);
+	s->state = ST_TLS;
+	if (s->eof)
+		session_left(s, ""); /* who has said good-bye shakes no hands */
+	else if (tls_server_accept(s->route, s->c, &e) == -1)
+		starttls_failed(s, e.text);
+	session_clock(s, s->route->limits.idle_timeout);
+}
+
+static bool
+is_offered(const struct session *s)
+{
+	return (features_offered(peer_features(s->peer), s->route, 0) & F_STARTTLS) != 0;
 }
 
 int
@@ -54,21 +82,20 @@ starttls_command(struct session *s, const char *args)
 	(void)args;
 	if (conn_is_tls(s->c))
 		session_error(s, 503, "5.5.1 TLS is active already");
-	else if (s->route->client_tls != CONF_TLS_STARTTLS)
+	else if (!is_offered(s))
 		session_error(s, 502, "5.5.1 command not implemented");
-	else if (tls_server_ready(s->route, &e) == -1)
-		not_now(s, &e);
-	else {
-		session_say(s, 220, "2.0.0 Ready to start TLS");
-		note_pipelining(s);
-		forget(s);
-		s->state = ST_TLS;
-		if (s->eof)
-			session_left(s, ""); /* who has said good-bye shakes no hands */
-		else if (tls_server_accept(s->route, s->c, &e) == -1)
-			starttls_failed(s, e.text);
-		session_clock(s, s->route->limits.idle_timeout);
-	}
+	else if (foreign_is(s) && s->state == ST_MAIL)
+		session_error(s, 503, "5.5.1 STARTTLS is not possible within a transaction");
+	else if (s->route->inspect == CONF_TLS_ALLOW)
+		foreign_tunnel(s);
+	else if (tls_server_ready(s->route, &e) == -1) {
+		log_warn(
+		    "connector %s: no TLS for unknown%s: %s", s->route->connector, s->ip, e.text);
+		starttls_not_now(s);
+	} else if (foreign_is(s))
+		foreign_starttls(s);
+	else
+		starttls_begin(s);
 	return 0;
 }
 
@@ -90,6 +117,10 @@ starttls_done(struct session *s)
 	log_info("%s TLS connection established from unknown%s: %s",
 	    s->route->second_factor == CONF_FACTOR_CERTIFICATE ? "Trusted" : "Anonymous", s->ip,
 	    conn_tls_text(s->c));
+	if (foreign_is(s)) {
+		foreign_secured(s);
+		return;
+	}
 	if (s->state == ST_OPENING) {
 		session_open_peer(s);
 		return;

@@ -63,6 +63,16 @@ check_peer(struct conf_load *l, struct conf_connector *k, const struct scan_sect
 			    "connector \"%s\" is transparent, its clients say where they want to "
 			    "go: remove peer = %s, or transparent",
 			    k->name, k->peer_name);
+		if (k->second_factor != CONF_FACTOR_NONE)
+			conf_error(&l->errs, conf_line(at, "second_factor"),
+			    "connector \"%s\" is transparent, and logins at foreign servers are "
+			    "nobody's: remove second_factor, or transparent",
+			    k->name);
+		if (k->service == CONF_SMTP && k->sign_by_address.n > 0)
+			conf_error(&l->errs, conf_line(at, "sign_by_address"),
+			    "connector \"%s\" is transparent, and nothing is signed for whoever "
+			    "comes by: remove sign_by_address, or transparent",
+			    k->name);
 		return;
 	}
 	if (k->peer_name == NULL)

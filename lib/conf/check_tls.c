@@ -125,14 +125,14 @@ conf_check_profiles(struct conf_load *l)
 
 /* DANE stands on DNSSEC (RFC 6698), which with the system's anchor is a matter of luck. */
 static void
-check_anchor(struct conf_load *l, const char *who, const char *name, unsigned line)
+check_anchor(struct conf_load *l, const char *peer, unsigned line)
 {
 	if (l->c->dns.trust_anchor == NULL || *l->c->dns.trust_anchor != '\0')
 		return;
 	conf_error(&l->warns, line,
-	    "warning: %s \"%s\": verify = dane needs DNSSEC, and without dns.trust_anchor that is "
-	    "done only where the system has an anchor and the name servers pass DNSSEC through",
-	    who, name);
+	    "warning: peer \"%s\": verify = dane needs DNSSEC, and without dns.trust_anchor that "
+	    "is done only where the system has an anchor and the name servers pass DNSSEC through",
+	    peer);
 }
 
 static void
@@ -152,7 +152,7 @@ check_verify(struct conf_load *l, const struct conf_peer *p, const struct scan_s
 		    "peer \"%s\": verify = fingerprint without fingerprints: add them", p->name);
 	if (p->verify != CONF_VERIFY_DANE)
 		return;
-	check_anchor(l, "peer", p->name, line);
+	check_anchor(l, p->name, line);
 	if (netaddr_parse_host(p->host, &a) == 0)
 		conf_error(&l->errs, line,
 		    "peer \"%s\" at %s: verify = dane looks the name of the host up: write host "
@@ -352,7 +352,11 @@ check_foreign(struct conf_load *l, const struct conf_connector *k, const struct 
 		    "\"%s\": add them",
 		    k->name, p->name);
 	else if (p->verify == CONF_VERIFY_DANE)
-		check_anchor(l, "connector", k->name, line);
+		conf_error(&l->errs, line,
+		    "connector \"%s\": verify = dane wants the name of a host, and foreign "
+		    "servers are known by their addresses: set verify = ca or fingerprint in "
+		    "tls_profile \"%s\"",
+		    k->name, p->name);
 }
 
 /* What does not happen to mail within TLS that is passed on. */

@@ -303,4 +303,7 @@ const char *conf_profile_expects(const struct conf_profile *p, const char *asked
 const struct conf_peer *conf_peer_find(const struct conf *c, const char *name);
 const struct conf_connector *conf_connector_find(const struct conf *c, const char *name);
 
+/* Does a connector in front of this peer ask for a second factor?  No other way leads round it. */
+int conf_peer_guarded(const struct conf *c, const struct conf_peer *p);
+
 #endif

@@ -129,3 +129,15 @@ conf_connector_find(const struct conf *c, const char *name)
 {
 	return find(c, CONF_S_CONNECTOR, name);
 }
+
+int
+conf_peer_guarded(const struct conf *c, const struct conf_peer *p)
+{
+	size_t i;
+
+	for (i = 0; i < c->nconnectors; i++)
+		if (c->connectors[i].peer == p &&
+		    c->connectors[i].second_factor != CONF_FACTOR_NONE)
+			return 1;
+	return 0;
+}

@@ -87,8 +87,9 @@ enum crypto_status {
  *
  * authority	enum authority: which of the two signs; which one an asker wants is its own
  *		decision, and only the trusted one is ever shown for a server that was verified
- * names	DNS names in ASCII (a wildcard as leftmost label is allowed); ips: addresses; one of
- *		either at least
+ * names	DNS names in ASCII and lower case (a wildcard as leftmost label before two others is
+ *		allowed); ips: addresses; one of either at least.  All together MINT_OCTETS_MAX,
+ *		four for each beside its own; else, or with a name that is none: CRYPTO_DENIED
  * cert, issuer	DER, in the order that a client is shown them
  */
 enum authority { AUTHORITY_PROXY = 1, AUTHORITY_UNTRUSTED, AUTHORITY_MAX };
@@ -96,6 +97,7 @@ enum authority { AUTHORITY_PROXY = 1, AUTHORITY_UNTRUSTED, AUTHORITY_MAX };
 #define MINT_IPS_MAX 16
 #define MINT_S (7 * 86400)
 #define CERT_DER_MAX 16384 /* octets of one certificate */
+#define MINT_OCTETS_MAX (CERT_DER_MAX - 2048) /* the rest of a leaf takes less */
 #define REC_MINT_NAME(F, L) F(STR, name, 1, 253)
 #define REC_MINT_IP(F, L) F(BYTES, ip, 4, 16)
 #define REC_MINT_REQ(F, L)                                                                         \

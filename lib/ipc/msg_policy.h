@@ -20,7 +20,7 @@
 #define REC_SESSION_OPEN_REQ(F, L)                                                                 \
 	F(STR, tenant, 1, 64)                                                                      \
 	F(STR, connector, 1, 64)                                                                   \
-	F(STR, peer, 1, 64)                                                                        \
+	F(STR, peer, 0, 64) /* "": a foreign server, whose logins are nobody's */                  \
 	F(STR, authzid, 0, ADDR_MAX) /* "" when the client gave none */                            \
 	F(STR, authcid, 0, ADDR_MAX)                                                               \
 	F(U8, by_address, 0, 1)                                                                    \

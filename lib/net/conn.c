@@ -367,7 +367,7 @@ raw_write(struct conn *c, const uint8_t *p, size_t n)
 {
 	ssize_t put;
 
-	while ((put = send(c->fd, p, n, MSG_NOSIGNAL | MSG_DONTWAIT)) == -1 && errno == EINTR)
+	while ((put = send(c->fd, p, n, send_flags(c))) == -1 && errno == EINTR)
 		;
 	if (put >= 0)
 		return put;

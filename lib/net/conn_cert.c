@@ -99,7 +99,8 @@ certificate_text(struct conn_tls *t, X509 *cert, int error, int depth)
 	case X509_V_ERR_HOSTNAME_MISMATCH:
 	case X509_V_ERR_IP_ADDRESS_MISMATCH:
 		seen_names(seen, sizeof seen, cert);
-		conn_tls_say_bad(t, "certificate of %s: name does not match: seen %s", t->name, seen);
+		conn_tls_say_bad(
+		    t, "certificate of %s: name does not match: seen %s", t->name, seen);
 		break;
 	case X509_V_ERR_CERT_HAS_EXPIRED:
 		conn_tls_say_bad(t, "certificate of %s: expired on %s%s", t->name,
@@ -111,8 +112,9 @@ certificate_text(struct conn_tls *t, X509 *cert, int error, int depth)
 		break;
 	case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
 	case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
-		conn_tls_say_bad(t, "certificate of %s: self-signed%s, and not among the trusted ones",
-		    t->name, depth > 0 ? " issuer" : "");
+		conn_tls_say_bad(t,
+		    "certificate of %s: self-signed%s, and not among the trusted ones", t->name,
+		    depth > 0 ? " issuer" : "");
 		break;
 	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
 	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
@@ -121,8 +123,8 @@ certificate_text(struct conn_tls *t, X509 *cert, int error, int depth)
 		    t, "certificate of %s: its issuer is not among the trusted ones", t->name);
 		break;
 	case X509_V_ERR_DANE_NO_MATCH:
-		conn_tls_say_bad(t,
-		    "certificate of %s: it fits none of the TLSA records in DNS", t->name);
+		conn_tls_say_bad(
+		    t, "certificate of %s: it fits none of the TLSA records in DNS", t->name);
 		break;
 	default:
 		conn_tls_say_bad(t, "certificate of %s: %s%s", t->name,
@@ -157,14 +159,14 @@ put_alt_name(struct buf *b, unsigned *n, const GENERAL_NAME *g)
 
 	if (g->type == GEN_DNS) {
 		len = ASN1_STRING_length(g->d.dNSName);
-		if (len <= 0 || sni_host_name(ASN1_STRING_get0_data(g->d.dNSName), (size_t)len, 1,
-				    name) == -1)
+		if (len <= 0 ||
+		    sni_host_name(ASN1_STRING_get0_data(g->d.dNSName), (size_t)len, 1, name) == -1)
 			return;
 	} else if (g->type == GEN_IPADD) {
 		len = ASN1_STRING_length(g->d.iPAddress);
 		if ((len != 4 && len != 16) ||
-		    inet_ntop(len == 4 ? AF_INET : AF_INET6,
-			ASN1_STRING_get0_data(g->d.iPAddress), name, sizeof name) == NULL)
+		    inet_ntop(len == 4 ? AF_INET : AF_INET6, ASN1_STRING_get0_data(g->d.iPAddress),
+			name, sizeof name) == NULL)
 			return;
 	} else {
 		return;

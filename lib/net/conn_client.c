@@ -99,8 +99,8 @@ conn_tls_judge(X509_STORE_CTX *store, void *arg)
 		error = X509_STORE_CTX_get_error(store);
 		if (error == X509_V_OK)
 			error = X509_V_ERR_UNSPECIFIED;
-		conn_tls_say_bad(t, "certificate of %s: %s", t->name,
-		    X509_verify_cert_error_string(error));
+		conn_tls_say_bad(
+		    t, "certificate of %s: %s", t->name, X509_verify_cert_error_string(error));
 		break;
 	}
 	X509_STORE_CTX_set_error(store, error);
@@ -151,8 +151,7 @@ add_records(SSL *ssl, const char *host, const struct conn_peer *peer)
 	(void)SSL_dane_set_flags(ssl, DANE_FLAG_NO_DANE_EE_NAMECHECKS);
 	for (i = 0; i < peer->ntlsa && i < TLSA_MAX; i++, r++)
 		if ((r->usage == 2 || r->usage == 3) &&
-		    SSL_dane_tlsa_add(
-			ssl, r->usage, r->selector, r->matching, r->data, r->n) > 0)
+		    SSL_dane_tlsa_add(ssl, r->usage, r->selector, r->matching, r->data, r->n) > 0)
 			n++;
 	ERR_clear_error();
 	return n;
@@ -200,8 +199,8 @@ set_up(struct conn_tls *t, const struct conn_peer *peer, struct err *e)
 		goto no_memory;
 	if (peer->staple && SSL_set_tlsext_status_type(t->ssl, TLSEXT_STATUSTYPE_ocsp) != 1)
 		goto no_memory;
-	SSL_set_verify(t->ssl,
-	    peer->verify == CONN_VERIFY_NONE ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, conn_tls_verify);
+	SSL_set_verify(t->ssl, peer->verify == CONN_VERIFY_NONE ? SSL_VERIFY_NONE : SSL_VERIFY_PEER,
+	    conn_tls_verify);
 	return 0;
 no_memory:
 	return err_set(e, ENOMEM, "TLS with %s cannot be set up", t->name);
@@ -269,7 +268,12 @@ conn_tls_bad(const struct conn *c)
 {
 	const struct conn_tls *t = open_client(c);
 
-	return t != NULL ? t->bad : NULL;
+	if (t == NULL)
+		return NULL;
+	/* The text may have found no memory. */
+	if (t->bad == NULL && SSL_get_verify_result(t->ssl) != X509_V_OK)
+		return "its certificate is bad";
+	return t->bad;
 }
 
 const uint8_t *

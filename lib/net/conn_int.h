@@ -7,6 +7,7 @@
 #include <event2/event_struct.h>
 #include <openssl/ssl.h>
 #include <sys/queue.h>
+#include <sys/socket.h>
 
 #include "base/buf.h"
 #include "net/conn.h"
@@ -34,9 +35,11 @@ struct conn_tls {
 	bool read_wants_write; /* SSL_read has to send first (key update) */
 	bool wants_write; /* the handshake waits for room */
 	bool raw_eof; /* the socket ended; without close_notify when SSL_read says end */
+	bool drained; /* nothing whole is left of what was read ahead */
 	bool
 	    job; /* the handshake stands still inside of SSL_do_handshake, and must get out of it */
-	bool waits; /* not to be stepped: for conn_tls_continue, conn_tls_use, or a job of its own */
+	bool
+	    waits; /* not to be stepped: for conn_tls_continue, conn_tls_use, or a job of its own */
 	bool queued; /* the latter: in the queue of those */
 	bool abandoned; /* being freed: nothing may move on the socket */
 	TAILQ_ENTRY(conn_tls) next;
@@ -104,11 +107,11 @@ tls_pending(const struct conn *c)
 	return c->tls != NULL && c->tls->state < TLS_OPEN;
 }
 
-/* Input that was read and decrypted, but not handed over: the socket makes no event for it. */
+/* Input that was read, but not handed over: the socket makes no event for it. */
 static inline bool
 tls_held(const struct conn *c)
 {
-	return tls_open(c) && SSL_pending(c->tls->ssl) > 0;
+	return tls_open(c) && !c->tls->drained && SSL_has_pending(c->tls->ssl) == 1;
 }
 
 static inline bool
@@ -116,6 +119,13 @@ may_read(const struct conn *c)
 {
 	return !c->dead && !c->ended && !c->paused && !tls_pending(c) &&
 	       buf_len(&c->in) < c->in.max;
+}
+
+/* For send(2): what is said last leaves together with the end of the output (step_finish). */
+static inline int
+send_flags(const struct conn *c)
+{
+	return MSG_NOSIGNAL | MSG_DONTWAIT | (c->finishing ? MSG_MORE : 0);
 }
 
 /* What one attempt to move octets came to, beside a count above 0. */

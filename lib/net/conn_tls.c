@@ -47,8 +47,7 @@ sock_write(BIO *b, const char *p, int n)
 	BIO_clear_retry_flags(b);
 	if (c->tls->abandoned)
 		return -1;
-	while (
-	    (put = send(c->fd, p, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT)) == -1 && errno == EINTR)
+	while ((put = send(c->fd, p, (size_t)n, send_flags(c))) == -1 && errno == EINTR)
 		;
 	if (put == -1 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS))
 		BIO_set_retry_write(b);
@@ -91,8 +90,7 @@ sock_bio(struct conn *c)
 /* --- texts for people --- */
 
 /* The first text stays: what follows from it says less. */
-static void
-say(char **text, const char *fmt, va_list ap)
+static void __attribute__((format(printf, 2, 0))) say(char **text, const char *fmt, va_list ap)
 {
 	if (*text == NULL && vasprintf(text, fmt, ap) == -1)
 		*text = NULL;
@@ -294,12 +292,15 @@ conn_tls_read(struct conn *c, uint8_t *p, size_t n)
 	ERR_clear_error();
 	errno = 0;
 	t->read_wants_write = false;
-	if (SSL_read_ex(t->ssl, p, n, &got) == 1)
+	t->drained = SSL_read_ex(t->ssl, p, n, &got) != 1;
+	if (!t->drained)
 		return (ssize_t)got;
 	switch (err = SSL_get_error(t->ssl, 0)) {
 	case SSL_ERROR_WANT_READ:
 	case SSL_ERROR_WANT_WRITE:
 		t->read_wants_write = err == SSL_ERROR_WANT_WRITE;
+		/* SSL_MODE_RELEASE_BUFFERS forgets one behind a ticket of the server's. */
+		(void)SSL_free_buffers(t->ssl);
 		return IO_AGAIN;
 	case SSL_ERROR_ZERO_RETURN:
 		if (t->raw_eof)
@@ -413,6 +414,7 @@ conn_tls_new(struct conn *c, SSL_CTX *ctx, const char *name)
 	SSL_set_app_data(t->ssl, t);
 	SSL_set_mode(t->ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
 				 SSL_MODE_RELEASE_BUFFERS);
+	SSL_set_read_ahead(t->ssl, 1); /* a record in one call instead of two; see tls_held */
 	/* An end of file without close_notify is told apart by raw_eof, and leaves SSL usable. */
 	SSL_set_options(t->ssl, SSL_OP_IGNORE_UNEXPECTED_EOF | SSL_OP_CLEANSE_PLAINTEXT);
 	return t;

@@ -96,8 +96,8 @@ next_cert(struct reader *r)
 }
 
 int
-tls_each_cert(const void *text, size_t n, bool der, const char *name, tls_take take, void *arg,
-    struct err *e)
+tls_each_cert(
+    const void *text, size_t n, bool der, const char *name, tls_take take, void *arg, struct err *e)
 {
 	struct reader r = {.der = text, .left = n};
 	X509 *cert;
@@ -153,8 +153,7 @@ each_item(const char *list, const char *separators, const char *what,
 	size_t n;
 
 	if (strlen(list) > LIST_MAX)
-		return err_set(
-		    e, EINVAL, "%s: a list of more than %d octets", what, LIST_MAX);
+		return err_set(e, EINVAL, "%s: a list of more than %d octets", what, LIST_MAX);
 	while (*(p += strspn(p, separators)) != '\0') {
 		n = strcspn(p, separators);
 		if (n >= sizeof item)
@@ -172,9 +171,9 @@ each_item(const char *list, const char *separators, const char *what,
 static bool
 is_gone(const char *word)
 {
-	static const char *const gone[] = {"RC2", "RC4", "DES", "3DES", "IDEA", "SEED", "MD5", "EXP",
-	    "EXPORT", "EXPORT40", "EXPORT56", "LOW", "SSLv2", "SSLv3", "ADH", "AECDH", "DSS", "aDSS",
-	    "ECDH", "kECDH", "aECDH", "KRB5", "CAMELLIA", "ARIA", "GOST"};
+	static const char *const gone[] = {"RC2", "RC4", "DES", "3DES", "IDEA", "SEED", "MD5",
+	    "EXP", "EXPORT", "EXPORT40", "EXPORT56", "LOW", "SSLv2", "SSLv3", "ADH", "AECDH", "DSS",
+	    "aDSS", "ECDH", "kECDH", "aECDH", "KRB5", "CAMELLIA", "ARIA", "GOST"};
 	size_t i;
 
 	for (i = 0; i < sizeof gone / sizeof gone[0]; i++)
@@ -199,8 +198,8 @@ check_cipher(SSL_CTX *ctx, const char *item, struct err *e)
 	if (known || (out && is_gone(word)))
 		return 0;
 	if (strncmp(word, "TLS_", 4) == 0)
-		return err_set(e, EINVAL,
-		    "ciphers: \"%s\" is of TLS 1.3: it belongs in ciphersuites", item);
+		return err_set(
+		    e, EINVAL, "ciphers: \"%s\" is of TLS 1.3: it belongs in ciphersuites", item);
 	return err_set(e, EINVAL, "ciphers: \"%s\": OpenSSL knows no such cipher", item);
 }
 
@@ -239,7 +238,8 @@ check_items(const struct tls_options *o, struct err *e)
 		return 0;
 	if ((ctx = SSL_CTX_new(TLS_method())) == NULL)
 		return err_set(e, ENOMEM, "TLS cannot be set up: %s", tls_reason());
-	ret = given(o->ciphers) ? each_item(o->ciphers, ":,; ", "ciphers", check_cipher, ctx, e) : 0;
+	ret =
+	    given(o->ciphers) ? each_item(o->ciphers, ":,; ", "ciphers", check_cipher, ctx, e) : 0;
 	if (ret == 0 && given(o->ciphersuites))
 		ret = each_item(o->ciphersuites, ":", "ciphersuites", check_suite, ctx, e);
 	if (ret == 0 && given(o->groups))
@@ -278,7 +278,7 @@ set_ciphers(SSL_CTX *ctx, bool server, const struct tls_options *o, struct err *
 
 	(void)snprintf(list, sizeof list, "%s" NEVER "%s",
 	    given(o->ciphers) ? o->ciphers
-	    : server	      ? SERVER_CIPHERS
+	    : server          ? SERVER_CIPHERS
 			      : CLIENT_CIPHERS,
 	    rsa ? "" : ":!kRSA");
 	if (SSL_CTX_set_cipher_list(ctx, list) != 1 ||
@@ -359,7 +359,9 @@ tls_speaks(const SSL_CTX *ctx, const uint8_t *protocol, size_t n)
 	const struct alpn *a = SSL_CTX_get_ex_data(ctx, alpn_index());
 	size_t at;
 
-	for (at = 0; a != NULL && at < a->n; at += 1 + (size_t)a->wire[at])
+	if (a == NULL)
+		return false;
+	for (at = 0; at < a->n; at += 1 + (size_t)a->wire[at])
 		if (a->wire[at] == n && memcmp(a->wire + at + 1, protocol, n) == 0)
 			return true;
 	return false;
@@ -373,10 +375,11 @@ put_alpn(struct buf *b, const struct tls_options *o, struct err *e)
 	for (i = 0; i < o->nalpn; i++) {
 		n = strlen(o->alpn[i]);
 		if (n == 0 || n > 255)
-			return err_set(
-			    e, EINVAL, "alpn: \"%.40s\": a protocol has 1 to 255 octets", o->alpn[i]);
+			return err_set(e, EINVAL, "alpn: \"%.40s\": a protocol has 1 to 255 octets",
+			    o->alpn[i]);
 		if (buf_putc(b, (uint8_t)n) == -1 || buf_put(b, o->alpn[i], n) == -1)
-			return err_set(e, EINVAL, "alpn: more than %d octets of protocols", ALPN_MAX);
+			return err_set(
+			    e, EINVAL, "alpn: more than %d octets of protocols", ALPN_MAX);
 	}
 	return 0;
 }
@@ -427,9 +430,8 @@ tls_new_ctx(bool server, const struct tls_options *o, struct err *e)
 	if (check_items(o, e) == -1)
 		return NULL;
 	ctx = SSL_CTX_new(server ? TLS_server_method() : TLS_client_method());
-	if (ctx == NULL ||
-	    SSL_CTX_set_min_proto_version(
-		ctx, o->min_version == TLS_V13 ? TLS1_3_VERSION : TLS1_2_VERSION) != 1) {
+	if (ctx == NULL || SSL_CTX_set_min_proto_version(ctx,
+			       o->min_version == TLS_V13 ? TLS1_3_VERSION : TLS1_2_VERSION) != 1) {
 		(void)err_set(e, ENOMEM, "TLS cannot be set up: %s", tls_reason());
 		goto fail;
 	}

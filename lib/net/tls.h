@@ -58,7 +58,7 @@ struct ssl_ctx_st *tls_client_ctx(
  *		most TLS_CHAIN_MAX
  * name		of the file, for messages
  * bind		gives the private key of the certificate: an EVP_PKEY that is now the callee's, or
- *		NULL with e filled.  RSA from 2,048 bit on, ECDSA on P-256, P-384 and P-521, Ed25519.
+ *		NULL with e filled.  Ed25519, RSA from 2,048 bit on, P-256, P-384 and P-521.
  *
  * Returns NULL with *e filled, which says file and number of the certificate: not PEM, no
  * certificate, a weak or foreign key.  That it is expired, or not yet valid, is no error here.
@@ -81,9 +81,9 @@ const char *tls_cert_kind(const struct tls_cert *c);
 const uint8_t *tls_cert_der(const struct tls_cert *c, unsigned i, size_t *n);
 
 /*
- * What is stapled for clients that ask (RFC 6066, 8), copied; n = 0: nothing more.  It counts at once,
- * for the contexts that the certificate is in, too.  0, or -1 with errno ENOMEM, or EMSGSIZE (above
- * TLS_STAPLE_MAX).
+ * What is stapled for clients that ask (RFC 6066, 8), copied; n = 0: nothing more.  It counts at
+ * once, for the contexts that the certificate is in, too.  0, or -1 with errno ENOMEM, or EMSGSIZE
+ * (above TLS_STAPLE_MAX).
  */
 int tls_cert_staple(struct tls_cert *c, const void *der, size_t n);
 
@@ -110,9 +110,9 @@ void tls_ticket_keys(const struct tls_ticket_key *keys, size_t n);
  * certs	ncerts of them; kept by reference count
  * auth		whether clients are asked for a certificate, and must have one
  * client_ca	with auth: who may issue it, PEM; what is shown must verify even with TLS_AUTH_ASK
- * tickets	RFC 8446, 4.6.1: of TLS 1.3 only (with TLS 1.2 they would end forward secrecy); one in
- *		each handshake, good for two hours.  None with auth (a certificate that was revoked
- *		would live on in them), and none without certs (the server's may have turned bad).
+ * tickets	RFC 8446, 4.6.1: of TLS 1.3 only (with TLS 1.2 they would end forward secrecy).  One
+ *		in each handshake, good for two hours.  None with auth (a certificate that was
+ *		revoked would live on in them), none without certs (the server's may turn bad).
  * context	resumption goes to connections with the same name here only
  */
 struct tls_server_options {

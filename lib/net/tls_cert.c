@@ -84,8 +84,7 @@ put_name(struct buf *b, unsigned *n, const ASN1_STRING *s)
 	char name[SNI_NAME_MAX + 1];
 
 	if (*n == NAMES_MAX || ASN1_STRING_length(s) <= 0 ||
-	    sni_host_name(
-		ASN1_STRING_get0_data(s), (size_t)ASN1_STRING_length(s), 1, name) == -1)
+	    sni_host_name(ASN1_STRING_get0_data(s), (size_t)ASN1_STRING_length(s), 1, name) == -1)
 		return;
 	if (buf_put(b, name, strlen(name) + 1) == 0)
 		++*n;

@@ -4,8 +4,8 @@
 #include "net/tls_int.h"
 
 SSL_CTX *
-tls_client_ctx(const struct tls_options *o, const void *pem, size_t n, const char *name,
-    struct err *e)
+tls_client_ctx(
+    const struct tls_options *o, const void *pem, size_t n, const char *name, struct err *e)
 {
 	SSL_CTX *ctx = tls_new_ctx(false, o, e);
 

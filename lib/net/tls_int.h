@@ -44,7 +44,7 @@ struct tls_der {
 struct tls_cert {
 	unsigned refs;
 	X509 *x;
-	STACK_OF(X509) *chain; /* behind it; may be NULL */
+	STACK_OF(X509) * chain; /* behind it; may be NULL */
 	EVP_PKEY *key;
 	enum tls_slot slot;
 	char *names; /* DNS names, in lower case, each with its NUL, "" behind the last; or NULL */

@@ -38,8 +38,7 @@ tls_ticket_keys(const struct tls_ticket_key *k, size_t n)
 static int
 set_mac(EVP_MAC_CTX *mac, struct tls_ticket_key *k)
 {
-	OSSL_PARAM params[] = {
-	    OSSL_PARAM_octet_string(OSSL_MAC_PARAM_KEY, k->hmac, sizeof k->hmac),
+	OSSL_PARAM params[] = {OSSL_PARAM_octet_string(OSSL_MAC_PARAM_KEY, k->hmac, sizeof k->hmac),
 	    OSSL_PARAM_utf8_string(OSSL_MAC_PARAM_DIGEST, (char[]){"SHA256"}, 0), OSSL_PARAM_END};
 
 	return EVP_MAC_CTX_set_params(mac, params);

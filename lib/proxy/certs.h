@@ -43,4 +43,7 @@ void certs_status(const struct tls_file *set);
 void staple_begin(struct tls_file *c);
 void staple_end(struct tls_file *c);
 
+/* to has the same certificate, and none asks for it: from's asking goes on as its. */
+void staple_hand_on(struct tls_file *from, struct tls_file *to);
+
 #endif

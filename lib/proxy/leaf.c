@@ -10,15 +10,21 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "net/sni.h"
 #include "net/tls.h"
 #include "proxy/tls_server.h"
 #include "proxy/upstream_int.h"
 
 #define LEAVES_MAX 1024 /* kept */
+#define LEAVES_OCTETS_MAX (4 * 1024 * 1024) /* of DER: in memory it is some times as much */
 #define LEAF_LEFT 3600 /* seconds before its end that a leaf is shown to nobody new */
+#define LEAF_KEPT_MS 900000 /* milliseconds: then a new authority, or a turned-off one, counts */
 #define MINT_MS 10000 /* milliseconds for cryptod */
 
-/* What tells one leaf from another: who signs it, for which name, like which certificate. */
+/*
+ * What tells one leaf from another: who signs it, for which name (or address, where no name was
+ * asked for), like which certificate.
+ */
 struct leaf_key {
 	uint8_t authority;
 	uint8_t like[SHA256_DIGEST_LENGTH];
@@ -29,6 +35,8 @@ struct leaf {
 	TAILQ_ENTRY(leaf) next; /* the one used last comes first */
 	struct leaf_key key;
 	struct tls_cert *cert;
+	size_t octets;
+	uint64_t until; /* clock_ms */
 };
 TAILQ_HEAD(leaf_list, leaf);
 
@@ -53,7 +61,7 @@ struct mint {
 };
 
 static struct leaf_list leaves = TAILQ_HEAD_INITIALIZER(leaves);
-static size_t nleaves;
+static size_t nleaves, noctets;
 static struct wait_list waits = LIST_HEAD_INITIALIZER(waits);
 static LIST_HEAD(, mint) mints = LIST_HEAD_INITIALIZER(mints);
 static struct event *teller;
@@ -70,6 +78,7 @@ drop(struct leaf *l)
 {
 	TAILQ_REMOVE(&leaves, l, next);
 	nleaves--;
+	noctets -= l->octets;
 	tls_cert_free(l->cert);
 	free(l);
 }
@@ -93,7 +102,8 @@ recall(const struct leaf_key *key)
 			break;
 	if (l == NULL)
 		return NULL;
-	if (tls_cert_expires(l->cert) < (int64_t)clock_unix() + LEAF_LEFT) {
+	if (clock_ms() >= l->until ||
+	    tls_cert_expires(l->cert) < (int64_t)clock_unix() + LEAF_LEFT) {
 		drop(l);
 		return NULL;
 	}
@@ -106,16 +116,22 @@ recall(const struct leaf_key *key)
 static void
 remember(const struct leaf_key *key, struct tls_cert *cert)
 {
-	struct leaf *l;
+	struct leaf *l = malloc(sizeof *l);
+	size_t i, n;
 
-	if (nleaves >= LEAVES_MAX)
-		drop(TAILQ_LAST(&leaves, leaf_list));
-	if ((l = malloc(sizeof *l)) == NULL)
+	if (l == NULL)
 		return;
 	l->key = *key;
 	l->cert = tls_cert_keep(cert);
+	l->octets = 0;
+	for (i = 0; tls_cert_der(cert, (unsigned)i, &n) != NULL; i++)
+		l->octets += n;
+	l->until = clock_ms() + LEAF_KEPT_MS;
 	TAILQ_INSERT_HEAD(&leaves, l, next);
 	nleaves++;
+	noctets += l->octets;
+	while (nleaves > LEAVES_MAX || (noctets > LEAVES_OCTETS_MAX && nleaves > 1))
+		drop(TAILQ_LAST(&leaves, leaf_list));
 }
 
 /* --- telling those who wait --- */
@@ -187,8 +203,8 @@ refusal(unsigned status, unsigned authority)
 		return "the key store is locked: keyctl unlock";
 	case CRYPTO_NOKEY:
 		return authority == AUTHORITY_PROXY
-			   ? "there is no proxy authority: keyctl ca init"
-			   : "there is no untrusted authority: keyctl ca init";
+			   ? "there is no proxy authority, or it has ended: keyctl ca init"
+			   : "there is no untrusted authority, or it has ended: keyctl ca init";
 	case CRYPTO_BUSY:
 		return "cryptod is busy";
 	default:
@@ -227,6 +243,8 @@ on_minted(void *arg, struct ipc_msg *m, int error)
 		return;
 	}
 	p = m->body;
+	if (p->status == CRYPTO_LOCKED)
+		tls_server_locked();
 	if (p->status != CRYPTO_OK) {
 		settle(mint, NULL, refusal(p->status, mint->key.authority));
 		return;
@@ -240,14 +258,23 @@ on_minted(void *arg, struct ipc_msg *m, int error)
 	tls_cert_free(cert);
 }
 
-/* Names as they go into the request; each once. */
+/* Names as they go into the request; each once, and none for which all would be refused. */
 struct names {
 	struct mint_name v[MINT_NAMES_MAX];
 	char text[MINT_NAMES_MAX][HOST_MAX];
 	struct mint_ip ip[MINT_IPS_MAX];
 	struct netaddr addr[MINT_IPS_MAX];
-	size_t n, nips;
+	size_t n, nips, octets;
 };
+
+static bool
+fits(struct names *to, size_t octets)
+{
+	if (to->octets + octets + 4 > MINT_OCTETS_MAX)
+		return false;
+	to->octets += octets + 4;
+	return true;
+}
 
 static void
 add_ip(struct names *to, const struct netaddr *a)
@@ -257,7 +284,7 @@ add_ip(struct names *to, const struct netaddr *a)
 	for (i = 0; i < to->nips; i++)
 		if (to->ip[i].ip.n == len && memcmp(to->addr[i].addr, a->addr, len) == 0)
 			return;
-	if (to->nips == MINT_IPS_MAX)
+	if (to->nips == MINT_IPS_MAX || !fits(to, len))
 		return;
 	to->addr[to->nips] = *a;
 	to->ip[to->nips].ip = (struct bytes){to->addr[to->nips].addr, len};
@@ -267,6 +294,7 @@ add_ip(struct names *to, const struct netaddr *a)
 static void
 add_name(struct names *to, const char *name)
 {
+	char host[SNI_NAME_MAX + 1];
 	struct netaddr a;
 	size_t i;
 
@@ -274,45 +302,41 @@ add_name(struct names *to, const char *name)
 		add_ip(to, &a);
 		return;
 	}
-	if (to->n == MINT_NAMES_MAX || strlen(name) >= sizeof to->text[0])
+	/* "*.org" is good for nothing anywhere. */
+	if (to->n == MINT_NAMES_MAX || sni_host_name(name, strlen(name), 1, host) == -1 ||
+	    (host[0] == '*' && strchr(host + 2, '.') == NULL))
 		return;
 	for (i = 0; i < to->n; i++)
-		if (strcasecmp(to->text[i], name) == 0)
+		if (strcmp(to->text[i], host) == 0)
 			return;
-	(void)strlcpy(to->text[to->n], name, sizeof to->text[0]);
+	if (!fits(to, strlen(host)))
+		return;
+	(void)strlcpy(to->text[to->n], host, sizeof to->text[0]);
 	to->v[to->n].name = to->text[to->n];
 	to->n++;
 }
 
-/*
- * The name asked for comes first; where none was, the server's own and its address, which is all
- * that a client can compare then.
- */
+/* What was asked for comes first, name or address; then what the server's certificate has. */
 static void
-collect(struct names *to, const struct upstream *u, struct conn *c, const char *asked)
+collect(struct names *to, struct conn *c, const char *asked)
 {
-	struct netaddr a;
 	const char *name;
 	unsigned i;
 
-	to->n = to->nips = 0;
-	if (asked[0] != '\0')
-		add_name(to, asked);
+	to->n = to->nips = to->octets = 0;
+	add_name(to, asked);
 	for (i = 0; (name = conn_tls_alt_name(c, i)) != NULL; i++)
 		add_name(to, name);
-	if (asked[0] == '\0' &&
-	    netaddr_from_sockaddr(&a, (const struct sockaddr *)&u->target.to) == 0)
-		add_ip(to, &a);
 }
 
 static struct mint *
-ask(const struct upstream *u, struct conn *c, const struct leaf_key *key)
+ask(struct conn *c, const struct leaf_key *key)
 {
 	static struct names names; /* 26 KiB, used up before this returns */
 	struct mint_req q = {.authority = key->authority};
 	struct mint *mint;
 
-	collect(&names, u, c, key->asked);
+	collect(&names, c, key->asked);
 	q.names.v = names.v;
 	q.names.n = names.n;
 	q.ips.v = names.ip;
@@ -329,36 +353,56 @@ ask(const struct upstream *u, struct conn *c, const struct leaf_key *key)
 	return mint;
 }
 
+/* 0, or -1 with ENOMEM. */
+static int
+set_key(struct leaf_key *key, const struct upstream *u, struct conn *c, enum upstream_verdict v,
+    const char *asked)
+{
+	char address[NETADDR_TEXT_MAX];
+	const uint8_t *der;
+	size_t n;
+
+	if ((der = conn_tls_peer_der(c, 0, &n)) == NULL) {
+		errno = ENOMEM;
+		return -1;
+	}
+	key->authority = v == UPSTREAM_GOOD ? AUTHORITY_PROXY : AUTHORITY_UNTRUSTED;
+	(void)SHA256(der, n, key->like);
+	/* Without a name the address is all that a client can compare. */
+	(void)strlcpy(key->asked, asked[0] != '\0' ? asked : upstream_address(u, address),
+	    sizeof key->asked);
+	return 0;
+}
+
 int
 upstream_mint(struct upstream *u, struct conn *c, enum upstream_verdict v, const char *asked,
     upstream_minted fn, void *arg)
 {
 	struct leaf_wait *w;
-	const uint8_t *der;
 	struct mint *m;
-	size_t n;
 
 	if (teller == NULL && (teller = event_new(proc_env()->base, -1, 0, on_tell, NULL)) == NULL)
 		return -1;
 	if ((w = calloc(1, sizeof *w)) == NULL)
 		return -1;
+	if (set_key(&w->key, u, c, v, asked) == -1) {
+		free(w);
+		return -1;
+	}
 	w->u = u;
 	w->fn = fn;
 	w->arg = arg;
-	w->key.authority = v == UPSTREAM_GOOD ? AUTHORITY_PROXY : AUTHORITY_UNTRUSTED;
-	if ((der = conn_tls_peer_der(c, 0, &n)) != NULL)
-		(void)SHA256(der, n, w->key.like);
-	(void)strlcpy(w->key.asked, asked, sizeof w->key.asked);
 	LIST_FOREACH (m, &mints, next)
 		if (same(&m->key, &w->key))
 			break;
 	if ((w->cert = recall(&w->key)) != NULL)
 		event_active(teller, EV_TIMEOUT, 1);
-	else if ((w->mint = m != NULL ? m : ask(u, c, &w->key)) == NULL) {
+	else if ((w->mint = m != NULL ? m : ask(c, &w->key)) == NULL) {
 		(void)strlcpy(w->text, "cryptod cannot be asked", sizeof w->text);
 		event_active(teller, EV_TIMEOUT, 1);
 	}
 	LIST_INSERT_HEAD(&waits, w, next);
+	leaf_cancel(u->leaf);
 	u->leaf = w;
 	return 0;
 }

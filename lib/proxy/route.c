@@ -130,17 +130,33 @@ proxy_route_get(const struct conf_connector *k, enum conf_tls listener, const st
 	return &x->r;
 }
 
+/*
+ * Has the server proved what this peer would have to?  The same name, to the same authorities,
+ * and to keyd no less.
+ */
+static bool
+is_proof(const struct proxy_route *r, const struct conf_peer *p, const char *proved)
+{
+	return p->verify == CONF_VERIFY_CA && p->tls != CONF_TLS_NONE &&
+	       strcmp(p->ca_file, r->ca_file) == 0 && p->profile->ocsp <= r->ocsp &&
+	       strcasecmp(conf_profile_expects(p->profile, p->server_name), proved) == 0;
+}
+
 static const struct conf_peer *
 peer_of_name(const struct proxy_route *r, const char *name)
 {
 	const struct conf_connector *k = proxy_connector(r->connector);
 	const struct conf *c = proc_env()->conf;
+	const struct conf_profile *f = conf_profile_find(c, r->profile);
 	size_t i;
 
-	for (i = 0; k != NULL && i < c->npeers; i++)
-		/* Where a peer must prove more than a name, a name is not enough. */
-		if (c->peers[i].service == k->service && c->peers[i].verify == CONF_VERIFY_CA &&
-		    strcasecmp(c->peers[i].server_name, name) == 0)
+	if (k == NULL || f == NULL || r->verify != CONF_VERIFY_CA)
+		return NULL;
+	for (i = 0; i < c->npeers; i++)
+		if (c->peers[i].service == k->service &&
+		    strcasecmp(c->peers[i].server_name, name) == 0 &&
+		    !conf_peer_guarded(c, &c->peers[i]) &&
+		    is_proof(r, &c->peers[i], conf_profile_expects(f, name)))
 			return &c->peers[i];
 	return NULL;
 }

@@ -123,3 +123,12 @@ staple_end(struct tls_file *c)
 	free(s);
 	c->staple = NULL;
 }
+
+void
+staple_hand_on(struct tls_file *from, struct tls_file *to)
+{
+	to->staple = from->staple;
+	from->staple = NULL;
+	if (to->staple != NULL)
+		to->staple->c = to;
+}

@@ -3,12 +3,28 @@
 #include <limits.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <unistd.h>
 
 /* The kernel's want the C library's before them. */
 #include <linux/netfilter_ipv4.h>
 #include <linux/netfilter_ipv6/ip6_tables.h>
 
-#include "proxy/upstream.h"
+#include "proxy/upstream_int.h"
+
+/* IPv4 within IPv6 (RFC 4291, 2.5.5.2) is IPv4 to everybody else. */
+static void
+unmap(struct sockaddr_storage *ss)
+{
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+	struct netaddr a, v4 = {.family = AF_INET};
+
+	if (netaddr_from_sockaddr(&a, (const struct sockaddr *)ss) == -1 || a.family != AF_INET6 ||
+	    memcmp(a.addr, mapped, sizeof mapped) != 0)
+		return;
+	memcpy(v4.addr, a.addr + sizeof mapped, 4);
+	v4.port = a.port;
+	(void)netaddr_to_sockaddr(&v4, ss);
+}
 
 static bool
 same(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
@@ -32,6 +48,54 @@ original(int fd, const struct sockaddr_storage *here, struct sockaddr_storage *t
 	return getsockopt(fd, level, name, to, &n);
 }
 
+/* Only an address of this machine can be bound; unless any can, then nothing is known so. */
+static bool
+can_bind(const struct netaddr *a)
+{
+	struct sockaddr_storage ss;
+	socklen_t n = netaddr_to_sockaddr(a, &ss);
+	int fd = socket(a->family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool can = fd != -1 && bind(fd, (const struct sockaddr *)&ss, n) == 0;
+
+	if (fd != -1)
+		(void)close(fd);
+	return can;
+}
+
+static bool
+is_local(const struct netaddr *of)
+{
+	/* Of blocks that no machine has an address in (RFC 1112, 4; RFC 6666). */
+	static const uint8_t nobodys[2][16] = {{240, 0, 0, 1}, {0x01, [15] = 1}};
+	struct netaddr a = *of, b = *of;
+
+	a.port = b.port = 0;
+	memcpy(b.addr, nobodys[of->family == AF_INET6], sizeof b.addr);
+	return netaddr_is_loopback(of) || (can_bind(&a) && !can_bind(&b));
+}
+
+bool
+proxy_is_ours(const struct sockaddr_storage *to, bool local)
+{
+	const struct conf *c = proc_env()->conf;
+	const struct conf_listener *l;
+	struct netaddr a;
+	size_t i, k;
+
+	if (netaddr_from_sockaddr(&a, (const struct sockaddr *)to) == -1)
+		return false;
+	for (i = 0; i < c->nconnectors; i++)
+		for (k = 0; k < c->connectors[i].nbound; k++) {
+			l = &c->connectors[i].bound[k];
+			if (l->addr.port != a.port || l->addr.family != a.family)
+				continue;
+			if (memcmp(l->addr.addr, a.addr, a.family == AF_INET ? 4 : 16) == 0 ||
+			    (netaddr_is_any(&l->addr) && (local || is_local(&a))))
+				return true;
+		}
+	return false;
+}
+
 int
 proxy_target_of(const struct proxy_route *r, int fd, const struct sockaddr_storage *from,
     struct proxy_target *t, struct err *e)
@@ -40,19 +104,23 @@ proxy_target_of(const struct proxy_route *r, int fd, const struct sockaddr_stora
 	socklen_t n = sizeof here;
 
 	t->from = *from;
+	unmap(&t->from);
 	memset(&here, 0, sizeof here);
 	if (getsockname(fd, (struct sockaddr *)&here, &n) == -1)
 		return err_sys(e, "getsockname");
+	unmap(&here);
 	if (r->transparent == CONF_TRANSPARENT_TPROXY) {
-		/* The connection's own end is the server's address; upstream refuses ours. */
+		/* The connection's own end is the server's address. */
 		t->to = here;
-		return 0;
-	}
-	if (original(fd, &here, &t->to) == -1)
+	} else if (original(fd, &here, &t->to) == -1)
 		return err_set(e, errno == ENOENT ? EINVAL : errno,
 		    "nobody redirected this connection (%s): it came here directly",
 		    strerrordesc_np(errno));
-	if (same(&t->to, &here))
-		return err_set(e, ELOOP, "it was not redirected: it wants the gateway itself");
+	else if (same(&t->to, &here))
+		return err_set(
+		    e, ELOOP, "it was not redirected: it wants the gateway itself: a loop");
+	unmap(&t->to);
+	if (proxy_is_ours(&t->to, false))
+		return err_set(e, ELOOP, "it wants a listener of the gateway: a loop");
 	return 0;
 }

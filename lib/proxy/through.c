@@ -85,7 +85,9 @@ dig(struct through *x, int client, int server, struct bytes to_client)
 {
 	const struct conf_limits *l = &x->r->limits;
 	const struct tunnel_limits limits = {
-	    .idle_ms = (uint32_t)(l->pop3_idle_timeout * 1000),
+	    .idle_ms =
+		(uint32_t)((proc_env()->self == P_SMTPD ? l->idle_timeout : l->pop3_idle_timeout) *
+			   1000),
 	    .total_ms = (uint32_t)(l->session_timeout * 1000),
 	};
 
@@ -173,14 +175,16 @@ through_begin(const struct proxy_route *r, struct conn *client, struct conn *ser
 		    where, n);
 	if (draining)
 		return err_set(e, EAGAIN, "the gateway is shutting down");
-	if ((x = new (r, who)) == NULL)
-		return err_sys(e, "memory");
-	(void)strlcpy(x->server, where, sizeof x->server);
 	buf_init(&out, THROUGH_OUT_MAX);
-	if ((fd[1] = conn_release(server, NULL, NULL)) == -1)
+	if ((x = new (r, who)) == NULL || (fd[1] = conn_release(server, NULL, NULL)) == -1) {
+		(void)err_sys(e, "%s", where);
+		conn_free(server);
 		goto fail;
+	}
+	(void)strlcpy(x->server, where, sizeof x->server);
 	/* What the client has sent in clear by now is thrown away. */
 	if ((fd[0] = conn_release(client, NULL, &out)) == -1) {
+		(void)err_sys(e, "the client's connection");
 		(void)close(fd[1]);
 		goto fail;
 	}
@@ -199,11 +203,12 @@ through_begin(const struct proxy_route *r, struct conn *client, struct conn *ser
 	end(x);
 	return 0;
 fail:
-	(void)err_sys(e, "%s", where);
 	buf_free(&out);
-	LIST_REMOVE(x, next);
-	count--;
-	free(x);
+	if (x != NULL) {
+		LIST_REMOVE(x, next);
+		count--;
+		free(x);
+	}
 	return -1;
 }
 
@@ -219,6 +224,10 @@ through_drain(void)
 	struct through *x;
 
 	draining = true;
-	while ((x = LIST_FIRST(&all)) != NULL)
+	while ((x = LIST_FIRST(&all)) != NULL) {
+		log_info("connector %s: tunnel from unknown%s to %s is ended: the gateway is "
+			 "shutting down",
+		    x->r->connector, x->who, x->server);
 		end(x);
+	}
 }

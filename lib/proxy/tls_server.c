@@ -115,6 +115,12 @@ settle(struct ask *a, enum keyprov_status status, const uint8_t *value, size_t n
 	conn_tls_continue(c);
 }
 
+void
+tls_server_locked(void)
+{
+	refuse_until = clock_ms() + LOCKED_MS;
+}
+
 static void
 on_answer(void *arg, struct ipc_msg *m, int error)
 {
@@ -135,8 +141,10 @@ on_answer(void *arg, struct ipc_msg *m, int error)
 		return;
 	}
 	if (p->status == CRYPTO_LOCKED)
-		refuse_until = clock_ms() + LOCKED_MS;
-	if (p->status == CRYPTO_NOKEY || p->status == CRYPTO_LOCKED)
+		tls_server_locked();
+	/* Locked or started anew, cryptod has no key any more for what it has minted. */
+	if (p->status == CRYPTO_LOCKED ||
+	    (p->status == CRYPTO_NOKEY && certs_of_handle(certs, a->handle) == NULL))
 		leaf_forget();
 	complain(a, p->status);
 	settle(a, KEYPROV_FAILED, NULL, 0);
@@ -282,7 +290,8 @@ digest_of(
 	for (i = 0; i < t->nalpn; i++)
 		rc |= add_string(&b, t->alpn[i]);
 	for (i = 0; i < n; i++)
-		rc |= add_text(&b, from[i]->digest, sizeof from[i]->digest);
+		rc |= add_string(&b, from[i]->path) |
+		      add_text(&b, from[i]->digest, sizeof from[i]->digest);
 	(void)SHA256(buf_ptr(&b), buf_len(&b), out);
 	buf_free(&b);
 	return rc == 0 ? 0 : -1;
@@ -401,13 +410,20 @@ make_all(struct identity_list *to, struct tls_file **set, const struct conf *con
 
 /* A reload that changes nothing here costs no question to keyd either. */
 static void
-begin_staples(void)
+renew_staples(struct tls_file *set, struct tls_file *old)
 {
-	struct tls_file *c;
+	struct tls_file *c, *before;
 
-	for (c = certs; c != NULL; c = c->next)
+	for (c = set; c != NULL; c = c->next) {
+		if ((before = certs_find(old, c->path)) != NULL && before->cert == c->cert)
+			staple_hand_on(before, c);
 		if (c->stapled)
 			staple_begin(c);
+		else if (c->staple != NULL) {
+			staple_end(c);
+			(void)tls_cert_staple(c->cert, NULL, 0);
+		}
+	}
 }
 
 int
@@ -426,10 +442,10 @@ tls_server_start(const struct conf *conf, struct err *e)
 	LIST_SWAP(&identities, &old, identity, next);
 	LIST_SWAP(&identities, &made, identity, next);
 	free_identities(&old);
+	renew_staples(set, certs);
 	certs_free(&certs);
 	certs = set;
 	upstream_commit();
-	begin_staples();
 	if (daily != NULL)
 		on_day(-1, 0, NULL);
 	return 0;

@@ -25,6 +25,9 @@ void tls_server_tickets(const struct ticket_keys *k);
  */
 int tls_server_ready(const struct proxy_route *r, struct err *e);
 
+/* cryptod has just said that it is locked: for a moment no handshake can begin. */
+void tls_server_locked(void);
+
 /*
  * Begin TLS with a client of this listener, as conn_accept_tls; output queued before leaves in
  * clear, what came in clear behind STARTTLS is thrown away.  Behind a transparent connector the

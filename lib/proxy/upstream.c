@@ -69,29 +69,6 @@ same_ip(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
 	       memcmp(x.addr, y.addr, x.family == AF_INET ? 4 : 16) == 0;
 }
 
-/* Is this one of our listeners, in any connector?  local: the address is of this machine. */
-static bool
-is_ours(const struct sockaddr_storage *to, bool local)
-{
-	const struct conf *c = proc_env()->conf;
-	const struct conf_listener *l;
-	struct netaddr a;
-	size_t i, k;
-
-	if (netaddr_from_sockaddr(&a, (const struct sockaddr *)to) == -1)
-		return false;
-	for (i = 0; i < c->nconnectors; i++)
-		for (k = 0; k < c->connectors[i].nbound; k++) {
-			l = &c->connectors[i].bound[k];
-			if (l->addr.port != a.port || l->addr.family != a.family)
-				continue;
-			if (memcmp(l->addr.addr, a.addr, a.family == AF_INET ? 4 : 16) == 0 ||
-			    (local && netaddr_is_any(&l->addr)))
-				return true;
-		}
-	return false;
-}
-
 /* A machine that talks to itself has one address at both ends. */
 static bool
 loops(struct upstream *u, int fd)
@@ -104,7 +81,7 @@ loops(struct upstream *u, int fd)
 	if (getsockname(fd, (struct sockaddr *)&here, &n) == -1 ||
 	    getpeername(fd, (struct sockaddr *)&there, &m) == -1)
 		return true;
-	return is_ours(&there, same_ip(&here, &there));
+	return proxy_is_ours(&there, same_ip(&here, &there));
 }
 
 static void
@@ -219,7 +196,7 @@ begin_foreign(struct upstream *u)
 {
 	struct netaddr a;
 
-	if (is_ours(&u->target.to, false)) {
+	if (proxy_is_ours(&u->target.to, false)) {
 		(void)strlcpy(u->text, "it is the gateway itself: a loop", sizeof u->text);
 		return -1;
 	}

@@ -58,6 +58,8 @@ int upstream_start_tls(struct upstream *u, struct conn *c, const char *asked, st
  * What is to be thought of the server, once its connection is secured: certificate, revocation.
  * fn is called from the loop, never within; not after upstream_free.
  *
+ * c		stays until then, or until upstream_free, and is paused meanwhile
+ *
  * UPSTREAM_GOOD	go on
  * UPSTREAM_UNVERIFIED	transparent with bad_certificate = untrusted only: go on if the client is
  *			shown a certificate of the untrusted authority, and nobody's login counts

@@ -62,10 +62,20 @@ void upstream_commit(void);
 void upstream_judge_free(struct upstream *u);
 void upstream_tell_verdict(struct upstream *u); /* from u->later */
 
+/* The address of a foreign server, without its port: what is looked for where no name is. */
+const char *upstream_address(const struct upstream *u, char out[NETADDR_TEXT_MAX]);
+
 /* dane.c: ask for the TLSA records of the route's host, whose addresses DNSSEC has signed or not.
  */
 void dane_ask(struct upstream *u, bool secure, void (*then)(struct upstream *u));
 void dane_free(struct upstream *u);
+
+/*
+ * target.c: is this one of our listeners, in any connector?
+ *
+ * local	the address is known to be this machine's; else it is found out where that counts
+ */
+bool proxy_is_ours(const struct sockaddr_storage *to, bool local);
 
 /* leaf.c */
 void leaf_cancel(struct leaf_wait *w); /* NULL is allowed */

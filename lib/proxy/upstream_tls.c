@@ -60,10 +60,10 @@ make(struct context_list *l, const struct conf_profile *p, const char *ca_file, 
 	struct context *x;
 	struct err why;
 
-	if (find(l, p->name, ca_file) != NULL)
-		return 0;
 	if ((pem = proc_file(ca_file, &n)) == NULL && need)
 		return err_set(e, ENOENT, "%s: ca_file: %s is not there", who, ca_file);
+	if (find(l, p->name, ca_file) != NULL)
+		return 0;
 	if ((x = calloc(1, sizeof *x + len)) == NULL)
 		return err_sys(e, "memory");
 	memcpy(x->path, ca_file, len);
@@ -96,7 +96,8 @@ make_all(struct context_list *l, const struct conf *c, struct err *e)
 		const struct conf_connector *k = &c->connectors[i];
 
 		(void)snprintf(who, sizeof who, "connector %s", k->name);
-		if (k->transparent != CONF_TRANSPARENT_NO && k->tls != CONF_SUPPORT_DISABLED &&
+		if (k->transparent != CONF_TRANSPARENT_NO && k->inspect == CONF_TLS_INSPECT &&
+		    k->tls != CONF_SUPPORT_DISABLED &&
 		    make(l, k->profile, k->profile->ca_file, k->profile->verify == CONF_VERIFY_CA,
 			who, e) == -1)
 			return -1;
@@ -126,22 +127,15 @@ upstream_commit(void)
 	free_all(&old);
 }
 
-/* The address of a foreign server without its port. */
-static const char *
-target_text(const struct upstream *u, char out[NETADDR_TEXT_MAX])
+const char *
+upstream_address(const struct upstream *u, char out[NETADDR_TEXT_MAX])
 {
 	struct netaddr a;
-	char *p;
 
 	if (netaddr_from_sockaddr(&a, (const struct sockaddr *)&u->target.to) == -1)
 		return "";
-	(void)netaddr_format(out, NETADDR_TEXT_MAX, ':', &a);
-	if ((p = strrchr(out, ':')) != NULL)
-		*p = '\0';
-	if (out[0] != '[')
-		return out;
-	out[strlen(out) - 1] = '\0';
-	return out + 1;
+	a.port = 0;
+	return netaddr_format(out, NETADDR_TEXT_MAX, ':', &a);
 }
 
 /* A foreign server's certificate is judged, and a bad one told of, not refused on the spot. */
@@ -188,7 +182,7 @@ upstream_start_tls(struct upstream *u, struct conn *c, const char *asked, struct
 	if (asked == NULL)
 		w.name = u->r->server_name;
 	else if (asked[0] == '\0')
-		w.name = target_text(u, address);
+		w.name = upstream_address(u, address);
 	w.expected = conf_profile_expects(p, w.name);
 	if (want(u, &w, e) == -1)
 		return -1;

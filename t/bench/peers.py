@@ -53,7 +53,7 @@ NGINX_SERVER = """\
     {way}
   }}
 """
-# The same protocols as the gateway has, and like it no sessions to resume.
+# The same protocols as the gateway has, and like it tickets but no session cache.
 NGINX_TLS = """\
 listen 127.0.0.1:{port} ssl;
     ssl_certificate {cert};
@@ -61,7 +61,7 @@ listen 127.0.0.1:{port} ssl;
     ssl_protocols TLSv1.2 TLSv1.3;
     ssl_ecdh_curve X25519:P-256;
     ssl_session_cache off;
-    ssl_session_tickets off;"""
+    ssl_session_tickets on;"""
 PROTOCOLS = {
     "smtp": "protocol smtp; smtp_auth none; xclient off;"
             ' smtp_capabilities PIPELINING 8BITMIME "SIZE 104857600";',

@@ -1,4 +1,4 @@
-"""Full TLS handshakes of smtpd with the key in cryptod, beside the same with the key at hand."""
+"""TLS handshakes of smtpd with the key in cryptod, full and resumed, beside the same with the key at hand."""
 
 import os
 import statistics
@@ -13,6 +13,8 @@ from outbound import Sink
 AT_ONCE = (1, 16)  # connections
 ROUNDS, ROUND_SECONDS = 5, 0.6
 CERTIFICATES = {"ecdsa": False, "rsa": True}  # P-256, RSA of 2,048 bit
+# Name, certificate, kind of handshake; what is resumed has no signature, whatever the certificate is.
+HANDSHAKES = (("ecdsa", "ecdsa", "full"), ("rsa", "rsa", "full"), ("resumed", "ecdsa", "resumed"))
 
 PEER = """\
 peer "sink" {{
@@ -76,9 +78,8 @@ def start_nginx(world, sink, certs, name, protocol):
     return ways.ready(Contestant(name, server.port, server.pids))
 
 
-def race(contestants, kind, at_once, rounds, seconds):
-    """Rounds in which all contestants take turns."""
-    how = "clear" if kind == "clear" else "tls"
+def race(contestants, kind, how, at_once, rounds, seconds):
+    """Rounds in which all contestants take turns at their ports of a kind; how: see tls_load."""
     clients, counts = {}, {}
     for c in contestants:
         c.clear()
@@ -124,12 +125,12 @@ def tls(quick=False):
                        start_nginx(world, sink, certs, "nginx stream", None)]
         ours, *others = contestants
         for n in at_once:
-            race(contestants, "clear", n, rounds, seconds)
+            race(contestants, "clear", "clear", n, rounds, seconds)
             report(f"tls_clear_{n}", contestants)
             clear = {c: c.cost() for c in contestants}
-            for kind in certs:
-                name = f"tls_{kind}_{n}"
-                race(contestants, kind, n, rounds, seconds)
+            for what, kind, how in HANDSHAKES:
+                name = f"tls_{what}_{n}"
+                race(contestants, kind, how, n, rounds, seconds)
                 report(name, contestants)
                 own = {c: c.cost() - clear[c] for c in contestants}
                 for p in others:

@@ -1,12 +1,13 @@
 /*
  * Clients that shake hands, read one line and go:
  *
- *	tls_load PORT AT_ONCE clear|tls
+ *	tls_load PORT AT_ONCE clear|full|resumed
  *
- * The command (see load.h) is how many of them are to come.  With tls each handshake is a full one
- *of TLS 1.3 with X25519 and AES-256; no session is kept.  The signature is verified, the chain is
- *not. The line must be an SMTP greeting: when it is there, the server has seen the client's
- *Finished.
+ * The command (see load.h) is how many of them are to come.  Handshakes are of TLS 1.3 with X25519
+ * and AES-256.  With full none resumes a session; the signature is verified, the chain is not.  With
+ * resumed each goes on with the ticket that came last (psk_dhe_ke), which each of AT_ONCE got in a
+ * full handshake before what is measured; one that the server would not resume ends the program.
+ * The line must be an SMTP greeting: when it is there, the server has seen the client's Finished.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,12 +24,15 @@
 struct client {
 	int fd; /* -1: free */
 	SSL *ssl; /* NULL in clear */
+	SSL_SESSION *ticket; /* to resume with; NULL: a full handshake */
+	int resumes;
 	char line[512];
 	size_t have;
 };
 
 static unsigned port, at_once;
 static SSL_CTX *ctx; /* NULL: in clear */
+static int resume;
 static struct client clients[AT_ONCE_MAX];
 static int ep;
 
@@ -40,6 +44,17 @@ any_chain(X509_STORE_CTX *chain, void *arg)
 	return 1;
 }
 
+/* What a server sends behind its handshake; the newest counts (RFC 8446, C.4). */
+static int
+keep_ticket(SSL *ssl, SSL_SESSION *ticket)
+{
+	struct client *c = SSL_get_app_data(ssl);
+
+	SSL_SESSION_free(c->ticket);
+	c->ticket = ticket;
+	return 1; /* it is ours */
+}
+
 static void
 set_up_tls(void)
 {
@@ -48,7 +63,10 @@ set_up_tls(void)
 	    SSL_CTX_set_ciphersuites(ctx, "TLS_AES_256_GCM_SHA384") != 1 ||
 	    SSL_CTX_set1_groups_list(ctx, "X25519") != 1)
 		errx(1, "OpenSSL cannot be set up");
-	(void)SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+	(void)SSL_CTX_set_session_cache_mode(ctx,
+	    resume ? SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL : SSL_SESS_CACHE_OFF);
+	if (resume)
+		SSL_CTX_sess_set_new_cb(ctx, keep_ticket);
 	SSL_CTX_set_cert_verify_callback(ctx, any_chain, NULL);
 }
 
@@ -66,7 +84,11 @@ begin(struct client *c)
 		return;
 	if ((c->ssl = SSL_new(ctx)) == NULL || SSL_set_fd(c->ssl, c->fd) != 1)
 		errx(1, "OpenSSL: no memory");
+	SSL_set_app_data(c->ssl, c);
 	SSL_set_connect_state(c->ssl);
+	if (c->ticket != NULL && SSL_set_session(c->ssl, c->ticket) != 1)
+		errx(1, "a ticket of no use");
+	c->resumes = c->ticket != NULL;
 }
 
 static void
@@ -114,9 +136,10 @@ step(struct client *c)
 	while ((n = more(c, c->line + c->have, sizeof c->line - c->have)) > 0) {
 		c->have += n;
 		if (c->line[c->have - 1] == '\n') {
-			if (memcmp(c->line, "220 ", 4) != 0 ||
-			    (c->ssl != NULL && SSL_session_reused(c->ssl)))
+			if (memcmp(c->line, "220 ", 4) != 0)
 				errx(1, "no greeting: %.*s", (int)c->have, c->line);
+			if (c->ssl != NULL && SSL_session_reused(c->ssl) != c->resumes)
+				errx(1, "the session is %sresumed", c->resumes ? "not " : "");
 			return 1;
 		}
 		if (c->have == sizeof c->line)
@@ -158,27 +181,34 @@ int
 main(int argc, char *argv[])
 {
 	char command[80];
-	unsigned count;
+	unsigned count, i;
 	double start;
 
-	if (argc != 4 || (strcmp(argv[3], "clear") != 0 && strcmp(argv[3], "tls") != 0))
-		errx(64, "usage: tls_load PORT AT_ONCE clear|tls");
+	if (argc != 4 || (strcmp(argv[3], "clear") != 0 && strcmp(argv[3], "full") != 0 &&
+			     strcmp(argv[3], "resumed") != 0))
+		errx(64, "usage: tls_load PORT AT_ONCE clear|full|resumed");
 	port = load_number(argv[1], 1, 65535);
 	at_once = load_number(argv[2], 1, AT_ONCE_MAX);
-	if (*argv[3] == 't')
+	resume = *argv[3] == 'r';
+	if (*argv[3] != 'c')
 		set_up_tls();
 	if ((ep = epoll_create1(EPOLL_CLOEXEC)) == -1)
 		err(1, "epoll");
-	for (count = 0; count < AT_ONCE_MAX; count++)
-		clients[count].fd = -1;
+	for (i = 0; i < AT_ONCE_MAX; i++)
+		clients[i].fd = -1;
 	while (load_command(command, sizeof command)) {
 		count = load_number(command, 1, COUNT_MAX);
 		greet(at_once);
+		for (i = 0; resume && i < at_once; i++)
+			if (clients[i].ticket == NULL)
+				errx(1, "the server gives no tickets");
 		load_ready();
 		start = load_now();
 		greet(count);
 		load_took(load_now() - start, count);
 	}
+	for (i = 0; i < at_once; i++)
+		SSL_SESSION_free(clients[i].ticket);
 	SSL_CTX_free(ctx);
 	return 0;
 }

@@ -22,7 +22,8 @@ class Authority:
             "-addext", "keyUsage=critical,keyCertSign,cRLSign"])
 
     def issue(self, name, names=("localhost",), addresses=("127.0.0.1", "::1"), expired=False,
-              self_signed=False, emails=(), rsa=False, usage="serverAuth,clientAuth", more=""):
+              self_signed=False, emails=(), rsa=False, usage="serverAuth,clientAuth", more="",
+              days=30):
         """Make NAME.pem (certificate) and NAME.key; both paths.
 
         names, addresses, emails: for subjectAltName.  expired: it ran out yesterday.  usage: the extended key
@@ -41,5 +42,5 @@ class Authority:
         self._serial += 1
         who = ["-signkey", key] if self_signed else ["-CA", self.ca, "-CAkey", self._key]
         sh(["openssl", "x509", "-req", "-in", csr, "-out", cert, *who, "-set_serial",
-            str(self._serial), "-days", "-1" if expired else "30", "-extfile", ext])
+            str(self._serial), "-days", "-1" if expired else str(days), "-extfile", ext])
         return cert, key

@@ -66,6 +66,7 @@ class Gateway:
         self.state = os.path.join(folder, "state")
         self.spool = os.path.join(folder, "spool")
         self.run_dir = os.path.join(folder, "run")
+        self.tls_dir = os.path.join(folder, "tls")
         self._proc = None
         self._notify = None
         if user is None and not can_unshare():
@@ -76,7 +77,7 @@ class Gateway:
         self.configure(pieces)
 
     def _folders(self):
-        for path in (self.folder, self.state, self.spool, self.run_dir, os.path.dirname(self.log)):
+        for path in (self.folder, self.state, self.spool, self.run_dir, self.tls_dir, os.path.dirname(self.log)):
             os.makedirs(path, exist_ok=True)
             os.chmod(path, 0o755)
             if self.user is not None and os.getuid() == 0:
@@ -109,7 +110,7 @@ class Gateway:
         """Write postern.conf; a running gateway reads it when told to reload."""
         write(self.conf, f'node {{\n  hostname = "{self.hostname}"\n  state_dir = "{self.state}"\n'
               f'  spool_dir = "{self.spool}"\n  run_dir = "{self.run_dir}"\n'
-              f'  libexec_dir = "{self.bin}"\n}}\n'
+              f'  libexec_dir = "{self.bin}"\n  tls_dir = "{self.tls_dir}"\n}}\n'
               + (f'log {{\n  destination = file\n  file = "{self.log}"\n  level = {self.level}\n}}\n'
                  if self.level else "") + pieces)
 

@@ -10,6 +10,7 @@ import ctypes
 import os
 import shutil
 import subprocess
+import threading
 
 from .cases import Skip
 from .util import sh, wait_until
@@ -30,7 +31,7 @@ class Namespace:
     """A context manager: this thread, and what it starts, are in there."""
 
     def __init__(self):
-        self._outside = []
+        self._threads = threading.local()
         # pylint: disable-next=consider-using-with
         self._holder = subprocess.Popen(["unshare", "--net", "setpriv", "--pdeathsig", "KILL", "sleep", "infinity"],
                                         stdin=subprocess.DEVNULL)
@@ -52,19 +53,20 @@ class Namespace:
             return False
 
     def __enter__(self):
-        self._outside.append(os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC))
+        outside = self._threads.__dict__.setdefault("outside", [])
+        outside.append(os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC))
         fd = os.open(f"/proc/{self.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         try:
             _enter(fd)
         except OSError:
-            os.close(self._outside.pop())
+            os.close(outside.pop())
             raise
         finally:
             os.close(fd)
         return self
 
     def __exit__(self, *_exc):
-        fd = self._outside.pop()
+        fd = self._threads.outside.pop()
         try:
             _enter(fd)
         finally:

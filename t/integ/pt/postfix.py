@@ -15,8 +15,8 @@ QUEUES = ("active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "
           "pid", "private", "public", "saved", "trace")
 
 MASTER = """\
-127.0.0.1:{port} inet n - n - - smtpd
-127.0.0.1:{smtps} inet n - n - - smtpd
+{port} inet n - n - - smtpd
+{smtps} inet n - n - - smtpd
   -o smtpd_tls_wrappermode=yes
 pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
@@ -57,8 +57,8 @@ mydestination =
 local_transport = error:no local delivery
 alias_maps =
 alias_database =
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
+inet_interfaces = {hosts}
+inet_protocols = {protocols}
 mynetworks =
 append_dot_mydomain = no
 biff = no
@@ -98,9 +98,10 @@ class Postfix:
     """.port takes SMTP (with STARTTLS when tls is "may"), .smtps takes TLS."""
 
     def __init__(self, folder, ports, cert, key, dovecot, domain="example.test",
-                 hostname="mail.example.test", users=(), tls="may", routes=None, extra=""):
-        """dovecot: a Dovecot for logins and delivery.  routes: {domain: port on loopback}."""
-        self.folder, self.dovecot, self.domain = folder, dovecot, domain
+                 hostname="mail.example.test", users=(), tls="may", routes=None, extra="",
+                 hosts=("127.0.0.1",)):
+        """dovecot: a Dovecot for logins and delivery.  routes: {domain: port on loopback}.  hosts: where it listens."""
+        self.folder, self.dovecot, self.domain, self.host = folder, dovecot, domain, hosts[0]
         self.conf = os.path.join(folder, "etc")
         self.log = os.path.join(folder, "postfix.log")
         self.port, self.smtps = ports.get(), ports.get()
@@ -115,7 +116,8 @@ class Postfix:
         write(os.path.join(self.conf, "mailboxes"), boxes)
         write(os.path.join(self.conf, "main.cf"), MAIN.format(
             conf=self.conf, folder=folder, libexec=LIBEXEC, hostname=hostname, domain=domain,
-            sasl=dovecot.sasl, sasl_on="yes", tls=tls, cert=cert, key=key) + extra)
+            sasl=dovecot.sasl, sasl_on="yes", tls=tls, cert=cert, key=key, hosts=", ".join(hosts),
+            protocols="all" if any(":" in h for h in hosts) else "ipv4") + extra)
         write(os.path.join(self.conf, "master.cf"),
               MASTER.format(port=self.port, smtps=self.smtps, dovecot=dovecot.conf))
         # Postfix reads a file again and again while it may still be changing.
@@ -144,7 +146,7 @@ class Postfix:
         self._proc = Proc([f"{LIBEXEC}/master", "-c", self.conf, "-d"],
                           os.path.join(self.folder, "postfix.out"),
                           env=dict(os.environ, MAIL_CONFIG=self.conf))
-        wait_until(lambda: not self._proc.alive() or listening(self.port), 15, "Postfix's start")
+        wait_until(lambda: not self._proc.alive() or listening(self.port, self.host), 15, "Postfix's start")
         if not self._proc.alive():
             raise RuntimeError("Postfix did not start: " + self.tail())
 

@@ -99,12 +99,13 @@ class World:
         d = dovecot.Dovecot(self._sub(name), ports or self.ports, cert, key, users=self.users, **kw)
         return self._started(name, d)
 
-    def postfix(self, imap_server, name="postfix", routes=None, **kw):
-        """The organisation's server before imap_server (a Dovecot); routes as in Postfix."""
+    def postfix(self, imap_server, name="postfix", routes=None, cert=None, ports=None, **kw):
+        """The organisation's server before imap_server (a Dovecot); routes as in Postfix, cert and ports as for
+        Dovecot."""
         if os.getuid() != 0:
             raise Skip("Postfix needs root")
-        cert, key = self.ca.issue("mail.example.test", names=("mail.example.test", "localhost"))
-        p = Postfix(self._sub(name), self.ports, cert, key, imap_server, users=self.users,
+        cert, key = cert or self.ca.issue("mail.example.test", names=("mail.example.test", "localhost"))
+        p = Postfix(self._sub(name), ports or self.ports, cert, key, imap_server, users=self.users,
                     routes=routes, **kw)
         return self._started(name, p)
 

@@ -252,6 +252,12 @@ START_TEST(tls_that_contradicts_is_told_with_its_line)
 		 "= p }\n",
 		"f:3: connector \"c\" is transparent"},
 	    {"connector c { service = pop3 listen = {127.0.0.1} transparent = redirect\n"
+	     " second_factor = password }\n",
+		"f:2: connector \"c\" is transparent, and logins at foreign servers are nobody's"},
+	    {"connector c { service = smtp listen = {127.0.0.1} transparent = redirect\n"
+	     " sign_by_address = {10.0.0.1} }\n",
+		"f:2: connector \"c\" is transparent, and nothing is signed"},
+	    {"connector c { service = pop3 listen = {127.0.0.1} transparent = redirect\n"
 	     " keep_source = yes }\n",
 		"f:2: keep_source: a client's address"},
 	    {POP POPC("c", "127.0.0.1", "tls = disabled\n keep_source = yes "), "f:3: keep_source"},
@@ -262,6 +268,9 @@ START_TEST(tls_that_contradicts_is_told_with_its_line)
 	    {"tls_profile default { verify = fingerprint }\n"
 	     "connector c { service = pop3 listen = {127.0.0.1}\n transparent = tproxy }\n",
 		"f:3: connector \"c\": verify = fingerprint without fingerprints"},
+	    {"tls_profile default { verify = dane }\n"
+	     "connector c { service = pop3 listen = {127.0.0.1}\n transparent = tproxy }\n",
+		"f:3: connector \"c\": verify = dane wants the name of a host"},
 	};
 	static struct told t;
 	size_t i;
@@ -322,9 +331,6 @@ START_TEST(what_is_allowed_and_should_be_known_is_a_warning)
 	    {GOOD HOST "\n verify = dane }\n",
 		"f:4: warning: peer \"h\": verify = dane needs DNSSEC"},
 	    {"dns { trust_anchor = /root.key }\n" GOOD HOST "\n verify = dane }\n", ""},
-	    {"tls_profile default { verify = dane }\n"
-	     "connector c { service = pop3 listen = {127.0.0.1}\n transparent = tproxy }\n",
-		"f:3: warning: connector \"c\": verify = dane needs DNSSEC"},
 	    {GOOD "tls_profile x { min_version = 1.3\n ciphers = ECDHE }\n",
 		"f:4: warning: ciphers are of TLS 1.2"},
 	    {POP "tls_profile default { client_certificate = require client_ca = /a }\n" POPC(

@@ -84,8 +84,8 @@ pair_server(const struct cert *c)
 	struct err e;
 	size_t n;
 	char *text = pem(c, &n);
-	struct tls_cert *own = tls_cert_new(
-	    text, n, false, "gw.pem", bind_remote, (void *)(uintptr_t)c, &e);
+	struct tls_cert *own =
+	    tls_cert_new(text, n, false, "gw.pem", bind_remote, (void *)(uintptr_t)c, &e);
 	struct tls_server_options o = {.certs = &own, .ncerts = 1, .context = "test"};
 	SSL_CTX *ctx;
 

@@ -23,5 +23,6 @@ int
 main(void)
 {
 	return unit_run((Suite *(*[])(void)){line_suite, dots_suite, reply_suite, peers_suite,
-	    dial_suite, conn_suite, storm_suite, sni_suite, options_suite, cert_suite, choice_suite, tickets_suite, verify_suite, tls_suite, accept_suite, tunnel_suite, NULL});
+	    dial_suite, conn_suite, storm_suite, sni_suite, options_suite, cert_suite, choice_suite,
+	    tickets_suite, verify_suite, tls_suite, accept_suite, tunnel_suite, NULL});
 }

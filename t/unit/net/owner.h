@@ -33,7 +33,8 @@ void owner_stop(struct owner *o);
 /* A second connection on the same base, over a socketpair; stopped before the other. */
 void owner_start_beside(struct owner *o, const struct owner *other, const struct conn_limits *l);
 
-/* A second connection, which is the other end of a's: both are connections then, none has a peer. */
+/* A second connection, which is the other end of a's: both are connections then, none has a peer.
+ */
 void owner_join(struct owner *o, struct owner *a, const struct conn_limits *l);
 
 /* Run the loop until *n reaches want, or ms have passed; whether it did. */

@@ -487,8 +487,7 @@ accept_suite(void)
 	    the_addresses_of_one_certificate_are_bounded,
 	    refuses_clients_without_a_good_certificate_where_one_is_wanted,
 	    a_certificate_that_nobody_asked_for_gives_no_address,
-	    a_quiet_connection_holds_no_buffers,
-	    NULL};
+	    a_quiet_connection_holds_no_buffers, NULL};
 
 	return unit_suite("accept", tests);
 }

@@ -201,8 +201,9 @@ Suite *
 cert_suite(void)
 {
 	const TTest *const tests[] = {a_certificate_that_has_ended_still_loads,
-	    says_which_certificate_of_a_file_is_bad, takes_der_as_well, knows_its_names_and_its_kind,
-	    weak_and_foreign_keys_are_refused, a_context_keeps_what_it_shows, NULL};
+	    says_which_certificate_of_a_file_is_bad, takes_der_as_well,
+	    knows_its_names_and_its_kind, weak_and_foreign_keys_are_refused,
+	    a_context_keeps_what_it_shows, NULL};
 
 	return unit_suite("cert", tests);
 }

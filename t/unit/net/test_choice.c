@@ -54,7 +54,8 @@ stock(EVP_PKEY *key, const char *cn, const char *names)
 static SSL_CTX *
 open_shop(const struct tls_options *o)
 {
-	struct tls_server_options so = {.o = *o, .certs = shop.certs, .ncerts = shop.n, .context = "x"};
+	struct tls_server_options so = {
+	    .o = *o, .certs = shop.certs, .ncerts = shop.n, .context = "x"};
 	struct err e;
 	SSL_CTX *ctx = tls_server_ctx(&so, &e);
 
@@ -102,7 +103,8 @@ gets(SSL_CTX *ctx, const struct ask *a)
 	ck_assert_int_eq(conn_accept_tls(o.c, ctx, false, &e), 0);
 	if (client_shake(&t, &o)) {
 		cn = client_saw(&t);
-		ck_assert_str_eq(conn_tls_asked(o.c), a->name != NULL && !a->no_name ? a->name : "");
+		ck_assert_str_eq(
+		    conn_tls_asked(o.c), a->name != NULL && !a->no_name ? a->name : "");
 		ck_assert(!conn_tls_resumed(o.c));
 	}
 	owner_stop(&o);
@@ -209,12 +211,14 @@ START_TEST(rsa_and_ecdsa_stand_side_by_side)
 		for (i = 0; i < sizeof asks / sizeof asks[0]; i++)
 			for (k = 0; k < 3; k++) {
 				a = asks[i].ask;
-				a.name = (const char *const[]){"m.example", "www.m.example",
-				    NULL}[k];
+				a.name =
+				    (const char *const[]){"m.example", "www.m.example", NULL}[k];
 				expect(ctx, &a, asks[i].cn);
 			}
 		expect(ctx, &(struct ask){.name = "other.example"}, "other");
-		expect(ctx, &(struct ask){.name = "other.example", .sigalgs = "ed25519:ECDSA+SHA384:ECDSA+SHA256"},
+		expect(ctx,
+		    &(struct ask){
+			.name = "other.example", .sigalgs = "ed25519:ECDSA+SHA384:ECDSA+SHA256"},
 		    "other");
 		tls_ctx_free(ctx);
 		end();
@@ -399,7 +403,8 @@ START_TEST(chooses_a_protocol_that_both_speak_or_none_goes_on)
 			SSL_get0_alpn_selected(t.ssl, &p, &n);
 			if (want != NULL) {
 				ck_assert_uint_eq(n, strlen(want));
-				ck_assert_int_eq(memcmp(p != NULL ? (const char *)p : "", want, n), 0);
+				ck_assert_int_eq(
+				    memcmp(p != NULL ? (const char *)p : "", want, n), 0);
 			} else {
 				ck_assert_int_eq(t.alert, SSL_AD_NO_APPLICATION_PROTOCOL);
 				ck_assert_int_eq(own.why, CONN_TLS_FAILED);
@@ -474,7 +479,8 @@ END_TEST
 START_TEST(a_client_that_is_asked_may_have_none_but_no_bad_one)
 {
 	struct pair cca, good, bad;
-	struct tls_server_options o = {.auth = TLS_AUTH_ASK, .client_ca_name = "clients.pem", .context = ""};
+	struct tls_server_options o = {
+	    .auth = TLS_AUTH_ASK, .client_ca_name = "clients.pem", .context = ""};
 	const struct pair *shown[3];
 	struct client t;
 	struct owner own;
@@ -502,8 +508,8 @@ START_TEST(a_client_that_is_asked_may_have_none_but_no_bad_one)
 		for (v = TLS1_2_VERSION; v <= TLS1_3_VERSION; v++) {
 			owner_start(&own, &owner_limits, false);
 			client_start(&t, &own, &shop.ca, shown[i % 3]);
-			prepare(&t, &(struct ask){.version = v,
-					.name = i < 3 ? "m.example" : "n.example"});
+			prepare(&t,
+			    &(struct ask){.version = v, .name = i < 3 ? "m.example" : "n.example"});
 			ck_assert_int_eq(conn_accept_tls(own.c, ctx, false, &e), 0);
 			(void)client_shake(&t, &own);
 			ck_assert_uint_eq(own.secured, i % 3 != 2);

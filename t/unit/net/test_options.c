@@ -86,8 +86,8 @@ START_TEST(settings_that_cannot_be_used_are_named)
 		ck_assert_int_ne(e.code, 0);
 		ck_assert_uint_eq(ERR_peek_error(), 0);
 		ck_assert_ptr_null(tls_client_ctx(&bad[i].o, NULL, 0, "none", &e));
-		ck_assert_ptr_null(tls_server_ctx(
-		    &(struct tls_server_options){.o = bad[i].o, .context = ""}, &e));
+		ck_assert_ptr_null(
+		    tls_server_ctx(&(struct tls_server_options){.o = bad[i].o, .context = ""}, &e));
 	}
 }
 END_TEST
@@ -175,7 +175,8 @@ END_TEST
 Suite *
 options_suite(void)
 {
-	return unit_suite("options", (const TTest *const[]){settings_that_can_be_used_are_taken,
-		settings_that_cannot_be_used_are_named, settings_decide_what_is_spoken,
-		forward_secrecy_is_given_up_for_peers_only_and_on_request, NULL});
+	return unit_suite(
+	    "options", (const TTest *const[]){settings_that_can_be_used_are_taken,
+			   settings_that_cannot_be_used_are_named, settings_decide_what_is_spoken,
+			   forward_secrecy_is_given_up_for_peers_only_and_on_request, NULL});
 }

@@ -18,9 +18,10 @@ START_TEST(host_names_are_told_from_what_is_none)
 	    {"a.b.c.d.e.f", "a.b.c.d.e.f"},
 	    {"xn--nxasmq6b.example", "xn--nxasmq6b.example"},
 	};
-	static const char *const bad[] = {"", ".", "..", "a..b", ".a", "a b", "a_b.example", "-a.example",
-	    "a-.example", "a.example-", "192.0.2.1", "7", "::1", "[::1]", "*.example.org", "*", "a.*.b",
-	    "a/../b", "a\r\nb", "b\xc3\xbc\x63her.example", "a.example..", "a%00.example", "a,b"};
+	static const char *const bad[] = {"", ".", "..", "a..b", ".a", "a b", "a_b.example",
+	    "-a.example", "a-.example", "a.example-", "192.0.2.1", "7", "::1", "[::1]",
+	    "*.example.org", "*", "a.*.b", "a/../b", "a\r\nb", "b\xc3\xbc\x63her.example",
+	    "a.example..", "a%00.example", "a,b"};
 	char out[SNI_NAME_MAX + 1];
 	size_t i;
 
@@ -30,8 +31,7 @@ START_TEST(host_names_are_told_from_what_is_none)
 	}
 	for (i = 0; i < sizeof bad / sizeof bad[0]; i++) {
 		errno = 0;
-		ck_assert_msg(
-		    sni_host_name(bad[i], strlen(bad[i]), 0, out) == -1, "%s", bad[i]);
+		ck_assert_msg(sni_host_name(bad[i], strlen(bad[i]), 0, out) == -1, "%s", bad[i]);
 		ck_assert_int_eq(errno, EINVAL);
 		ck_assert_str_eq(out, "");
 	}
@@ -110,7 +110,8 @@ END_TEST
 Suite *
 sni_suite(void)
 {
-	return unit_suite("sni", (const TTest *const[]){host_names_are_told_from_what_is_none,
-		a_wildcard_is_the_whole_first_label, names_and_labels_are_bounded,
-		reads_the_extension_and_nothing_beside_it, NULL});
+	return unit_suite(
+	    "sni", (const TTest *const[]){host_names_are_told_from_what_is_none,
+		       a_wildcard_is_the_whole_first_label, names_and_labels_are_bounded,
+		       reads_the_extension_and_nothing_beside_it, NULL});
 }

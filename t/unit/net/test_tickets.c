@@ -1,4 +1,5 @@
 /* Sessions that go on in another connection. */
+#include <stdlib.h>
 #include <string.h>
 
 #include <openssl/err.h>
@@ -270,14 +271,149 @@ START_TEST(a_ticket_that_was_changed_is_void)
 }
 END_TEST
 
+/* Which certificate it would have been does not matter to who shows none. */
+START_TEST(tickets_count_for_all_names_of_a_context)
+{
+	struct tls_server_options o = {.ncerts = 2, .tickets = true, .context = "submission"};
+	struct tls_cert *certs[2];
+	struct pair other;
+	SSL_CTX *ctx;
+	struct err e;
+
+	begin();
+	other = make_cert("other", "DNS:other.example.org", 10, &site.ca);
+	certs[0] = own_cert(&other, NULL);
+	certs[1] = site.cert;
+	o.certs = certs;
+	ck_assert_ptr_nonnull(ctx = tls_server_ctx(&o, &e));
+	ck_assert(!resumes_at(ctx, NULL, 0));
+	ck_assert(resumes_at(ctx, site.session, 0));
+	ck_assert(resumes_at(site.ctx, site.session, 0));
+	ck_assert(resumes_at(ctx, site.session, 0));
+	ck_assert(!resumes_at(ctx, NULL, TLS1_2_VERSION));
+	ck_assert(!has_ticket());
+	tls_ctx_free(ctx);
+	tls_cert_free(certs[0]);
+	free_cert(&other);
+	end();
+}
+END_TEST
+
+/* --- memory --- */
+
+#define LARGE 8192 /* octets: a buffer for records */
+
+static void *large[64];
+
+static void
+note(void *p, size_t n)
+{
+	size_t i;
+
+	for (i = 0; n >= LARGE && i < 64; i++)
+		if (large[i] == NULL) {
+			large[i] = p;
+			return;
+		}
+	ck_assert_uint_lt(n, LARGE);
+}
+
+static void
+forget(void *p)
+{
+	size_t i;
+
+	for (i = 0; p != NULL && i < 64; i++)
+		if (large[i] == p)
+			large[i] = NULL;
+}
+
+static void *
+noted_malloc(size_t n, const char *file, int line)
+{
+	void *p = malloc(n);
+
+	(void)file;
+	(void)line;
+	note(p, n);
+	return p;
+}
+
+static void *
+noted_realloc(void *old, size_t n, const char *file, int line)
+{
+	void *p;
+
+	(void)file;
+	(void)line;
+	forget(old);
+	p = realloc(old, n);
+	note(p, n);
+	return p;
+}
+
+static void
+noted_free(void *p, const char *file, int line)
+{
+	(void)file;
+	(void)line;
+	forget(p);
+	free(p);
+}
+
+static unsigned
+count_large(void)
+{
+	unsigned n = 0;
+	size_t i;
+
+	for (i = 0; i < 64; i++)
+		n += large[i] != NULL;
+	return n;
+}
+
+START_TEST(a_quiet_session_holds_no_buffers)
+{
+	struct conn_peer peer = peer_ca("gw.example.org");
+	unsigned before, round;
+	struct owner s, c;
+	SSL_CTX *client;
+	struct err e;
+
+	if (CRYPTO_set_mem_functions(noted_malloc, noted_realloc, noted_free) != 1)
+		return; /* it was in use before, for want of a process of our own */
+	begin();
+	client = trusting(&site.ca);
+	for (round = 0; round < 2; round++) {
+		owner_start(&s, &owner_limits, true);
+		owner_join(&c, &s, &owner_limits);
+		before = count_large();
+		ck_assert_int_eq(conn_accept_tls(s.c, site.ctx, false, &e), 0);
+		ck_assert_int_eq(conn_start_tls(c.c, client, &peer, &e), 0);
+		ck_assert(owner_until(&s, &c.secured, 1, 20000));
+		ck_assert(owner_until(&s, &s.secured, 1, 20000));
+		ck_assert_int_eq(conn_puts(s.c, "220 gw\r\n"), 0);
+		ck_assert(owner_until(&s, &c.readable, 1, 20000));
+		owner_run(&s, 10);
+		/* What OpenSSL has once, it has from the first time on. */
+		if (round > 0)
+			ck_assert_uint_eq(count_large(), before);
+		owner_stop(&c);
+		owner_stop(&s);
+	}
+	tls_ctx_free(client);
+	end();
+}
+END_TEST
+
 Suite *
 tickets_suite(void)
 {
 	const TTest *const tests[] = {a_session_goes_on_and_gets_a_new_ticket_each_time,
 	    a_ticket_is_good_as_long_as_its_key_is_there, a_ticket_counts_in_its_own_context_only,
 	    tls_1_2_has_no_tickets, without_keys_there_are_no_tickets,
-	    where_clients_show_certificates_there_are_no_tickets,
-	    a_ticket_that_was_changed_is_void, NULL};
+	    where_clients_show_certificates_there_are_no_tickets, a_ticket_that_was_changed_is_void,
+	    tickets_count_for_all_names_of_a_context, a_quiet_session_holds_no_buffers, NULL};
 
 	return unit_suite("tickets", tests);
 }

@@ -498,7 +498,8 @@ START_TEST(reads_bundles_and_names_what_is_wrong_in_them)
 	ck_assert_ptr_nonnull(strstr(e.text, "ca.pem: certificate 2 cannot be read"));
 	ck_assert_ptr_null(tls_client_ctx(&usual_tls, "hello\n", 6, "ca.pem", &e));
 	ck_assert_str_eq(e.text, "ca.pem: there is no certificate in it (PEM is wanted)");
-	ck_assert_ptr_null(tls_client_ctx(&usual_tls, pem, (size_t)TLS_BUNDLE_MAX + 1, "ca.pem", &e));
+	ck_assert_ptr_null(
+	    tls_client_ctx(&usual_tls, pem, (size_t)TLS_BUNDLE_MAX + 1, "ca.pem", &e));
 	ck_assert_int_eq(e.code, EFBIG);
 	ck_assert_ptr_nonnull(ctx = tls_client_ctx(&usual_tls, NULL, 0, "none", &e));
 	tls_ctx_free(ctx);

@@ -148,8 +148,8 @@ use(struct ends *x, int i, size_t piece, size_t take)
 	ssize_t n;
 
 	if (left > 0) {
-		n = send(x->fd[i], x->sent[i] + x->nsent[i], left < piece ? left : piece,
-		    MSG_NOSIGNAL);
+		n = send(
+		    x->fd[i], x->sent[i] + x->nsent[i], left < piece ? left : piece, MSG_NOSIGNAL);
 		if (n > 0)
 			x->nsent[i] += (size_t)n;
 	} else if (!x->shut[i]) {
@@ -225,7 +225,8 @@ START_TEST(what_was_read_already_goes_first)
 	for (i = 0; i < 1000000; i++)
 		big[i] = (uint8_t)(i / 251 + i);
 	/* As much as no socket takes at once, and nobody has to say anything for it to leave. */
-	dig(&x, true, NULL, (struct bytes){big, 1000000}, (struct bytes){(const uint8_t *)"+OK\r\n", 5});
+	dig(&x, true, NULL, (struct bytes){big, 1000000},
+	    (struct bytes){(const uint8_t *)"+OK\r\n", 5});
 	ck_assert_int_eq(send(x.fd[0], "behind", 6, 0), 6);
 	ck_assert_int_eq(shutdown(x.fd[0], SHUT_WR), 0);
 	load(&x, 0, 1000006);

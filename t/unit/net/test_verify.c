@@ -123,8 +123,8 @@ START_TEST(another_name_can_be_expected_than_is_asked_for)
 	struct conn_peer p = peer_ca("mail.example.org");
 
 	begin("DNS:internal.example,IP:192.0.2.7", 10);
-	refuses(&p,
-	    "certificate of mail.example.org: name does not match: seen internal.example, 192.0.2.7");
+	refuses(&p, "certificate of mail.example.org: name does not match: seen internal.example, "
+		    "192.0.2.7");
 	p.expected = "internal.example";
 	ck_assert(shakes(&p));
 	ck_assert_str_eq(conn_tls_asked(duo.s.c), "mail.example.org");
@@ -466,8 +466,8 @@ END_TEST
 /* --- ALPN --- */
 
 static int
-choose_anything(SSL *ssl, const unsigned char **out, unsigned char *outlen,
-    const unsigned char *in, unsigned n, void *arg)
+choose_anything(SSL *ssl, const unsigned char **out, unsigned char *outlen, const unsigned char *in,
+    unsigned n, void *arg)
 {
 	(void)ssl;
 	(void)in;

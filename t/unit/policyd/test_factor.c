@@ -274,6 +274,12 @@ START_TEST(naming_another_connector_opens_no_session)
 	    {&pop3d, "default", "smtp", "out", "alice@acme.test", 0},
 	    {&smtpd, "default", "smtp", "out", "alice@acme.test", 1},
 	    {&smtpd, "default", "pop3", "office", "alice", 0},
+	    /* a foreign server, one with a peer's name, one that others reach with a factor only */
+	    {&pop3d, "default", "foreign", "", "alice", 1},
+	    {&pop3d, "default", "foreign", "known", "alice", 1},
+	    {&pop3d, "default", "foreign", "guarded", "alice", 0},
+	    {&pop3d, "default", "foreign", "office", "alice", 0},
+	    {&pop3d, "default", "foreign", "out", "alice", 0},
 	};
 	struct session_open_req q;
 	struct ipc_msg m;

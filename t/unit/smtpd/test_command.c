@@ -72,7 +72,7 @@ START_TEST(offers_what_the_connector_allows_when_it_does)
 	    {CONF_TLS_NONE, 0, CONF_FACTOR_PASSWORD, 0, F_LOGINS, F_PLAIN | F_LOGIN},
 	    {CONF_TLS_IMPLICIT, 1, CONF_FACTOR_CERTIFICATE, 1, F_TOKENS, F_TOKENS},
 	};
-	struct proxy_route r = {0};
+	struct proxy_route r = {.inspect = CONF_TLS_INSPECT};
 	struct answer a;
 	size_t i;
 
@@ -87,6 +87,38 @@ START_TEST(offers_what_the_connector_allows_when_it_does)
 	ehlo_answer(&a, "gw.test", F_LOGINS | F_STARTTLS, 100, 1);
 	ck_assert_str_eq(a.text,
 	    "gw.test\nPIPELINING\nSIZE 100\nSTARTTLS\nAUTH PLAIN LOGIN XOAUTH2 OAUTHBEARER");
+}
+END_TEST
+
+START_TEST(offers_tls_that_a_server_must_answer_only_if_it_would)
+{
+	static const struct {
+		enum conf_transparent transparent;
+		enum conf_inspect inspect;
+		enum conf_tls tls; /* to the peer */
+		unsigned in_clear, without; /* offered, when the server has STARTTLS or not */
+	} t[] = {
+	    {CONF_TRANSPARENT_NO, CONF_TLS_INSPECT, CONF_TLS_NONE, F_STARTTLS, F_STARTTLS},
+	    {CONF_TRANSPARENT_NO, CONF_TLS_INSPECT, CONF_TLS_IMPLICIT, F_STARTTLS, F_STARTTLS},
+	    {CONF_TRANSPARENT_NO, CONF_TLS_ALLOW, CONF_TLS_NONE, F_STARTTLS, 0},
+	    /* We are behind TLS of our own there: it has offered it before. */
+	    {CONF_TRANSPARENT_NO, CONF_TLS_ALLOW, CONF_TLS_STARTTLS, F_STARTTLS, F_STARTTLS},
+	    {CONF_TRANSPARENT_REDIRECT, CONF_TLS_INSPECT, CONF_TLS_STARTTLS, F_STARTTLS, 0},
+	    {CONF_TRANSPARENT_TPROXY, CONF_TLS_ALLOW, CONF_TLS_STARTTLS, F_STARTTLS, 0},
+	};
+	struct proxy_route r = {.client_tls = CONF_TLS_STARTTLS};
+	size_t i;
+
+	for (i = 0; i < sizeof t / sizeof t[0]; i++) {
+		r.transparent = t[i].transparent;
+		r.inspect = t[i].inspect;
+		r.tls = t[i].tls;
+		ck_assert_uint_eq(features_offered(F_STARTTLS, &r, 0) & F_STARTTLS, t[i].in_clear);
+		ck_assert_uint_eq(features_offered(0, &r, 0) & F_STARTTLS, t[i].without);
+		ck_assert_uint_eq(features_offered(F_STARTTLS, &r, 1) & F_STARTTLS, 0);
+	}
+	r.client_tls = CONF_TLS_NONE;
+	ck_assert_uint_eq(features_offered(F_STARTTLS, &r, 0) & F_STARTTLS, 0);
 }
 END_TEST
 
@@ -299,9 +331,10 @@ Suite *command_suite(void);
 Suite *
 command_suite(void)
 {
-	return unit_suite(
-	    "command", (const TTest *const[]){offers_the_intersection_only,
-			   offers_what_the_connector_allows_when_it_does, reads_odd_ehlo_answers,
-			   leaves_room_for_what_encryption_adds, parses_mail, parses_rcpt,
-			   bounds_what_it_keeps, takes_names_and_literals_in_helo, NULL});
+	return unit_suite("command",
+	    (const TTest *const[]){offers_the_intersection_only,
+		offers_what_the_connector_allows_when_it_does,
+		offers_tls_that_a_server_must_answer_only_if_it_would, reads_odd_ehlo_answers,
+		leaves_room_for_what_encryption_adds, parses_mail, parses_rcpt,
+		bounds_what_it_keeps, takes_names_and_literals_in_helo, NULL});
 }
