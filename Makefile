@@ -198,7 +198,7 @@ uninstall:
 	    $(D)$(UNITDIR)/postern.service $(D)$(UNITDIR)/postern@.service \
 	    $(foreach p,$(PAGES),$(D)$(call page_path,$(p)))
 	rm -rf $(D)$(LIBEXEC)
-	-@rmdir $(D)$(SYSCONFDIR)/postern 2>/dev/null
+	@rmdir $(D)$(SYSCONFDIR)/postern 2>/dev/null || :
 
 .PHONY: all units fuzz golden bench test flags format clean install uninstall
 .SECONDARY:

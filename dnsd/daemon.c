@@ -197,7 +197,7 @@ static const struct chan_handler handlers[] = {
     {M_dns_addr_req, on_addr_req}, {M_dns_tlsa_req, on_tlsa_req}, {0, NULL}};
 
 static const struct sandbox sandbox = {
-    .calls = SB_NET,
+    .calls = SB_NET | SB_BIND,
     .files = 1024,
 };
 

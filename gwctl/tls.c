@@ -4,28 +4,13 @@
 #include <string.h>
 #include <sysexits.h>
 
+#include "conf/table.h"
 #include "gwctl/gwctl.h"
 
-static const char *const services[] = {[CONF_SMTP] = "smtp", [CONF_POP3] = "pop3"};
-static const char *const supports[] = {[CONF_SUPPORT_DISABLED] = "disabled",
-    [CONF_SUPPORT_ENABLED] = "enabled",
-    [CONF_SUPPORT_REQUIRED] = "required"};
-static const char *const inspects[] = {[CONF_TLS_ALLOW] = "allow", [CONF_TLS_INSPECT] = "inspect"};
-static const char *const versions[] = {[CONF_TLS12] = "1.2", [CONF_TLS13] = "1.3"};
-static const char *const client_certs[] = {[CONF_CLIENT_CERT_NONE] = "none",
-    [CONF_CLIENT_CERT_ASK] = "ask",
-    [CONF_CLIENT_CERT_REQUIRE] = "require"};
-static const char *const ocsps[] = {
-    [CONF_OCSP_OFF] = "off", [CONF_OCSP_LENIENT] = "lenient", [CONF_OCSP_STRICT] = "strict"};
-static const char *const verifies[] = {[CONF_VERIFY_NONE] = "none",
-    [CONF_VERIFY_CA] = "ca",
-    [CONF_VERIFY_FINGERPRINT] = "fingerprint",
-    [CONF_VERIFY_DANE] = "dane"};
-
-/* A connector or peer that uses an action or profile, and what it has of TLS. */
+/* Who uses an action or profile. */
 #define REC_TLS_USER(F, L)                                                                         \
 	F(STR, name, 0, 64)                                                                        \
-	F(STR, tls, 0, 16) /* of a connector: disabled, enabled, required; "peer" */
+	F(STR, tls, 0, 16) /* a connector's: disabled, enabled, required; else "action", "peer" */
 #define REC_TLS_ACTION(F, L)                                                                       \
 	F(STR, action, 0, 64)                                                                      \
 	F(STR, service, 0, 16)                                                                     \
@@ -48,8 +33,9 @@ static const char *const verifies[] = {[CONF_VERIFY_NONE] = "none",
 	F(STR, service, 0, 16)                                                                     \
 	F(STR, tls, 0, 16)                                                                         \
 	F(STR, action, 0, 64) /* "" for none: as inspect with the profile "default" */             \
-	F(STR, inspect, 0, 16)                                                                     \
+	F(STR, does, 0, 16) /* inspect, allow; "" with tls = disabled, as the profile */           \
 	F(STR, profile, 0, 64)                                                                     \
+	F(STR, shows, 0, 16) /* own, minted, server: which certificates clients see; "": none */   \
 	L(tls_file, certificates, 0, CONF_LIST_MAX)
 
 REC_DECLARE(tls_user, REC_TLS_USER)
@@ -62,6 +48,31 @@ REC_DEFINE(tls_action, REC_TLS_ACTION)
 REC_DEFINE(tls_profile, REC_TLS_PROFILE)
 REC_DEFINE(tls_file, REC_TLS_FILE)
 REC_DEFINE(tls_connector, REC_TLS_CONNECTOR)
+
+static const char *
+support(const struct conf_connector *k)
+{
+	return conf_word(CONF_S_CONNECTOR, k, "tls");
+}
+
+static const char *
+does(const struct conf_connector *k)
+{
+	if (k->tls == CONF_SUPPORT_DISABLED)
+		return "";
+	return k->inspect == CONF_TLS_ALLOW ? "allow" : "inspect";
+}
+
+/* Whose certificates clients see. */
+static const char *
+shows(const struct conf_connector *k)
+{
+	if (k->tls == CONF_SUPPORT_DISABLED)
+		return "";
+	if (k->inspect == CONF_TLS_ALLOW)
+		return "server";
+	return k->transparent != CONF_TRANSPARENT_NO ? "minted" : "own";
+}
 
 /* One way to print rows of all three listings. */
 struct out {
@@ -121,6 +132,7 @@ verb_tls_actions(struct gwctl *t, int argc, char *argv[])
 {
 	static const char *const heads[] = {
 	    "ACTION", "SERVICE", "TLS", "PROFILE", "CONNECTORS", NULL};
+	struct tls_action v;
 	struct tls_user users[CONF_SECTIONS_MAX];
 	char text[USERS_TEXT];
 	const struct conf *c;
@@ -138,15 +150,15 @@ verb_tls_actions(struct gwctl *t, int argc, char *argv[])
 		for (n = k = 0; k < c->nconnectors; k++)
 			if (c->connectors[k].action == a)
 				users[n++] = (struct tls_user){
-				    c->connectors[k].name, supports[c->connectors[k].tls]};
-		row(&o, &rec_tls_action,
-		    &(struct tls_action){.action = a->name,
-			.service = services[a->service],
-			.tls = inspects[a->tls],
-			.profile = a->profile->name,
-			.connectors = {users, n}},
-		    (const char *const[]){a->name, services[a->service], inspects[a->tls],
-			a->profile->name, users_text(text, users, n)});
+				    c->connectors[k].name, support(&c->connectors[k])};
+		v = (struct tls_action){.action = a->name,
+		    .service = conf_word(CONF_S_ACTION, a, "service"),
+		    .tls = conf_word(CONF_S_ACTION, a, "tls"),
+		    .profile = a->profile->name,
+		    .connectors = {users, n}};
+		row(&o, &rec_tls_action, &v,
+		    (const char *const[]){v.action, v.service, v.tls, v.profile,
+			users_text(text, users, n)});
 	}
 	return end(&o);
 }
@@ -162,8 +174,8 @@ profile_users(const struct conf *c, const struct conf_profile *p, struct tls_use
 			v[n++] = (struct tls_user){c->actions[i].name, "action"};
 	for (i = 0; i < c->nconnectors; i++)
 		if (c->connectors[i].profile == p)
-			v[n++] = (struct tls_user){
-			    c->connectors[i].name, supports[c->connectors[i].tls]};
+			v[n++] =
+			    (struct tls_user){c->connectors[i].name, support(&c->connectors[i])};
 	for (i = 0; i < c->npeers; i++)
 		if (c->peers[i].profile == p)
 			v[n++] = (struct tls_user){c->peers[i].name, "peer"};
@@ -175,6 +187,8 @@ verb_tls_profiles(struct gwctl *t, int argc, char *argv[])
 {
 	static const char *const heads[] = {"PROFILE", "TLS", "PFS", "CLIENTS", "OCSP", "STAPLING",
 	    "TICKETS", "VERIFY", "USED BY", NULL};
+	static const char *const yes[] = {"no", "yes"};
+	struct tls_profile v;
 	struct tls_user users[3 * CONF_SECTIONS_MAX];
 	char text[USERS_TEXT];
 	const struct conf *c;
@@ -190,19 +204,18 @@ verb_tls_profiles(struct gwctl *t, int argc, char *argv[])
 		const struct conf_profile *p = &c->profiles[i];
 
 		n = profile_users(c, p, users);
-		row(&o, &rec_tls_profile,
-		    &(struct tls_profile){.profile = p->name,
-			.min_version = versions[p->min_version],
-			.pfs = p->pfs != 0,
-			.client_certificate = client_certs[p->client_certificate],
-			.ocsp = ocsps[p->ocsp],
-			.stapling = p->stapling != 0,
-			.tickets = p->tickets != 0,
-			.verify = verifies[p->verify],
-			.users = {users, n}},
-		    (const char *const[]){p->name, versions[p->min_version], p->pfs ? "yes" : "no",
-			client_certs[p->client_certificate], ocsps[p->ocsp],
-			p->stapling ? "yes" : "no", p->tickets ? "yes" : "no", verifies[p->verify],
+		v = (struct tls_profile){.profile = p->name,
+		    .min_version = conf_word(CONF_S_PROFILE, p, "min_version"),
+		    .pfs = p->pfs != 0,
+		    .client_certificate = conf_word(CONF_S_PROFILE, p, "client_certificate"),
+		    .ocsp = conf_word(CONF_S_PROFILE, p, "ocsp"),
+		    .stapling = p->stapling != 0,
+		    .tickets = p->tickets != 0,
+		    .verify = conf_word(CONF_S_PROFILE, p, "verify"),
+		    .users = {users, n}};
+		row(&o, &rec_tls_profile, &v,
+		    (const char *const[]){v.profile, v.min_version, yes[v.pfs],
+			v.client_certificate, v.ocsp, yes[v.stapling], yes[v.tickets], v.verify,
 			users_text(text, users, n)});
 	}
 	return end(&o);
@@ -212,7 +225,8 @@ int
 verb_tls_connectors(struct gwctl *t, int argc, char *argv[])
 {
 	static const char *const heads[] = {
-	    "CONNECTOR", "SERVICE", "TLS", "ACTION", "DONE", "PROFILE", "CERTIFICATES", NULL};
+	    "CONNECTOR", "SERVICE", "TLS", "ACTION", "DOES", "PROFILE", "CERTIFICATES", NULL};
+	struct tls_connector v;
 	struct tls_file files[CONF_LIST_MAX];
 	char text[USERS_TEXT];
 	const struct conf *c;
@@ -234,16 +248,19 @@ verb_tls_connectors(struct gwctl *t, int argc, char *argv[])
 				used += (size_t)snprintf(text + used, sizeof text - used, "%s%s",
 				    k > 0 ? ", " : "", shown(x->chains.v[k]));
 		}
-		row(&o, &rec_tls_connector,
-		    &(struct tls_connector){.connector = x->name,
-			.service = services[x->service],
-			.tls = supports[x->tls],
-			.action = x->action_name,
-			.inspect = inspects[x->inspect],
-			.profile = x->profile->name,
-			.certificates = {files, k}},
-		    (const char *const[]){x->name, services[x->service], supports[x->tls],
-			x->action_name, inspects[x->inspect], x->profile->name, text});
+		v = (struct tls_connector){.connector = x->name,
+		    .service = conf_word(CONF_S_CONNECTOR, x, "service"),
+		    .tls = support(x),
+		    .action = x->action_name,
+		    .does = does(x),
+		    .profile = x->tls != CONF_SUPPORT_DISABLED ? x->profile->name : "",
+		    .shows = shows(x),
+		    .certificates = {files, k}};
+		if (k == 0 && v.shows[0] != '\0')
+			(void)snprintf(text, sizeof text, "(%s)", v.shows);
+		row(&o, &rec_tls_connector, &v,
+		    (const char *const[]){v.connector, v.service, v.tls, v.action, v.does,
+			v.profile, text});
 	}
 	return end(&o);
 }

@@ -48,6 +48,20 @@ read_all(const char *name, struct buf *out)
 	return rc;
 }
 
+/* Everybody may read what is written: no key goes there, though many tools put both in one file. */
+static int
+read_chain(const char *name, struct buf *out)
+{
+	int rc = read_all(name, out);
+
+	if (rc == 0 && memmem(buf_ptr(out), buf_len(out), "PRIVATE KEY-----", 16) != NULL)
+		rc = complain(EX_DATAERR,
+		    "%s: there is a private key in it: give the certificates in a file of their "
+		    "own; nothing was changed",
+		    name);
+	return rc;
+}
+
 /* keyctl stands beside us; where that name is the kernel's tool, ours is gwkeyctl. */
 static int
 keyctl_path(char *out, size_t outsz)
@@ -234,10 +248,10 @@ verb_tls_install(struct gwctl *t, int argc, char *argv[])
 	if ((rc = gwctl_conf(t)) != 0)
 		return rc;
 	buf_init(&chain, CHAIN_FILE_MAX);
-	if ((rc = read_all(argv[1], &chain)) == 0 &&
+	if ((rc = read_chain(argv[1], &chain)) == 0 &&
 	    (rc = import_key(t, pass_file, argv[1], argv[2])) == 0 &&
 	    (rc = write_chain(t->conf->node.tls_dir, argv[0], &chain)) == 0 && reload)
 		rc = tell_gateway(t, argv[0]);
-	buf_free(&chain);
+	buf_wipe_free(&chain);
 	return rc;
 }

@@ -26,8 +26,8 @@ static const struct algo {
 } algos[] = {{"nistp256", KIND_P256}, {"nistp384", KIND_P384}, {"rsa3072", KIND_RSA3072}};
 #define NALGOS (sizeof algos / sizeof algos[0])
 
-const char *
-ca_authority_name(unsigned authority)
+static const char *
+authority_name(unsigned authority)
 {
 	return authority == AUTHORITY_PROXY ? "proxy" : "untrusted";
 }
@@ -169,7 +169,7 @@ make(struct keyctl *t, const struct ca_init_req *req)
 	if (rep->status != CRYPTO_OK)
 		rc = complain_status(rep->status, rep->text);
 	else if ((rc = take(rep, &ca)) == 0)
-		(void)printf("%-9s  %s  %-8s  until %s  %s\n", ca_authority_name(req->authority),
+		(void)printf("%-9s  %s  %-8s  until %s  %s\n", authority_name(req->authority),
 		    hex_encode(fpr, ca.fpr, KEY_FPR), ca.view.algo, date_text(ca.view.ends, date),
 		    shown(ca.view.name, name));
 	ipc_done(&t->keys, &m);
@@ -314,7 +314,7 @@ verb_ca_list(struct keyctl *t, int argc, char *argv[])
 	for (unsigned i = 1; i < AUTHORITY_MAX; i++) {
 		struct ca_listed *a = &rows[l.authorities.n++];
 
-		*a = (struct ca_listed){.authority = ca_authority_name(i),
+		*a = (struct ca_listed){.authority = authority_name(i),
 		    .state = "none",
 		    .name = "",
 		    .fpr = "",

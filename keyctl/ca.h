@@ -11,9 +11,6 @@ struct ca {
 	struct buf der; /* buf_free it */
 };
 
-/* "proxy" or "untrusted". */
-const char *ca_authority_name(unsigned authority);
-
 /* Ask cryptod for it. 0, EX_NOINPUT when there is none (not said), or another exit code, said. */
 int ca_get(struct keyctl *t, unsigned authority, struct ca *out);
 

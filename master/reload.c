@@ -112,18 +112,23 @@ send_all(void)
 	}
 }
 
-/* The running configuration once more, to those that took another one with this serial. */
+/*
+ * The running configuration once more, to those that took the other one, and to those that have not
+ * said so yet: if they take it later, this comes behind it.
+ */
 static void
-send_back(uint32_t taken)
+send_back(void)
 {
+	uint32_t given_up = R.serial++;
 	struct child *c;
 	size_t i;
 
-	R.serial++;
 	for (i = 0; i < M.nchildren; i++) {
 		c = &M.children[i];
-		if (c->chan == NULL || c->state == PROC_DRAINING || c->reload_serial != taken)
+		if (c->chan == NULL || c->state == PROC_DRAINING ||
+		    (c->reload_serial != given_up && c->reload_asked != given_up))
 			continue;
+		c->reload_asked = 0;
 		/* What was refused must not stay in force: its successor starts with the old one.
 		 */
 		if (send_one(c, M.conf_fd, M.files, R.serial) == -1)
@@ -172,7 +177,7 @@ roll_back(void)
 {
 	listen_undo(&M.listeners);
 	/* It worked before. */
-	send_back(R.serial);
+	send_back();
 	finish(0);
 }
 
@@ -192,15 +197,7 @@ reload_answer(struct child *c, const struct reload_done *m)
 {
 	char line[600];
 
-	/* Too late: it was given up meanwhile, and everybody else has the old one. */
-	if (!R.active && c->reload_asked != 0 && m->serial == c->reload_asked) {
-		c->reload_asked = 0;
-		c->reload_serial = m->serial;
-		if (m->ok)
-			send_back(m->serial);
-		return;
-	}
-	/* The answer to a roll-back. */
+	/* The answer to a roll-back, or to what was given up meanwhile. */
 	if (!R.active || m->serial != R.serial || c->reload_asked != R.serial)
 		return;
 	c->reload_asked = 0;

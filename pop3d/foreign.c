@@ -134,8 +134,8 @@ on_minted(struct tls_cert *cert, const char *text, void *arg)
 		    conn_tls_text(s->peer));
 	upstream_free(s->up);
 	s->up = NULL;
-	proxy_route_drop(s->named);
-	s->named = NULL;
+	proxy_route_drop(s->first);
+	s->first = NULL;
 	if (conn_tls_use(s->client, cert) == -1)
 		refuse(s, strerrordesc_np(errno));
 	tls_cert_free(cert);
@@ -151,7 +151,7 @@ name_route(struct session *s, const char *asked)
 		return 0;
 	if ((r = proxy_route_named(s->route, asked)) == NULL)
 		return -1;
-	s->named = s->route; /* what s->up goes by */
+	s->first = s->route; /* what s->up goes by */
 	s->route = r;
 	return 0;
 }

@@ -56,7 +56,7 @@ on_reap(evutil_socket_t fd, short what, void *arg)
 	event_free(s->reaper);
 	event_free(s->reply_timer);
 	proxy_route_drop(s->route);
-	proxy_route_drop(s->named);
+	proxy_route_drop(s->first);
 	LIST_REMOVE(entry_of(s), next);
 	explicit_bzero(s, sizeof *s);
 	free(entry_of(s));

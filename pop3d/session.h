@@ -92,7 +92,8 @@ struct session {
 	struct upstream *up; /* until the connection to the peer is as it is to be */
 	struct conn *peer;
 	struct foreign *foreign; /* behind a transparent connector; see foreign.c */
-	const struct proxy_route *named; /* of s->up, where s->route is another one by now */
+	const struct proxy_route *first; /* s->up goes by it: the route before the server's name was
+					  * known, or NULL */
 	bool tunnel; /* the peer is connected to anew, for TLS that passes untouched */
 	struct line_reader peer_lines;
 	enum peer_mode mode;

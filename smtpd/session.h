@@ -195,7 +195,6 @@ int starttls_implicit(struct session *s);
 #define STARTTLS_GO_ON "2.0.0 Ready to start TLS"
 void starttls_begin(struct session *s);
 void starttls_note_pipelining(const struct session *s);
-void starttls_forget(struct session *s); /* what the client has said: here, not at the peer */
 void starttls_not_now(struct session *s); /* 454 */
 
 /* The handshake is done, or failed. */

@@ -6,18 +6,6 @@
 #include "proxy/tls_server.h"
 #include "smtpd/session.h"
 
-void
-starttls_forget(struct session *s)
-{
-	proxy_worker_free(s->worker);
-	s->worker = NULL;
-	s->authed = 0;
-	s->user[0] = s->helo[0] = '\0';
-	s->mechanism = NULL;
-	s->esmtp = 0;
-	s->features = 0;
-}
-
 /* What is known from clear text is void (RFC 3207, 4.2), at the peer too. */
 static void
 forget(struct session *s)
@@ -27,7 +15,13 @@ forget(struct session *s)
 		session_renew_peer(s);
 	else
 		envelope_reset(s);
-	starttls_forget(s);
+	proxy_worker_free(s->worker);
+	s->worker = NULL;
+	s->authed = 0;
+	s->user[0] = s->helo[0] = '\0';
+	s->mechanism = NULL;
+	s->esmtp = 0;
+	s->features = 0;
 }
 
 void

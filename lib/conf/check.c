@@ -6,7 +6,6 @@
 
 #include "conf/load.h"
 
-const char *const conf_service_names[] = {[CONF_SMTP] = "smtp", [CONF_POP3] = "pop3"};
 
 void
 conf_no_memory(struct conf_load *l)
@@ -44,12 +43,12 @@ check_notify(struct conf_load *l, struct conf_peer *p, const struct scan_section
 	if (p->service != CONF_SMTP)
 		conf_error(&l->errs, line,
 		    "notify stands in a %s peer: only smtp peers take notices, remove it",
-		    conf_service_names[p->service]);
+		    conf_word(CONF_S_PEER, p, "service"));
 	else if (p->notify == NULL)
 		conf_error(&l->errs, line, "notify = %s: there is no such peer", p->notify_name);
 	else if (p->notify->service != CONF_SMTP)
 		conf_error(&l->errs, line, "notify = %s: that peer is of service %s, not smtp",
-		    p->notify_name, conf_service_names[p->notify->service]);
+		    p->notify_name, conf_word(CONF_S_PEER, p->notify, "service"));
 }
 
 static void
@@ -91,14 +90,14 @@ check_peer(struct conf_load *l, struct conf_connector *k, const struct scan_sect
 	else if (k->peer->service != k->service)
 		conf_error(&l->errs, conf_line(at, "peer"),
 		    "peer = %s: that peer (line %u) is of service %s, connector \"%s\" of %s",
-		    k->peer_name, k->peer->line, conf_service_names[k->peer->service], k->name,
-		    conf_service_names[k->service]);
+		    k->peer_name, k->peer->line, conf_word(CONF_S_PEER, k->peer, "service"), k->name,
+		    conf_word(CONF_S_CONNECTOR, k, "service"));
 }
 
 static void
 check_connector(struct conf_load *l, struct conf_connector *k, const struct scan_section *at)
 {
-	const char *service = conf_service_names[k->service];
+	const char *service = conf_word(CONF_S_CONNECTOR, k, "service");
 	size_t i;
 
 	if (k->service != CONF_POP3 && k->sizes != CONF_SIZES_FAST)

@@ -8,7 +8,8 @@
 
 #define CHAIN_PATH_MAX 1023 /* octets; what M_config_file takes */
 
-const uint16_t conf_peer_ports[][2] = {[CONF_SMTP] = {25, 465}, [CONF_POP3] = {110, 995}};
+/* In clear, and with TLS from the first octet on. */
+static const uint16_t peer_ports[][2] = {[CONF_SMTP] = {25, 465}, [CONF_POP3] = {110, 995}};
 
 static int
 filled(const char *s)
@@ -180,7 +181,7 @@ check_wire(struct conf_load *l, const struct conf_peer *p, const struct scan_sec
 void
 conf_complete_peer(struct conf_load *l, struct conf_peer *p, const struct scan_section *at)
 {
-	const uint16_t *ports = conf_peer_ports[p->service];
+	const uint16_t *ports = peer_ports[p->service];
 	const struct conf_profile *f;
 	size_t i;
 
@@ -226,8 +227,8 @@ conf_complete_action(struct conf_load *l, struct conf_connector *k, const struct
 	if (a->service != k->service)
 		conf_error(&l->errs, conf_line(at, "action"),
 		    "action = %s: that action (line %u) is of service %s, connector \"%s\" of %s",
-		    a->name, a->line, conf_service_names[a->service], k->name,
-		    conf_service_names[k->service]);
+		    a->name, a->line, conf_word(CONF_S_ACTION, a, "service"), k->name,
+		    conf_word(CONF_S_CONNECTOR, k, "service"));
 	else if (a->tls == CONF_TLS_INSPECT && k->tls == CONF_SUPPORT_DISABLED)
 		conf_error(&l->errs, conf_line(at, "tls"),
 		    "connector \"%s\" has tls = disabled, and its action \"%s\" (line %u) "
@@ -295,8 +296,8 @@ complete_chains(struct conf_load *l, struct conf_connector *k, const struct scan
 	if (conf_count(from, "certificates") == 0)
 		conf_error(&l->errs, conf_line(at, "tls"),
 		    "connector \"%s\" offers TLS without a certificate: set certificates = NAME "
-		    "or FILE, here or in section node (its key: keyctl import --tls), or tls = "
-		    "disabled",
+		    "or FILE, here or in section node (gwctl tls install NAME puts it there), or "
+		    "tls = disabled",
 		    k->name);
 	for (i = 0; i < v->n; i++)
 		add_chain(l, k, v->v[i], conf_value_line(l, from, "certificates", i));

@@ -44,9 +44,6 @@ int conf_value_dump(const struct conf_key *k, const void *section, const struct 
 int conf_strings_add(struct conf_strings *l, const char *text);
 void conf_strings_free(struct conf_strings *l);
 
-/* Write an address of a list of CONF_T_PORTS; out holds NETADDR_TEXT_MAX. Returns out. */
-const char *conf_ports_format(char *out, size_t outsz, const struct netaddr *a);
-
 /* Fill in computed values, resolve names, and check what concerns more than one value. */
 void conf_complete(struct conf_load *l);
 
@@ -69,9 +66,6 @@ void conf_complete_ports(
 void conf_check_tls(struct conf_load *l, struct conf_connector *k, const struct scan_section *at);
 void conf_check_ports(struct conf_load *l);
 
-/* The port that a service usually has in clear and with TLS from the first octet on. */
-extern const uint16_t conf_peer_ports[][2], conf_listen_ports[][2];
-extern const char *const conf_service_names[];
 void conf_no_memory(struct conf_load *l);
 
 #endif

@@ -5,7 +5,8 @@
 
 #include "conf/load.h"
 
-const uint16_t conf_listen_ports[][2] = {[CONF_SMTP] = {587, 465}, [CONF_POP3] = {110, 995}};
+/* In clear, and with TLS from the first octet on. */
+static const uint16_t listen_ports[][2] = {[CONF_SMTP] = {587, 465}, [CONF_POP3] = {110, 995}};
 
 /*
  * What a connector could listen on whatever connector.tls is, the n-th of it; key and i say which
@@ -15,7 +16,7 @@ static int
 port_at(const struct conf_connector *k, size_t n, struct conf_listener *out, const char **key,
     size_t *i)
 {
-	const uint16_t *usual = conf_listen_ports[k->service];
+	const uint16_t *usual = listen_ports[k->service];
 
 	if (n < 2 * k->listen.n) {
 		*key = "listen";

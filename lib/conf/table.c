@@ -241,3 +241,22 @@ conf_array(const struct conf *c, enum conf_section_id id, size_t *n)
 	memcpy(n, (const uint8_t *)c + s->count_off, sizeof *n);
 	return v;
 }
+
+const char *
+conf_word(enum conf_section_id id, const void *section, const char *key)
+{
+	const struct conf_section *s = &conf_sections[id];
+	const struct conf_word *w;
+	const struct conf_key *k;
+	int value;
+
+	for (k = s->keys; k < s->keys + s->nkeys; k++) {
+		if (k->words == NULL || strcmp(k->name, key) != 0)
+			continue;
+		memcpy(&value, (const uint8_t *)section + k->off, sizeof value);
+		for (w = k->words; w->text != NULL; w++)
+			if (w->value == value)
+				return w->text;
+	}
+	return "";
+}

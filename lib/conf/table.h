@@ -81,6 +81,15 @@ extern const struct conf_section conf_sections[CONF_S_COUNT];
 /* The array of a titled section, and how many are in it. */
 void *conf_array(const struct conf *c, enum conf_section_id id, size_t *n);
 
+/*
+ * The value of a key of type CONF_T_WORD as it stands in a file.
+ *
+ * section	its struct: of a titled section one element of the array
+ *
+ * Returns "" if there is no such key, or if its value is none of its words.
+ */
+const char *conf_word(enum conf_section_id id, const void *section, const char *key);
+
 /* Whether a key takes a list. */
 static inline int
 conf_is_list(enum conf_type t)

@@ -414,8 +414,9 @@ dump_text(const char *s, const struct sink *to)
 	return sink_puts(to, "\"");
 }
 
-const char *
-conf_ports_format(char *out, size_t outsz, const struct netaddr *a)
+/* An address with or without port; out holds NETADDR_TEXT_MAX. */
+static const char *
+format_port(char *out, size_t outsz, const struct netaddr *a)
 {
 	char text[NETADDR_TEXT_MAX];
 
@@ -441,7 +442,7 @@ list_value(const struct conf_key *k, const void *from, size_t i, char out[NETADD
 	case CONF_T_PORTS:
 		if (i >= addrs->n)
 			return NULL;
-		return conf_ports_format(out, NETADDR_TEXT_MAX, &addrs->v[i]);
+		return format_port(out, NETADDR_TEXT_MAX, &addrs->v[i]);
 	case CONF_T_RESOLVERS:
 		if (i >= addrs->n)
 			return NULL;

@@ -36,6 +36,7 @@ struct conn_tls {
 	bool wants_write; /* the handshake waits for room */
 	bool raw_eof; /* the socket ended; without close_notify when SSL_read says end */
 	bool drained; /* nothing whole is left of what was read ahead */
+	size_t taken; /* octets from the socket in this call of OpenSSL */
 	bool
 	    job; /* the handshake stands still inside of SSL_do_handshake, and must get out of it */
 	bool
@@ -49,6 +50,7 @@ struct conn_tls {
 	char *alts; /* names in it, once asked for: each with its NUL, "" behind the last */
 	struct conn_tls_client *client; /* as the client: what is wanted of the server */
 	enum hello_state hello; /* as the server */
+	struct buf held; /* a ticket for the client, which leaves with what is sent next */
 	char *asked; /* the name that the client asked for; NULL: not looked for yet */
 	struct tls_cert *cert; /* of conn_tls_use */
 	char *

@@ -18,6 +18,14 @@
  * the thread's and not the connection's.
  */
 
+/*
+ * Octets that one call of OpenSSL may take from the socket: twice a record.  It goes on by itself as
+ * long as there are records without data for us (key updates, RFC 8446, 4.6.3), and who sends those
+ * without end would have the loop to himself.
+ */
+#define READ_MAX (32 * 1024)
+#define HELD_MAX 4096 /* octets of a ticket; one with more is sent at once */
+
 /* --- the socket under OpenSSL: send without SIGPIPE, and the end of file noted --- */
 
 static int
@@ -29,13 +37,54 @@ sock_read(BIO *b, char *p, int n)
 	BIO_clear_retry_flags(b);
 	if (c->tls->abandoned)
 		return -1;
+	if (c->tls->taken >= READ_MAX) {
+		BIO_set_retry_read(b); /* others have their turn first: the socket comes again */
+		return -1;
+	}
 	while ((got = recv(c->fd, p, (size_t)n, MSG_DONTWAIT)) == -1 && errno == EINTR)
 		;
+	if (got > 0)
+		c->tls->taken += (size_t)got;
 	if (got == 0)
 		c->tls->raw_eof = true;
 	if (got == -1 && (errno == EAGAIN || errno == EWOULDBLOCK))
 		BIO_set_retry_read(b);
 	return (int)got;
+}
+
+/* What is held back, and n octets behind it; as send(2) for the latter. */
+static ssize_t
+send_behind(struct conn *c, const char *p, size_t n)
+{
+	struct buf *held = &c->tls->held;
+	struct iovec iov[2] = {
+	    {(void *)(uintptr_t)buf_ptr(held), buf_len(held)}, {(void *)(uintptr_t)p, n}};
+	struct msghdr m = {.msg_iov = iov, .msg_iovlen = 2};
+	ssize_t put = sendmsg(c->fd, &m, send_flags(c));
+
+	if (put < (ssize_t)iov[0].iov_len) {
+		if (put == -1)
+			return -1;
+		buf_drain(held, (size_t)put);
+		errno = EAGAIN;
+		return -1;
+	}
+	put -= (ssize_t)iov[0].iov_len;
+	buf_free(held);
+	if (put == 0)
+		errno = EAGAIN;
+	return put > 0 ? put : -1;
+}
+
+/*
+ * A ticket is nothing that a client waits for: it goes with the greeting, or with the answer to
+ * its first command, instead of a packet of its own.
+ */
+static bool
+hold(struct conn_tls *t, const char *p, int n)
+{
+	return SSL_get_state(t->ssl) == TLS_ST_SW_SESSION_TICKET &&
+	       buf_put(&t->held, p, (size_t)n) == 0;
 }
 
 static int
@@ -47,8 +96,12 @@ sock_write(BIO *b, const char *p, int n)
 	BIO_clear_retry_flags(b);
 	if (c->tls->abandoned)
 		return -1;
-	while ((put = send(c->fd, p, (size_t)n, send_flags(c))) == -1 && errno == EINTR)
-		;
+	if (hold(c->tls, p, n))
+		return n;
+	do
+		put = buf_len(&c->tls->held) > 0 ? send_behind(c, p, (size_t)n)
+						 : send(c->fd, p, (size_t)n, send_flags(c));
+	while (put == -1 && errno == EINTR);
 	if (put == -1 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS))
 		BIO_set_retry_write(b);
 	return (int)put;
@@ -223,6 +276,7 @@ conn_tls_handshake(struct conn *c)
 
 	ERR_clear_error();
 	errno = 0;
+	t->taken = 0;
 	t->wants_write = false;
 	handshaking = c;
 	ret = SSL_do_handshake(t->ssl);
@@ -291,6 +345,7 @@ conn_tls_read(struct conn *c, uint8_t *p, size_t n)
 
 	ERR_clear_error();
 	errno = 0;
+	t->taken = 0;
 	t->read_wants_write = false;
 	t->drained = SSL_read_ex(t->ssl, p, n, &got) != 1;
 	if (!t->drained)
@@ -372,6 +427,7 @@ conn_tls_free(struct conn_tls *t)
 	SSL_free(t->ssl);
 	ERR_clear_error();
 	conn_tls_client_free(t->client);
+	buf_free(&t->held);
 	tls_cert_free(t->cert);
 	free(t->asked);
 	free(t->alts);
@@ -406,6 +462,7 @@ conn_tls_new(struct conn *c, SSL_CTX *ctx, const char *name)
 		return NULL;
 	t->c = c;
 	memcpy(t->name, name, n);
+	buf_init(&t->held, HELD_MAX);
 	if ((t->ssl = SSL_new(ctx)) == NULL || (b = sock_bio(c)) == NULL) {
 		conn_tls_free(t);
 		return NULL;

@@ -17,13 +17,14 @@
 
 /*
  * Octets go from a socket into a pipe and from there into the other socket, and never through this
- * process.  A direction has a pipe only while octets wait in it; it takes new ones when all before
- * have left, so that what waits is bounded by a pipe, and an empty socket can be told from a full
- * pipe.
+ * process (but for urgent ones).  A direction has a pipe only while octets wait in it; it takes new
+ * ones when all before have left, so that what waits is bounded by a pipe, and an empty socket can
+ * be told from a full pipe.
  */
 #define SPLICE_MAX (1024 * 1024) /* octets of one call; the kernel's pipes hold 64 KiB */
 #define TURN_MAX (512 * 1024) /* octets of one direction before others get their turn */
 #define SPARE_MAX 16 /* empty pipes that are kept for whoever needs one next */
+#define URGENT_MAX 512 /* octets that are read at and behind urgent ones */
 #define RETRY_MS 50 /* until a pipe is tried for again where descriptors were out */
 
 struct half {
@@ -200,9 +201,39 @@ push(struct half *h)
 	return n == 0 || is_again(errno) ? 0 : -1;
 }
 
-/* Octets that came; 0: none now, or there was the end; -1 with errno. */
+/*
+ * splice(2) stops in front of urgent data (RFC 6093) for ever, and takes them for the end where no
+ * more comes.  Octets that came past the pipe; 0: none now; -1 with errno; ended is set.
+ */
 static ssize_t
-pull(struct half *h)
+pull_urgent(struct half *h)
+{
+	uint8_t *to = buf_reserve(&h->ahead, URGENT_MAX);
+	ssize_t n;
+
+	if (to == NULL)
+		return -1;
+	while ((n = recv(h->t->fd[h->from], to, URGENT_MAX, MSG_DONTWAIT)) == -1 && errno == EINTR)
+		;
+	if (n > 0) {
+		buf_added(&h->ahead, (size_t)n);
+		h->t->moved = clock_ms();
+		return n;
+	}
+	h->ended = n == 0;
+	if (n == -1 && is_again(errno))
+		n = 0;
+	buf_free(&h->ahead);
+	return n;
+}
+
+/*
+ * Octets that came; 0: none now, or there was the end; -1 with errno.
+ *
+ * ready	the socket has something
+ */
+static ssize_t
+pull(struct half *h, bool ready)
 {
 	ssize_t n;
 
@@ -214,8 +245,8 @@ pull(struct half *h)
 	if (n > 0) {
 		h->held = (size_t)n;
 		h->t->moved = clock_ms();
-	} else if (n == 0) {
-		h->ended = true;
+	} else if (n == 0 || (ready && is_again(errno))) {
+		n = pull_urgent(h);
 	} else if (is_again(errno)) {
 		n = 0;
 	}
@@ -233,7 +264,7 @@ pump(struct half *h)
 	while (n > 0 && turn < TURN_MAX && (waits(h) || !h->ended)) {
 		bool out = waits(h);
 
-		n = out ? push(h) : pull(h);
+		n = out ? push(h) : pull(h, turn == 0);
 		if (n == -1) {
 			finish(h->t, out ? h->to : h->from, strerrordesc_np(errno));
 			return -1;
@@ -353,6 +384,8 @@ prepare(int fd)
 	if (flags != -1)
 		(void)fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+	/* Urgent octets are octets as any, in their place. */
+	(void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &one, sizeof one);
 }
 
 static void
@@ -364,7 +397,7 @@ prepare_half(struct tunnel *t, int i, struct event_base *base, size_t ahead)
 	h->from = i;
 	h->to = !i;
 	h->pipe[0] = h->pipe[1] = -1;
-	buf_init(&h->ahead, ahead);
+	buf_init(&h->ahead, ahead > URGENT_MAX ? ahead : URGENT_MAX);
 	prepare(t->fd[i]);
 	(void)event_assign(&h->rd, base, t->fd[i], EV_READ | EV_PERSIST, on_ready, h);
 	(void)event_assign(&h->wr, base, t->fd[!i], EV_WRITE | EV_PERSIST, on_ready, h);

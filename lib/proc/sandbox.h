@@ -19,8 +19,9 @@ enum sandbox_calls { /* sets of system calls, to be or-ed */
 	SB_UNIX = 1 << 5, /* connect to a Unix datagram socket (syslog) */
 	SB_MEMFD = 1 << 6, /* memfd_create, seals */
 	SB_TMPFILE = 1 << 7, /* openat of O_TMPFILE relative to a directory descriptor */
-	SB_EXEC = 1 << 8 /* tools only: run allowed programs (sandbox_allow_exec), which talk to
-			  * each other through Unix sockets in writable folders */
+	SB_EXEC = 1 << 8, /* tools only: run allowed programs (sandbox_allow_exec), which talk to
+			   * each other through Unix sockets in writable folders */
+	SB_BIND = 1 << 9 /* bind sockets of SB_NET: the resolver's, of datagrams */
 };
 
 #define SB_PATHS_MAX 16

@@ -169,7 +169,8 @@ static const struct call calls[] = {
     CALL(exit, 0),
     CALL(exit_group, 0),
 
-    /* Sockets. TCP is never bound: Landlock refuses that where it can. */
+    /* Sockets. Of TCP only master binds any: Landlock refuses that where it can, and whoever has
+     * transparent sockets must not even try (bind takes any address there). */
     CALL1(socket, SB_NET, IS(0, AF_INET)),
     CALL1(socket, SB_NET, IS(0, AF_INET6)),
     CALL2(socket, SB_UNIX, IS(0, AF_UNIX), MASKED(1, TYPE_MASK, SOCK_DGRAM)),
@@ -178,7 +179,7 @@ static const struct call calls[] = {
     CALL(chdir, SB_UNIX),
     CALL(accept4, SB_NET),
     CALL(accept, SB_NET),
-    CALL(bind, SB_NET),
+    CALL(bind, SB_BIND),
     CALL(setsockopt, SB_NET | SB_UNIX),
     CALL(sendmmsg, SB_NET),
     CALL(recvmmsg, SB_NET),

@@ -35,7 +35,7 @@ struct tls_file *certs_find(struct tls_file *set, const char *path);
 const struct tls_file *certs_of_handle(
     const struct tls_file *set, const uint8_t handle[KEYPROV_HANDLE]);
 
-/* Which of these is told to end soon is told once a day; struct proc's status tells each. */
+/* Warn of those that end soon, to be called once a day; tell the end of each in the status. */
 void certs_warn(const struct tls_file *set);
 void certs_status(const struct tls_file *set);
 

@@ -17,7 +17,7 @@ static void
 settle(struct upstream *u, enum dane_state state, const char *text)
 {
 	u->dane = state;
-	(void)log_escape(u->dane_text, sizeof u->dane_text, text, strlen(text));
+	(void)log_clean(u->dane_text, sizeof u->dane_text, text, strlen(text));
 }
 
 /* 0, or -1 with ENOMEM. */
@@ -51,7 +51,7 @@ judge_answer(struct upstream *u, const struct dns_tlsa_rep *p)
 	char text[UPSTREAM_TEXT_MAX];
 
 	(void)snprintf(text, sizeof text, "TLSA records of %s port %u: %s", u->r->host, u->port,
-	    p->text[0] != '\0' ? p->text : "none that DNSSEC vouches for");
+	    p->text[0] != '\0' ? log_str(p->text) : "none that DNSSEC vouches for");
 	if (p->status != DNS_OK && p->status != DNS_NOTFOUND)
 		settle(u, DANE_UNKNOWN, text);
 	else if (p->status == DNS_NOTFOUND || !p->secure || p->records.n == 0)

@@ -369,8 +369,8 @@ set_key(struct leaf_key *key, const struct upstream *u, struct conn *c, enum ups
 	key->authority = v == UPSTREAM_GOOD ? AUTHORITY_PROXY : AUTHORITY_UNTRUSTED;
 	(void)SHA256(der, n, key->like);
 	/* Without a name the address is all that a client can compare. */
-	(void)strlcpy(key->asked, asked[0] != '\0' ? asked : upstream_address(u, address),
-	    sizeof key->asked);
+	(void)strlcpy(
+	    key->asked, asked[0] != '\0' ? asked : upstream_address(u, address), sizeof key->asked);
 	return 0;
 }
 

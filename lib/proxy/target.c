@@ -48,18 +48,41 @@ original(int fd, const struct sockaddr_storage *here, struct sockaddr_storage *t
 	return getsockopt(fd, level, name, to, &n);
 }
 
-/* Only an address of this machine can be bound; unless any can, then nothing is known so. */
+/* The kernel talks to its own address from that address (RFC 6724, 5, rule 1); nothing is sent. */
 static bool
-can_bind(const struct netaddr *a)
+talks_to_itself(int fd, const struct netaddr *a)
 {
-	struct sockaddr_storage ss;
-	socklen_t n = netaddr_to_sockaddr(a, &ss);
-	int fd = socket(a->family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	bool can = fd != -1 && bind(fd, (const struct sockaddr *)&ss, n) == 0;
+	struct sockaddr_storage to, from;
+	socklen_t len = netaddr_to_sockaddr(a, &to), n = sizeof from;
 
-	if (fd != -1)
-		(void)close(fd);
-	return can;
+	return connect(fd, (const struct sockaddr *)&to, len) == 0 &&
+	       getsockname(fd, (struct sockaddr *)&from, &n) == 0 &&
+	       memcmp(&((const struct sockaddr_in6 *)&to)->sin6_addr,
+		   &((const struct sockaddr_in6 *)&from)->sin6_addr, 16) == 0;
+}
+
+/*
+ * Is it an address of this machine?  No bind(2), which a proxy has not: with a socket of TPROXY it
+ * could take any address.
+ */
+static bool
+is_own(const struct netaddr *of)
+{
+	struct netaddr a = *of;
+	int fd = socket(a.family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct in_addr v4;
+	bool own;
+
+	if (fd == -1)
+		return false;
+	a.port = 9; /* discard; any will do */
+	memcpy(&v4, a.addr, sizeof v4);
+	/* In IPv4 the second address of a network may be talked to from the first. */
+	own = a.family == AF_INET6
+		  ? talks_to_itself(fd, &a)
+		  : setsockopt(fd, IPPROTO_IP, IP_MULTICAST_IF, &v4, sizeof v4) == 0;
+	(void)close(fd);
+	return own;
 }
 
 static bool
@@ -67,11 +90,11 @@ is_local(const struct netaddr *of)
 {
 	/* Of blocks that no machine has an address in (RFC 1112, 4; RFC 6666). */
 	static const uint8_t nobodys[2][16] = {{240, 0, 0, 1}, {0x01, [15] = 1}};
-	struct netaddr a = *of, b = *of;
+	struct netaddr b = *of;
 
-	a.port = b.port = 0;
 	memcpy(b.addr, nobodys[of->family == AF_INET6], sizeof b.addr);
-	return netaddr_is_loopback(of) || (can_bind(&a) && !can_bind(&b));
+	/* Where every address is this machine's own nothing is known so. */
+	return netaddr_is_loopback(of) || (is_own(of) && !is_own(&b));
 }
 
 bool

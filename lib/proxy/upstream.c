@@ -42,7 +42,7 @@ finish(struct upstream *u, int fd, const char *text)
 	upstream_done done = u->done;
 	char copy[UPSTREAM_TEXT_MAX];
 
-	(void)log_escape(copy, sizeof copy, text, strlen(text));
+	(void)log_clean(copy, sizeof copy, text, strlen(text));
 	u->done = NULL;
 	done(fd, copy, u->arg);
 }
@@ -163,7 +163,7 @@ on_resolved(void *arg, struct ipc_msg *m, int error)
 	n = p->status == DNS_OK ? to_sockaddrs(p, u->port, addrs) : 0;
 	if (n == 0) {
 		(void)snprintf(text, sizeof text, "%s: %s", u->r->host,
-		    p->text[0] != '\0' ? p->text : "no address");
+		    p->text[0] != '\0' ? log_str(p->text) : "no address");
 		finish(u, -1, text);
 		return;
 	}

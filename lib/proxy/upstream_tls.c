@@ -207,7 +207,7 @@ upstream_tell_verdict(struct upstream *u)
 		return;
 	u->judged = NULL;
 	conn_resume(u->judge_conn);
-	(void)log_escape(text, sizeof text, u->text, strlen(u->text));
+	(void)log_clean(text, sizeof text, u->text, strlen(u->text));
 	fn(u->verdict, text, u->judge_arg);
 }
 

@@ -200,12 +200,31 @@ try_narrow(void)
 }
 
 static int
-try_bind(void)
+bind_one(int type)
 {
 	struct sockaddr_in sin = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	int fd = socket(AF_INET, type, 0);
 
 	return bind(fd, (const struct sockaddr *)&sin, sizeof sin) == -1 ? errno : 0;
+}
+
+static int
+try_bind(void)
+{
+	return bind_one(SOCK_STREAM);
+}
+
+/* The same, where seccomp alone must refuse it, whatever the kernel's Landlock can. */
+static int
+try_bind_never(void)
+{
+	return bind_one(SOCK_STREAM);
+}
+
+static int
+try_bind_datagrams(void)
+{
+	return bind_one(SOCK_DGRAM);
 }
 
 /* A worker's deadline: the alarm must be set, not only called. */
@@ -266,7 +285,10 @@ static const struct {
     {"setuid", SB_FORK, 0, try_setuid, ENOSYS},
     {"chroot", SB_FILES, 1, try_chroot, ENOSYS},
     {"limits", SB_BASE, 0, try_raise_limit, ENOSYS},
-    {"bind tcp", SB_NET, 0, try_bind, EACCES},
+    {"bind tcp", SB_NET | SB_BIND, 0, try_bind, EACCES},
+    {"bind", SB_NET, 0, try_bind_never, ENOSYS},
+    {"bind datagrams", SB_NET, 0, try_bind_datagrams, ENOSYS},
+    {"bind datagrams allowed", SB_NET | SB_BIND, 0, try_bind_datagrams, 0},
     {"narrower later", SB_FORK, 0, try_narrow, 0},
     {"alarm", SB_BASE, 0, try_alarm, 0},
     {"unnamed file in a worker's layer", SB_FORK | SB_MEMFD | SB_TMPFILE, 1, try_worker_layer, 0},

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """master and its daemons: deaths, back-off, logs, the control socket, the end."""
 
+import json
 import os
 import re
 import signal
@@ -121,6 +122,36 @@ def a_stopped_logger_stops_nobody(w):
     at = len(w.gw.log_text())
     assert serves(w)
     w.gw.wait_log(r"postern/pop3d\[\d+\]", start=max(0, at - 5000))
+
+
+@case
+def what_was_given_up_counts_nowhere(w):
+    """A daemon that takes a configuration too late, and refuses the next one, goes back to what runs."""
+    def servers():
+        found = json.loads(w.gw.gwctl("status", "--json", check=False).stdout)["daemons"]
+        return {f["name"]: f["value"] for d in found if d["daemon"] == "dnsd" for f in d["facts"]}["servers"]
+    before, running_one = servers(), read(w.gw.conf).decode()
+    anchor = write(w.path("anchor"), "nonsense\n")
+    w.gw.own(anchor)
+    pids = w.gw.kill("dnsd", signal.SIGSTOP)
+    try:
+        write(w.gw.conf, running_one + 'dns {\n  servers = {"127.0.0.1@9", "127.0.0.2@9", "127.0.0.3@9", "127.0.0.4@9"}\n}\n')
+        at = len(w.gw.log_text())
+        w.gw.reload(30)
+        w.gw.wait_log("dnsd 0 did not answer within", start=at)
+        write(w.gw.conf, running_one + f'dns {{\n  trust_anchor = "{anchor}"\n}}\n')
+        w.gw._forget_notes()
+        os.kill(w.gw.pid, signal.SIGHUP)
+        w.gw.wait_notify("RELOADING=1", 10)
+    finally:
+        for pid in pids:
+            kill(pid, signal.SIGCONT)
+        write(w.gw.conf, running_one)
+    w.gw.wait_notify("READY=1", 10)
+    w.gw.wait_log("reload: .*dns: trust_anchor", start=at)
+    assert w.gw.daemons("dnsd") == pids
+    wait_until(lambda: servers() == before, 5, f"{before} name servers, not {servers()}")
+    w.gw.reload()
 
 
 @case

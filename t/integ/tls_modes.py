@@ -399,6 +399,12 @@ def tls_install_installs_and_reloads(w):
     for path in (key, other):
         w.gw.own(path)
     keys = w.gw.keyctl("list", "--json").stdout
+    both = write(w.path("both.pem"), read(cert) + read(key))
+    w.gw.own(both)
+    p = w.gw.gwctl("tls", "install", "mail", both, both, check=False)
+    assert p.returncode != 0 and b"there is a private key in it" in p.stderr, p
+    assert read(os.path.join(w.gw.tls_dir, "mail.pem")) == before
+    assert w.gw.keyctl("list", "--json").stdout == keys
     with w.net:
         p = w.gw.gwctl("tls", "install", "mail", chain, other, check=False)
         assert p.returncode != 0 and b"nothing else was changed" in p.stderr, p

@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <openssl/err.h>
@@ -475,6 +476,67 @@ START_TEST(a_quiet_connection_holds_no_buffers)
 }
 END_TEST
 
+/* What a client has ready for its server: a mass of records without any octet for us. */
+static BIO *
+key_updates(struct client *t, unsigned n)
+{
+	BIO *out = BIO_new(BIO_s_mem());
+
+	BIO_up_ref(out);
+	SSL_set0_wbio(t->ssl, out);
+	while (n-- > 0) {
+		ck_assert_int_eq(SSL_key_update(t->ssl, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+		ck_assert_int_eq(SSL_do_handshake(t->ssl), 1);
+	}
+	ck_assert_int_eq(SSL_write(t->ssl, "NOOP\r\n", 6), 6);
+	return out;
+}
+
+START_TEST(records_without_data_do_not_hold_the_loop)
+{
+	int waiting = 0, turns = 0;
+	char *p, in[8];
+	struct owner o;
+	struct client t;
+	struct site s;
+	struct err e;
+	ssize_t put;
+	long left;
+	BIO *out;
+
+	site_start(&s, NULL);
+	owner_start(&o, &owner_limits, true);
+	ck_assert_int_eq(conn_accept_tls(o.c, s.ctx, false, &e), 0);
+	client_start(&t, &o, &s.ca, NULL);
+	ck_assert(client_shake(&t, &o));
+	out = key_updates(&t, 10000);
+	left = BIO_get_mem_data(out, &p);
+	while (left > 0 || waiting > 0) {
+		while (left > 0 && (put = send(o.peer, p, (size_t)left, MSG_NOSIGNAL)) > 0) {
+			p += put;
+			left -= put;
+		}
+		/* Others get their turn while there is more of it. */
+		ck_assert_int_ne(event_base_loop(o.base, EVLOOP_ONCE | EVLOOP_NONBLOCK), -1);
+		ck_assert_int_eq(ioctl(conn_fd(o.c), FIONREAD, &waiting), 0);
+		turns += waiting > 0;
+	}
+	ck_assert_int_gt(turns, 1);
+	ck_assert(owner_until(&o, &o.readable, 1, 20000));
+	ck_assert_uint_eq(buf_len(&o.got), 6);
+	/* And the session is as good as ever. */
+	ck_assert_int_eq(conn_puts(o.c, "+OK\r\n"), 0);
+	while (t.n < 5)
+		owner_run(&o, 2);
+	memcpy(in, t.got, 5);
+	ck_assert_mem_eq(in, "+OK\r\n", 5);
+	BIO_free(out);
+	owner_stop(&o);
+	client_stop(&t);
+	site_stop(&s);
+}
+END_TEST
+
 Suite *
 accept_suite(void)
 {
@@ -487,7 +549,7 @@ accept_suite(void)
 	    the_addresses_of_one_certificate_are_bounded,
 	    refuses_clients_without_a_good_certificate_where_one_is_wanted,
 	    a_certificate_that_nobody_asked_for_gives_no_address,
-	    a_quiet_connection_holds_no_buffers, NULL};
+	    a_quiet_connection_holds_no_buffers, records_without_data_do_not_hold_the_loop, NULL};
 
 	return unit_suite("accept", tests);
 }

@@ -337,6 +337,34 @@ START_TEST(holds_little_for_who_does_not_read)
 }
 END_TEST
 
+/* As a client can send them at any time, to stop whoever passes them on. */
+START_TEST(urgent_octets_pass_in_their_place)
+{
+	static const struct tunnel_limits brief = {.idle_ms = 5000};
+	struct ends x;
+	char in[16];
+
+	dig(&x, true, &brief, (struct bytes){0}, (struct bytes){0});
+	ck_assert_int_eq(send(x.fd[0], "ab", 2, 0), 2);
+	ck_assert_int_eq(send(x.fd[0], "U", 1, MSG_OOB), 1);
+	ck_assert_int_eq(send(x.fd[0], "cd", 2, 0), 2);
+	while (x.done == 0 && recv(x.fd[1], in, sizeof in, MSG_PEEK) < 5)
+		turn(&x);
+	ck_assert_int_eq(recv(x.fd[1], in, sizeof in, 0), 5);
+	ck_assert_mem_eq(in, "abUcd", 5);
+	/* The last ones, and then the end: they are not taken for it. */
+	ck_assert_int_eq(send(x.fd[0], "VW", 2, MSG_OOB), 2);
+	ck_assert_int_eq(shutdown(x.fd[0], SHUT_WR), 0);
+	ck_assert_int_eq(shutdown(x.fd[1], SHUT_WR), 0);
+	until_done(&x);
+	ck_assert_str_eq(x.text, "");
+	ck_assert_uint_eq(x.end.octets[0], 7);
+	ck_assert_int_eq(recv(x.fd[1], in, sizeof in, 0), 2);
+	ck_assert_mem_eq(in, "VW", 2);
+	fill_in(&x);
+}
+END_TEST
+
 START_TEST(at_rest_it_has_no_pipes)
 {
 	struct ends x;
@@ -510,9 +538,9 @@ tunnel_suite(void)
 	const TTest *const tests[] = {carries_streams_both_ways_at_once,
 	    what_was_read_already_goes_first, the_end_of_one_side_leaves_the_other_open,
 	    a_side_that_is_lost_ends_it, holds_little_for_who_does_not_read,
-	    at_rest_it_has_no_pipes, silence_and_age_end_it, waits_while_descriptors_are_out,
-	    may_be_freed_at_any_time, a_connection_gives_its_socket_away,
-	    it_does_so_within_readable_too, NULL};
+	    urgent_octets_pass_in_their_place, at_rest_it_has_no_pipes, silence_and_age_end_it,
+	    waits_while_descriptors_are_out, may_be_freed_at_any_time,
+	    a_connection_gives_its_socket_away, it_does_so_within_readable_too, NULL};
 
 	return unit_suite("tunnel", tests);
 }

@@ -43,8 +43,7 @@ card_make(struct card *c, const char *cn, const char *names, long seconds,
 		extend(c->x, NID_subject_alt_name, names);
 	if (issuer == NULL)
 		extend(c->x, NID_basic_constraints, "critical,CA:TRUE");
-	ck_assert_int_gt(
-	    X509_sign(c->x, issuer != NULL ? issuer->key : c->key, EVP_sha256()), 0);
+	ck_assert_int_gt(X509_sign(c->x, issuer != NULL ? issuer->key : c->key, EVP_sha256()), 0);
 	ck_assert_int_le(i2d_X509(c->x, NULL), (int)sizeof c->der);
 	c->n = (size_t)i2d_X509(c->x, &p);
 }
@@ -92,8 +91,8 @@ card_serve(const struct card *c, const struct card *issuer)
 	struct ssl_ctx_st *ctx;
 	struct err e = {0};
 
-	cert = tls_cert_new(
-	    pem, strlen(pem), false, "far.pem", bind_card, (void *)(uintptr_t)c, &e);
+	cert =
+	    tls_cert_new(pem, strlen(pem), false, "far.pem", bind_card, (void *)(uintptr_t)c, &e);
 	ck_assert_msg(cert != NULL, "%s", e.text);
 	ctx = tls_server_ctx(&o, &e);
 	ck_assert_msg(ctx != NULL, "%s", e.text);

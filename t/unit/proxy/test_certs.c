@@ -25,7 +25,7 @@ Suite *certs_suite(void);
 	" tls = required " more " }\n"
 #define TWO                                                                                        \
 	PEER POP("a", "8995", "certificates = {/a.pem}")                                           \
-	POP("b", "8996", "certificates = {/b.pem, /a.pem}")
+	    POP("b", "8996", "certificates = {/b.pem, /a.pem}")
 
 static struct card ca, a, b;
 
@@ -125,8 +125,8 @@ START_TEST(a_reload_makes_only_what_is_new)
 	ck_assert_ptr_nonnull(certs_find(one, "/b.pem"));
 	ck_assert_ptr_null(certs_find(one, "/c.pem"));
 	ck_assert_ptr_null(one->next->next); /* one that two connectors show is there once */
-	ck_assert_ptr_eq(certs_of_handle(one, certs_find(one, "/a.pem")->handle),
-	    certs_find(one, "/a.pem"));
+	ck_assert_ptr_eq(
+	    certs_of_handle(one, certs_find(one, "/a.pem")->handle), certs_find(one, "/a.pem"));
 	show("/a.pem", &b);
 	ck_assert_int_eq(certs_make(&two, one, proc_env()->conf, CONF_POP3, &e), 0);
 	ck_assert_ptr_eq(certs_find(two, "/b.pem")->cert, certs_find(one, "/b.pem")->cert);
@@ -193,12 +193,12 @@ START_TEST(a_start_that_fails_leaves_all_as_it_was)
 	ck_assert_int_eq(tls_server_start(proc_env()->conf, &e), -1);
 	ck_assert_ptr_eq(context_of("a"), of_a);
 	world_conf("tls_profile x { client_certificate = require client_ca = /none.pem }\n"
-		   " action n { service = pop3 profile = x }\n" PEER
-		       POP("a", "8995", "certificates = {/a.pem} action = n"));
+		   " action n { service = pop3 profile = x }\n" PEER POP(
+		       "a", "8995", "certificates = {/a.pem} action = n"));
 	ck_assert_int_eq(tls_server_start(proc_env()->conf, &e), -1);
 	ck_assert_str_eq(e.text, "connector a: client_ca /none.pem is not there");
-	world_conf("tls_profile x { groups = nonsense }\n" PEER
-		   POP("a", "8995", "certificates = {/a.pem}"));
+	world_conf("tls_profile x { groups = nonsense }\n" PEER POP(
+	    "a", "8995", "certificates = {/a.pem}"));
 	ck_assert_int_eq(tls_server_start(proc_env()->conf, &e), -1);
 	ck_assert_msg(strstr(e.text, "tls_profile x (line 1): groups") != NULL, "%s", e.text);
 	ck_assert_ptr_eq(context_of("a"), of_a);
@@ -290,14 +290,16 @@ START_TEST(what_nobody_wants_stapled_is_not)
 {
 	start(STAPLED);
 	answer(OCSP_GOOD, (uint64_t)time(NULL) + 3600, "response");
-	start("tls_profile x { stapling = no }\n action n { service = pop3 profile = x }\n" PEER
-		POP("a", "8995", "certificates = {/a.pem} action = n"));
+	start(
+	    "tls_profile x { stapling = no }\n action n { service = pop3 profile = x }\n" PEER POP(
+		"a", "8995", "certificates = {/a.pem} action = n"));
 	ck_assert_str_eq(staple(), "");
 	ck_assert_uint_eq(world_count(M_ocsp_req), 0);
 	/* The same octets under another name. */
 	show("/moved.pem", &a);
-	start("tls_profile x { stapling = yes }\n action n { service = pop3 profile = x }\n" PEER
-		POP("a", "8995", "certificates = {/moved.pem} action = n"));
+	start(
+	    "tls_profile x { stapling = yes }\n action n { service = pop3 profile = x }\n" PEER POP(
+		"a", "8995", "certificates = {/moved.pem} action = n"));
 	answer(OCSP_GOOD, (uint64_t)time(NULL) + 3600, "moved");
 	ck_assert_str_eq(staple(), "moved");
 }
@@ -365,7 +367,7 @@ certs_suite(void)
 	return unit_suite_around("certs", begin, end,
 	    (const TTest *const[]){a_reload_makes_only_what_is_new,
 		contexts_stay_where_nothing_has_changed, a_start_that_fails_leaves_all_as_it_was,
-		a_connector_that_came_or_went_is_told_apart,
-		keyd_is_asked_for_what_is_stapled_once, what_nobody_wants_stapled_is_not,
-		the_status_tells_when_certificates_end, a_profile_becomes_options, NULL});
+		a_connector_that_came_or_went_is_told_apart, keyd_is_asked_for_what_is_stapled_once,
+		what_nobody_wants_stapled_is_not, the_status_tells_when_certificates_end,
+		a_profile_becomes_options, NULL});
 }

@@ -59,8 +59,8 @@ answer_addresses(int status, int secure, const char *text, const char *const *ad
 
 	for (; *addrs != NULL; addrs++) {
 		ck_assert_int_eq(netaddr_parse_host(*addrs, &a[rep.addrs.n]), 0);
-		v[rep.addrs.n].ip = (struct bytes){
-		    a[rep.addrs.n].addr, a[rep.addrs.n].family == AF_INET ? 4 : 16};
+		v[rep.addrs.n].ip =
+		    (struct bytes){a[rep.addrs.n].addr, a[rep.addrs.n].family == AF_INET ? 4 : 16};
 		rep.addrs.n++;
 	}
 	world_answer(M_dns_addr_req, &rep);
@@ -263,8 +263,7 @@ START_TEST(what_came_to_us_directly_has_no_target)
 	/* With TPROXY the address at our end is the server's; ours is refused. */
 	world_conf(CONNECTOR " transparent = tproxy }\n");
 	trip.r = route();
-	ck_assert_msg(
-	    proxy_target_of(trip.r, conn_fd(far.c), &from, &t, &e) == 0, "%s", e.text);
+	ck_assert_msg(proxy_target_of(trip.r, conn_fd(far.c), &from, &t, &e) == 0, "%s", e.text);
 	ck_assert_uint_eq(ntohs(((struct sockaddr_in *)&t.to)->sin_port), far.port);
 	(void)close(fd);
 }
@@ -278,10 +277,8 @@ static void
 answer_records(int status, int secure, size_t n)
 {
 	struct dns_tlsa v = {3, 1, 1, {(const uint8_t *)"01234567890123456789012345678901", 32}};
-	struct dns_tlsa_rep rep = {.status = (uint8_t)status,
-	    .secure = (uint8_t)secure,
-	    .text = "",
-	    .records = {&v, n}};
+	struct dns_tlsa_rep rep = {
+	    .status = (uint8_t)status, .secure = (uint8_t)secure, .text = "", .records = {&v, n}};
 
 	world_answer(M_dns_tlsa_req, &rep);
 }
@@ -328,6 +325,7 @@ START_TEST(dane_without_records_that_dnssec_vouches_for_is_no_tls)
 	    {1, DNS_NOTFOUND, 1, 0, ENOTSUP},
 	    {1, DNS_NOTFOUND, 0, 0, ENOTSUP},
 	    {1, DNS_OK, 0, 0, ENOTSUP},
+	    {1, DNS_OK, 0, 1, ENOTSUP},
 	    {1, DNS_OK, 1, 0, ENOTSUP},
 	    {1, DNS_TEMPFAIL, 0, 0, EAGAIN},
 	    {1, DNS_BOGUS, 0, 0, EAGAIN},
@@ -341,8 +339,7 @@ START_TEST(dane_without_records_that_dnssec_vouches_for_is_no_tls)
 		trip_connect(&trip, peer_route("mail.test", far.port, DANE), NULL);
 		ck_assert_msg(upstream_prepare(proc_env()->conf, &e) == 0, "%s", e.text);
 		upstream_commit();
-		answer_addresses(
-		    DNS_OK, t[i].addr_secure, "", (const char *[]){"127.0.0.1", NULL});
+		answer_addresses(DNS_OK, t[i].addr_secure, "", (const char *[]){"127.0.0.1", NULL});
 		ck_assert_uint_eq(world_count(M_dns_tlsa_req), (unsigned)t[i].addr_secure);
 		if (t[i].addr_secure && t[i].status == -1)
 			world_fail(M_dns_tlsa_req, ETIMEDOUT);

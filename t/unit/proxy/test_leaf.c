@@ -41,8 +41,8 @@ begin_at(const char *names)
 	ck_assert_msg(tls_server_start(proc_env()->conf, &e) == 0, "%s", e.text);
 	far_start(&far, "127.0.0.1", card_serve(&server, &ca));
 	far_target(&to, "127.0.0.1", far.port);
-	trip_connect(&trip,
-	    proxy_route_get(world_connector("c"), CONF_TLS_IMPLICIT, proc_env()->conf), &to);
+	trip_connect(
+	    &trip, proxy_route_get(world_connector("c"), CONF_TLS_IMPLICIT, proc_env()->conf), &to);
 	trip_connected(&trip);
 	trip_secure(&trip, "mail.test");
 	ck_assert_uint_eq(trip.secured, 1);
@@ -121,10 +121,9 @@ wanted(void)
 START_TEST(the_name_asked_for_comes_before_the_servers_own)
 {
 	trip_mint(&trip, "pop.mail.test");
-	ck_assert_str_eq(
-	    wanted(), "pop.mail.test mail.test *.mail.test 127.0.0.1 2001:db8::1");
-	ck_assert_uint_eq(((struct mint_req *)world_asked(M_mint_req)->body)->authority,
-	    AUTHORITY_PROXY);
+	ck_assert_str_eq(wanted(), "pop.mail.test mail.test *.mail.test 127.0.0.1 2001:db8::1");
+	ck_assert_uint_eq(
+	    ((struct mint_req *)world_asked(M_mint_req)->body)->authority, AUTHORITY_PROXY);
 	answer(CRYPTO_OK, &leaf);
 	world_until(&trip.minted, 1);
 	ck_assert_ptr_nonnull(trip.cert);
@@ -140,8 +139,8 @@ START_TEST(who_is_not_verified_gets_the_untrusted_authority_and_no_others_leaf)
 	mint("mail.test", true);
 	trip.verdict = UPSTREAM_UNVERIFIED;
 	trip_mint(&trip, "mail.test");
-	ck_assert_uint_eq(((struct mint_req *)world_asked(M_mint_req)->body)->authority,
-	    AUTHORITY_UNTRUSTED);
+	ck_assert_uint_eq(
+	    ((struct mint_req *)world_asked(M_mint_req)->body)->authority, AUTHORITY_UNTRUSTED);
 	answer(CRYPTO_OK, &leaf);
 	world_until(&trip.minted, 2);
 	/* Each is remembered apart. */
@@ -157,9 +156,10 @@ static void
 begin_odd(void)
 {
 	/* What cryptod would refuse, and with it all others. */
-	begin_at("DNS:mail.test,DNS:*.test,DNS:a_b.test,DNS:*.x*.test,DNS:UPPER.Test,DNS:upper.test,"
-		 "DNS:1.2.3.4,DNS:trailing.test.,DNS:-x.test,email:a@b.test,URI:x://y,"
-		 "IP:192.0.2.1,IP:192.0.2.1");
+	begin_at(
+	    "DNS:mail.test,DNS:*.test,DNS:a_b.test,DNS:*.x*.test,DNS:UPPER.Test,DNS:upper.test,"
+	    "DNS:1.2.3.4,DNS:trailing.test.,DNS:-x.test,email:a@b.test,URI:x://y,"
+	    "IP:192.0.2.1,IP:192.0.2.1");
 }
 
 START_TEST(names_that_cryptod_would_refuse_are_left_out)
@@ -179,8 +179,7 @@ begin_many(void)
 	memset(label, 'x', 60);
 	label[60] = '\0';
 	for (i = 0; i < 75; i++) {
-		(void)snprintf(
-		    one, sizeof one, ",DNS:n%d.%s.%s.%s.test", i, label, label, label);
+		(void)snprintf(one, sizeof one, ",DNS:n%d.%s.%s.%s.test", i, label, label, label);
 		(void)strlcat(names, one, sizeof names);
 	}
 	for (i = 0; i < 24; i++) {

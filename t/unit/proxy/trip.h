@@ -32,6 +32,7 @@ struct trip {
 	char text[600]; /* the last one */
 	enum upstream_verdict verdict;
 	struct tls_cert *cert;
+	bool judge_at_once; /* from within secured, as owners do */
 	bool free_in_callback; /* upstream_free from within each of them */
 };
 

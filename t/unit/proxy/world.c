@@ -185,9 +185,11 @@ world_conf(const char *config)
 void
 world_begin(const char *config)
 {
+	struct event_base *base = env.base;
+
 	memset(&env, 0, sizeof env);
 	env.self = P_POP3D;
-	env.base = event_base_new();
+	env.base = base != NULL ? base : event_base_new();
 	world_conf(config);
 }
 
