@@ -25,9 +25,10 @@ check_file(void *arg, const char *path, const char *what, int need)
 
 	if (!need || access(path, R_OK) == 0)
 		return 0;
-	(void)snprintf(text, sizeof text, "%s: put it there%s, or correct its name: without it the "
-	    "gateway neither starts nor reloads", strerror(errno),
-	    strstr(what, "certificates") != NULL ? " (gwctl tls install)" : "");
+	(void)snprintf(text, sizeof text,
+	    "%s: put it there%s, or correct its name: without it the "
+	    "gateway neither starts nor reloads",
+	    strerror(errno), strstr(what, "certificates") != NULL ? " (gwctl tls install)" : "");
 	warn(arg, what, path, text);
 	return 0;
 }

@@ -119,6 +119,22 @@ judge_certificates(struct status *st)
 	}
 }
 
+/* cryptod tells of its end; that there is none is no trouble where nobody needs it. */
+static void
+judge_authority(struct status *st)
+{
+	size_t i;
+
+	if (st->minting == NULL || strcmp(st->s.keystore_state, "unlocked") != 0)
+		return;
+	for (i = 0; i < st->s.daemons.n; i++)
+		if (status_fact(&st->daemons[i], "proxy_authority", NULL) != NULL)
+			return;
+	find(st, 1, st->minting,
+	    "there is no authority for the certificates that its clients are to see: keyctl ca "
+	    "init");
+}
+
 static void
 judge_people(struct status *st)
 {
@@ -147,6 +163,7 @@ status_judge(struct status *st)
 	judge_daemons(st);
 	judge_peers(st);
 	judge_certificates(st);
+	judge_authority(st);
 	judge_people(st);
 	if (st->untold > 0) {
 		(void)snprintf(more, sizeof more, "%u findings more", st->untold);

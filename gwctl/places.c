@@ -195,6 +195,9 @@ status_places(struct status *st, const struct conf *c)
 		for (i = 0; i < k->nbound; i++)
 			add_connector(st, k, &k->bound[i], text++);
 		add_certificates(st, k);
+		if (k->transparent != CONF_TRANSPARENT_NO && k->inspect == CONF_TLS_INSPECT &&
+		    k->tls != CONF_SUPPORT_DISABLED && st->minting == NULL)
+			st->minting = k->name;
 	}
 	for (i = 0; i < c->npeers; i++, text++) {
 		const struct conf_peer *x = &c->peers[i];

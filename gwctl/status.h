@@ -101,6 +101,7 @@ struct status {
 	struct shown_connector *connectors;
 	struct shown_tls_cert *certificates; /* of connectors, each file once */
 	char (*certificate_ends)[DATE_TEXT];
+	const char *minting; /* a connector whose clients see minted certificates; NULL: none */
 	struct shown_peer *peers;
 	struct status_text { /* of the connectors, then of the peers */
 		char listen[HOSTPORT_TEXT_MAX], server[HOSTPORT_TEXT_MAX];

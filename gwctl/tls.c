@@ -157,13 +157,13 @@ verb_tls_actions(struct gwctl *t, int argc, char *argv[])
 		    .profile = a->profile->name,
 		    .connectors = {users, n}};
 		row(&o, &rec_tls_action, &v,
-		    (const char *const[]){v.action, v.service, v.tls, v.profile,
-			users_text(text, users, n)});
+		    (const char *const[]){
+			v.action, v.service, v.tls, v.profile, users_text(text, users, n)});
 	}
 	return end(&o);
 }
 
-/* Connectors, peers and actions with this profile. */
+/* Actions with this profile; connectors and peers for whose TLS it counts. */
 static size_t
 profile_users(const struct conf *c, const struct conf_profile *p, struct tls_user *v)
 {
@@ -173,11 +173,11 @@ profile_users(const struct conf *c, const struct conf_profile *p, struct tls_use
 		if (c->actions[i].profile == p)
 			v[n++] = (struct tls_user){c->actions[i].name, "action"};
 	for (i = 0; i < c->nconnectors; i++)
-		if (c->connectors[i].profile == p)
+		if (c->connectors[i].profile == p && c->connectors[i].tls != CONF_SUPPORT_DISABLED)
 			v[n++] =
 			    (struct tls_user){c->connectors[i].name, support(&c->connectors[i])};
 	for (i = 0; i < c->npeers; i++)
-		if (c->peers[i].profile == p)
+		if (c->peers[i].profile == p && c->peers[i].tls != CONF_TLS_NONE)
 			v[n++] = (struct tls_user){c->peers[i].name, "peer"};
 	return n;
 }
@@ -259,8 +259,8 @@ verb_tls_connectors(struct gwctl *t, int argc, char *argv[])
 		if (k == 0 && v.shows[0] != '\0')
 			(void)snprintf(text, sizeof text, "(%s)", v.shows);
 		row(&o, &rec_tls_connector, &v,
-		    (const char *const[]){v.connector, v.service, v.tls, v.action, v.does,
-			v.profile, text});
+		    (const char *const[]){
+			v.connector, v.service, v.tls, v.action, v.does, v.profile, text});
 	}
 	return end(&o);
 }

@@ -90,7 +90,7 @@ import_key(const struct gwctl *t, const char *pass_file, const char *chain, cons
 {
 	char path[PATH_MAX];
 	const char *argv[12];
-	int n = 0, rc, status;
+	int fd, n = 0, rc, status;
 	pid_t pid;
 
 	if ((rc = keyctl_path(path, sizeof path)) != 0)
@@ -113,14 +113,19 @@ import_key(const struct gwctl *t, const char *pass_file, const char *chain, cons
 	if ((pid = fork()) == -1)
 		return complain(EX_OSERR, "cannot start keyctl: %s", strerror(errno));
 	if (pid == 0) {
+		/* It would tell what to do next, which is done here. */
+		if ((fd = open("/dev/null", O_WRONLY | O_CLOEXEC)) != -1)
+			(void)dup2(fd, STDOUT_FILENO);
 		(void)execv(path, (char *const *)(uintptr_t)argv);
 		_exit(EX_OSFILE);
 	}
 	while (waitpid(pid, &status, 0) == -1)
 		if (errno != EINTR)
 			return complain(EX_OSERR, "keyctl: %s", strerror(errno));
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+		(void)printf("%s: its key is in the key store\n", shown(key));
 		return 0;
+	}
 	return complain(WIFEXITED(status) ? WEXITSTATUS(status) : EX_SOFTWARE,
 	    "the key was not taken, and nothing else was changed");
 }

@@ -104,7 +104,7 @@ leads_to(const struct conf_connector *k, const char *peer)
 	p = conf_peer_find(proc_env()->conf, peer);
 	return peer[0] == '\0' ||
 	       (p != NULL && p->service == k->service && p->verify == CONF_VERIFY_CA &&
-		   !conf_peer_guarded(proc_env()->conf, p));
+		   conf_peer_vouches(proc_env()->conf, p, k->tenant));
 }
 
 /*

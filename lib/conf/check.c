@@ -6,7 +6,6 @@
 
 #include "conf/load.h"
 
-
 void
 conf_no_memory(struct conf_load *l)
 {
@@ -90,8 +89,8 @@ check_peer(struct conf_load *l, struct conf_connector *k, const struct scan_sect
 	else if (k->peer->service != k->service)
 		conf_error(&l->errs, conf_line(at, "peer"),
 		    "peer = %s: that peer (line %u) is of service %s, connector \"%s\" of %s",
-		    k->peer_name, k->peer->line, conf_word(CONF_S_PEER, k->peer, "service"), k->name,
-		    conf_word(CONF_S_CONNECTOR, k, "service"));
+		    k->peer_name, k->peer->line, conf_word(CONF_S_PEER, k->peer, "service"),
+		    k->name, conf_word(CONF_S_CONNECTOR, k, "service"));
 }
 
 static void

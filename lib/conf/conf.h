@@ -303,7 +303,11 @@ const char *conf_profile_expects(const struct conf_profile *p, const char *asked
 const struct conf_peer *conf_peer_find(const struct conf *c, const char *name);
 const struct conf_connector *conf_connector_find(const struct conf *c, const char *name);
 
-/* Does a connector in front of this peer ask for a second factor?  No other way leads round it. */
-int conf_peer_guarded(const struct conf *c, const struct conf_peer *p);
+/*
+ * Do logins at this peer count behind a transparent connector of that tenant, too?  Not where a
+ * connector in front of it asks for a second factor, which no other way leads round; nor where it
+ * has connectors, and none is of that tenant: another one's server says nothing of its people.
+ */
+int conf_peer_vouches(const struct conf *c, const struct conf_peer *p, const char *tenant);
 
 #endif

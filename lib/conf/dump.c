@@ -131,13 +131,19 @@ conf_connector_find(const struct conf *c, const char *name)
 }
 
 int
-conf_peer_guarded(const struct conf *c, const struct conf_peer *p)
+conf_peer_vouches(const struct conf *c, const struct conf_peer *p, const char *tenant)
 {
-	size_t i;
+	const struct conf_connector *k;
+	size_t i, n = 0, ours = 0;
 
-	for (i = 0; i < c->nconnectors; i++)
-		if (c->connectors[i].peer == p &&
-		    c->connectors[i].second_factor != CONF_FACTOR_NONE)
-			return 1;
-	return 0;
+	for (i = 0; i < c->nconnectors; i++) {
+		k = &c->connectors[i];
+		if (k->peer != p)
+			continue;
+		if (k->second_factor != CONF_FACTOR_NONE)
+			return 0;
+		n++;
+		ours += strcmp(k->tenant, tenant) == 0;
+	}
+	return n == 0 || ours > 0;
 }

@@ -66,8 +66,8 @@ conn_tls_use(struct conn *c, struct tls_cert *cert)
 		t->cert = tls_cert_keep(cert);
 		t->hello = HELLO_ANSWERED;
 	} else {
-		conn_tls_say(
-		    t, "TLS handshake with %s: no certificate for \"%s\"", t->name, t->asked);
+		conn_tls_say(t, "TLS handshake with %s: no certificate for %s", t->name,
+		    t->asked[0] != '\0' ? t->asked : "a client that asks for no name");
 		t->hello = HELLO_REFUSED;
 	}
 	conn_tls_go_on(t);

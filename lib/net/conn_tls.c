@@ -19,9 +19,9 @@
  */
 
 /*
- * Octets that one call of OpenSSL may take from the socket: twice a record.  It goes on by itself as
- * long as there are records without data for us (key updates, RFC 8446, 4.6.3), and who sends those
- * without end would have the loop to himself.
+ * Octets that one call of OpenSSL may take from the socket: twice a record.  It goes on by itself
+ * as long as there are records without data for us (key updates, RFC 8446, 4.6.3), and who sends
+ * those without end would have the loop to himself.
  */
 #define READ_MAX (32 * 1024)
 #define HELD_MAX 4096 /* octets of a ticket; one with more is sent at once */

@@ -155,7 +155,7 @@ peer_of_name(const struct proxy_route *r, const char *name)
 	for (i = 0; i < c->npeers; i++)
 		if (c->peers[i].service == k->service &&
 		    strcasecmp(c->peers[i].server_name, name) == 0 &&
-		    !conf_peer_guarded(c, &c->peers[i]) &&
+		    conf_peer_vouches(c, &c->peers[i], k->tenant) &&
 		    is_proof(r, &c->peers[i], conf_profile_expects(f, name)))
 			return &c->peers[i];
 	return NULL;

@@ -56,8 +56,8 @@ const struct proxy_route *proxy_route_get(
  * The same for one session behind a transparent connector whose server is known by a name now
  * (verified by its certificate): if a configured peer of the service has it as server_name, and
  * would be verified in no other way (verify = ca with the same ca_file, expected name and no
- * stricter ocsp) and has no connector with a second factor, a copy of r with that peer's name and
- * login rules, else r once more.  Wants its drop.  NULL with ENOMEM.
+ * stricter ocsp) and conf_peer_vouches, a copy of r with that peer's name and login rules, else r
+ * once more.  Wants its drop.  NULL with ENOMEM.
  */
 const struct proxy_route *proxy_route_named(const struct proxy_route *r, const char *name);
 void proxy_route_drop(const struct proxy_route *r);

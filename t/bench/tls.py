@@ -136,3 +136,6 @@ def tls(quick=False):
                 for p in others:
                     figure(f"{name}_handshake_cpu", own[ours], "us/handshake", p.name, own[p],
                            own[ours] / own[p])
+                for p in others:
+                    figure(f"{name}_handshakes", 1e6 / own[ours], "/s of a core", p.name,
+                           1e6 / own[p], own[p] / own[ours])

@@ -4,7 +4,7 @@
  *	tls_load PORT AT_ONCE clear|full|resumed
  *
  * The command (see load.h) is how many of them are to come.  Handshakes are of TLS 1.3 with X25519
- * and AES-256.  With full none resumes a session; the signature is verified, the chain is not.  With
+ * and AES-256.  With full none resumes a session; the signature is verified, the chain is not. With
  * resumed each goes on with the ticket that came last (psk_dhe_ke), which each of AT_ONCE got in a
  * full handshake before what is measured; one that the server would not resume ends the program.
  * The line must be an SMTP greeting: when it is there, the server has seen the client's Finished.
@@ -63,8 +63,8 @@ set_up_tls(void)
 	    SSL_CTX_set_ciphersuites(ctx, "TLS_AES_256_GCM_SHA384") != 1 ||
 	    SSL_CTX_set1_groups_list(ctx, "X25519") != 1)
 		errx(1, "OpenSSL cannot be set up");
-	(void)SSL_CTX_set_session_cache_mode(ctx,
-	    resume ? SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL : SSL_SESS_CACHE_OFF);
+	(void)SSL_CTX_set_session_cache_mode(
+	    ctx, resume ? SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL : SSL_SESS_CACHE_OFF);
 	if (resume)
 		SSL_CTX_sess_set_new_cb(ctx, keep_ticket);
 	SSL_CTX_set_cert_verify_callback(ctx, any_chain, NULL);

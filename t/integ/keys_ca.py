@@ -9,7 +9,7 @@ import re
 
 from pt import Site, case, run
 from pt.terminal import Terminal
-from pt.util import sh, write
+from pt.util import read, sh, write
 
 NAME = "Mail of Jürgens & Söhne"
 
@@ -57,6 +57,21 @@ def before_there_is_one_nothing_is_given_out(w):
         assert "keyctl ca init" in refused(w, "ca", "export", *args, code=66), args
     status = json.loads(w.gw.gwctl("status", "--json").stdout)
     assert "proxy_authority" not in json.dumps(status), status
+
+
+def with_inspection(w):
+    """A configuration in which clients would see minted certificates."""
+    text = read(w.gw.conf).decode() + ('connector "outside" {\n  service = pop3\n  transparent = redirect\n'
+                                       f'  listen = {{"127.0.0.1:{w.ports.get()}"}}\n}}\n')
+    return write(w.path("inspecting.conf"), text)
+
+
+@case
+def that_there_is_none_is_trouble_where_it_is_wanted(w):
+    w.inspecting = with_inspection(w)
+    p = w.gw.gwctl("-c", w.inspecting, "status", "-q", check=False)
+    assert p.returncode == 1 and b"trouble: outside: there is no authority" in p.stdout and b"keyctl ca init" in p.stdout, p
+    assert b"authority" not in w.gw.gwctl("status", "-q", check=False).stdout
 
 
 @case
@@ -242,6 +257,7 @@ def its_end_is_seen_in_the_status(w):
     w.gw.keyctl("ca", "init", "--replace", "--days", "5")
     text = w.gw.gwctl("status", check=False).stdout.decode()
     assert re.search(r"the proxy authority ends on 20\d\d-", text), text
+    assert b"no authority" not in w.gw.gwctl("-c", w.inspecting, "status", check=False).stdout
     w.gw.keyctl("ca", "init", "--replace")
     assert "authority ends" not in w.gw.gwctl("status", check=False).stdout.decode()
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """TLS between the gateway and the mail servers behind it, and their names."""
 
+import hashlib
 import re
 import ssl
 import time
@@ -9,6 +10,7 @@ from pt import World, case, run
 from pt import clients, mails
 from pt.fakepop import FakePop
 from pt.sink import Sink
+from pt.util import read, sh
 from pt.world import DOMAIN
 
 ALICE, QUINN = "alice@example.test", "quinn@partner.test"
@@ -22,6 +24,7 @@ KINDS = {"good": "starttls", "good-implicit": "implicit", "late": "starttls", "l
          "self": "starttls", "self-implicit": "implicit", "other-name": "starttls",
          "other-name-implicit": "implicit", "other-ca": "starttls", "other-ca-implicit": "implicit",
          "unverified": "starttls", "by-address": "starttls", "no-offer": "starttls",
+         "pinned": "starttls", "pinned-key": "starttls", "pinned-other": "starttls", "renamed": "starttls",
          "refused": "starttls", "stalled": "starttls", "injected": "starttls", "clear": "none"}
 
 PEER = """
@@ -61,6 +64,9 @@ def server(w, service, kind):
     cert = {"late": lambda: issue("late", names=(SERVER,), expired=True),
             "self": lambda: issue("self", names=(SERVER,), self_signed=True),
             "unverified": lambda: issue("self", names=(SERVER,), self_signed=True),
+            "pinned": lambda: issue("self", names=("elsewhere.test",), self_signed=True),
+            "pinned-key": lambda: issue("self", names=("elsewhere.test",), self_signed=True),
+            "renamed": lambda: issue("renamed", names=("www.example.test",), addresses=()),
             "other-name": lambda: issue("other-name", names=("www.example.test",)),
             "by-address": lambda: issue("by-address", names=("www.example.test",)),
             "other-ca": lambda: other("other-ca", names=(SERVER,)),
@@ -68,6 +74,7 @@ def server(w, service, kind):
                 kind.removesuffix("-implicit"), lambda: issue("good", names=(SERVER,), addresses=()))()
     how = {"tls": cert, "implicit": kind.endswith("-implicit"), "users": w.users}
     forged = kind == "injected"
+    w.cert[service, kind] = cert
     if service == "smtp":
         s = (ForgingSink if forged else Sink)(**how)
     else:
@@ -83,13 +90,26 @@ def server(w, service, kind):
     return s
 
 
+def pinned(w, service, kind):
+    """The settings of a peer whose certificate, or the key in it, is known; or another's."""
+    path = w.cert[service, kind][0]
+    if kind == "pinned-key":
+        der = sh(["openssl", "pkey", "-pubin", "-outform", "DER"],
+                 data=sh(["openssl", "x509", "-in", path, "-noout", "-pubkey"]).stdout).stdout
+    else:
+        der = ssl.PEM_cert_to_DER_cert(read(path).decode())
+    return f'verify = fingerprint\n  fingerprints = {{"{"00" * 32}", "{hashlib.sha256(der).hexdigest()}"}}'
+
+
 def world():
     w = World()
+    w.cert = {}
     w.other = type(w.ca)(w.path("other-ca"), "Another CA")
     w.names = w.dns({(SERVER, "A"): ["127.0.0.1"]})
     w.names.fail["broken.example.test"] = 2
     pieces = (f'dns {{\n  servers = {{"127.0.0.1@{w.names.port}"}}\n  hosts = no\n}}\n'
               "limits {\n  peer_timeout = 3\n}\nprocesses {\n  smtpd = 1\n  pop3d = 1\n}\n")
+    pieces += f'tls_profile "renamed" {{\n  names = {{"{SERVER}=www.example.test"}}\n}}\n'
     w.peers, w.listens = {}, {}
     for service in ("smtp", "pop3"):
         for kind, tls in KINDS.items():
@@ -102,6 +122,12 @@ def world():
                 more, host = "", "127.0.0.1"
             elif kind == "by-address":
                 host = "127.0.0.1"
+            elif kind in ("pinned", "pinned-key"):
+                more = pinned(w, service, kind)
+            elif kind == "pinned-other":
+                more = pinned(w, service, "self")
+            elif kind == "renamed":
+                more += '\n  profile = "renamed"'
             pieces += PEER.format(name=f"{service}-{kind}", service=service, host=host, port=s.port,
                                   tls=tls, more=more, listen=listen)
         for kind in ("broken", "nowhere"):
@@ -158,6 +184,20 @@ def verified_peers_are_used(w):
 def an_address_is_verified_as_an_address(w):
     assert sends(w, "by-address").tls
     assert fetches(w, "by-address") == [LETTER]
+
+
+@case
+def a_fingerprint_is_enough_and_needed(w):
+    for kind in ("pinned", "pinned-key"):
+        assert sends(w, kind).tls, kind
+        assert fetches(w, kind) == [LETTER], kind
+    refused(w, "pinned-other", "fingerprint")
+
+
+@case
+def a_profile_can_expect_another_name(w):
+    assert sends(w, "renamed").tls
+    assert fetches(w, "renamed") == [LETTER]
 
 
 @case

@@ -370,10 +370,11 @@ def offenders_are_all_named_with_their_lines(w):
 @case
 def gwctl_tls_lists_what_is_used(w):
     found = {c["connector"]: c for c in json.loads(w.gw.gwctl("tls", "connectors", "--json").stdout)["connectors"]}
-    assert {k: (found[k]["tls"], found[k]["inspect"], found[k]["profile"]) for k in
+    assert {k: (found[k]["tls"], found[k]["does"], found[k]["profile"]) for k in
             ("disabled-pop3", "enabled-smtp", "required-pop3", "new-pop3")} == {
-                "disabled-pop3": ("disabled", "inspect", "default"), "enabled-smtp": ("enabled", "inspect", "default"),
+                "disabled-pop3": ("disabled", "", ""), "enabled-smtp": ("enabled", "inspect", "default"),
                 "required-pop3": ("required", "inspect", "default"), "new-pop3": ("enabled", "inspect", "new")}, found
+    assert (found["disabled-pop3"]["shows"], found["new-pop3"]["shows"]) == ("", "own"), found
     assert [os.path.basename(f["path"]) for f in found["names-pop3"]["certificates"]] == ["one.pem", "two.pem", "two-rsa.pem"]
     actions = {a["action"]: a for a in json.loads(w.gw.gwctl("tls", "actions", "--json").stdout)["actions"]}
     assert actions["new"]["connectors"] == [{"name": "new-pop3", "tls": "enabled"}], actions

@@ -1,6 +1,7 @@
 /* Sessions that go on in another connection. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include <openssl/err.h>
 
@@ -141,6 +142,39 @@ START_TEST(a_session_goes_on_and_gets_a_new_ticket_each_time)
 	ck_assert_mem_eq(a, keys[0].name, 16);
 	ck_assert(resumes());
 	SSL_SESSION_free(first);
+	end();
+}
+END_TEST
+
+START_TEST(a_ticket_leaves_with_what_is_said_first)
+{
+	struct client t;
+	struct owner o;
+	struct err e;
+	char octets[4096];
+	ssize_t n;
+
+	begin();
+	owner_start(&o, &owner_limits, true);
+	client_start(&t, &o, &site.ca, NULL);
+	ck_assert_int_eq(conn_accept_tls(o.c, site.ctx, false, &e), 0);
+	ck_assert_msg(client_shake(&t, &o), "%s", o.text);
+	owner_run(&o, 20);
+	client_step(&t);
+	ck_assert(!SSL_SESSION_has_ticket(SSL_get0_session(t.ssl)));
+	(void)event_del(t.ev); /* it reads when told to, from here on */
+	ck_assert_int_eq(conn_puts(o.c, "220 gw\r\n"), 0);
+	owner_run(&o, 20);
+	/* Both records are there at once, the ticket first. */
+	n = recv(SSL_get_fd(t.ssl), octets, sizeof octets, MSG_PEEK | MSG_DONTWAIT);
+	ck_assert_int_gt(n, 5);
+	n -= 5 + (octets[3] & 0xff) * 256 + (octets[4] & 0xff);
+	ck_assert_int_eq(n, 5 + 8 + 1 + 16);
+	client_step(&t);
+	ck_assert_uint_eq(t.n, 8);
+	ck_assert(SSL_SESSION_has_ticket(SSL_get0_session(t.ssl)));
+	owner_stop(&o);
+	client_stop(&t);
 	end();
 }
 END_TEST
@@ -410,10 +444,11 @@ Suite *
 tickets_suite(void)
 {
 	const TTest *const tests[] = {a_session_goes_on_and_gets_a_new_ticket_each_time,
-	    a_ticket_is_good_as_long_as_its_key_is_there, a_ticket_counts_in_its_own_context_only,
-	    tls_1_2_has_no_tickets, without_keys_there_are_no_tickets,
-	    where_clients_show_certificates_there_are_no_tickets, a_ticket_that_was_changed_is_void,
-	    tickets_count_for_all_names_of_a_context, a_quiet_session_holds_no_buffers, NULL};
+	    a_ticket_leaves_with_what_is_said_first, a_ticket_is_good_as_long_as_its_key_is_there,
+	    a_ticket_counts_in_its_own_context_only, tls_1_2_has_no_tickets,
+	    without_keys_there_are_no_tickets, where_clients_show_certificates_there_are_no_tickets,
+	    a_ticket_that_was_changed_is_void, tickets_count_for_all_names_of_a_context,
+	    a_quiet_session_holds_no_buffers, NULL};
 
 	return unit_suite("tickets", tests);
 }

@@ -4,7 +4,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <openssl/core_names.h>
 #include <openssl/err.h>
+#include <openssl/param_build.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
@@ -208,6 +210,65 @@ START_TEST(refuses_versions_before_1_2)
 	ck_assert_int_eq(shake(&o, ctx, &p, "m.example", CONN_VERIFY_NONE, TLS1_1_VERSION), 0);
 	ck_assert_int_eq(o.why, CONN_TLS_FAILED);
 	ck_assert_ptr_nonnull(strstr(o.text, "TLS handshake with m.example: "));
+	tls_ctx_free(ctx);
+	free_cert(&ca);
+	free_cert(&p);
+}
+END_TEST
+
+/* Groups of a server's own making: nobody has looked at what p is. */
+static EVP_PKEY *
+group(int bits)
+{
+	EVP_PKEY_CTX *c = EVP_PKEY_CTX_new_from_name(NULL, "DH", NULL);
+	BIGNUM *p = BN_new(), *g = BN_new();
+	OSSL_PARAM_BLD *b = OSSL_PARAM_BLD_new();
+	EVP_PKEY *key = NULL;
+	OSSL_PARAM *params;
+
+	ck_assert_int_eq(BN_rand(p, bits, BN_RAND_TOP_ONE, BN_RAND_BOTTOM_ODD), 1);
+	ck_assert_int_eq(BN_set_word(g, 2), 1);
+	OSSL_PARAM_BLD_push_BN(b, OSSL_PKEY_PARAM_FFC_P, p);
+	OSSL_PARAM_BLD_push_BN(b, OSSL_PKEY_PARAM_FFC_G, g);
+	params = OSSL_PARAM_BLD_to_param(b);
+	ck_assert_int_eq(EVP_PKEY_fromdata_init(c), 1);
+	ck_assert_int_eq(EVP_PKEY_fromdata(c, &key, EVP_PKEY_KEY_PARAMETERS, params), 1);
+	OSSL_PARAM_free(params);
+	OSSL_PARAM_BLD_free(b);
+	BN_free(p);
+	BN_free(g);
+	EVP_PKEY_CTX_free(c);
+	return key;
+}
+
+/* It would have everybody else wait for it. */
+START_TEST(refuses_a_server_that_makes_key_agreement_costly)
+{
+	static const int bits[] = {2048, 8192};
+	struct pair ca = make_cert("Test CA", NULL, 30, NULL);
+	struct pair p = make_cert_for(rsa_key(), "x", "DNS:m.example", 10, &ca);
+	SSL_CTX *ctx = trusting(&ca);
+	struct server s;
+	struct owner o;
+	struct err e;
+	unsigned i;
+
+	for (i = 0; i < 2; i++) {
+		owner_start(&o, &owner_limits, false);
+		server_start(&s, &o, &p, TLS1_2_VERSION);
+		ck_assert_int_eq(SSL_set_cipher_list(s.ssl, "DHE-RSA-AES128-GCM-SHA256"), 1);
+		ck_assert_int_eq(SSL_set0_tmp_dh_pkey(s.ssl, group(bits[i])), 1);
+		ck_assert_int_eq(conn_start_tls(o.c, ctx, &m_example, &e), 0);
+		while (o.secured == 0 && o.closed == 0)
+			owner_run(&o, 2);
+		ck_assert_uint_eq(o.secured, i == 0);
+		if (i == 1)
+			ck_assert_str_eq(o.text,
+			    "TLS handshake with m.example: Diffie-Hellman of 8192 bit, more than "
+			    "4096");
+		owner_stop(&o);
+		server_stop(&s);
+	}
 	tls_ctx_free(ctx);
 	free_cert(&ca);
 	free_cert(&p);
@@ -514,6 +575,7 @@ tls_suite(void)
 	return unit_suite("tls",
 	    (const TTest *const[]){accepts_a_certificate_that_names_the_peer,
 		refuses_a_bad_certificate_with_a_text_for_people, refuses_versions_before_1_2,
+		refuses_a_server_that_makes_key_agreement_costly,
 		carries_megabytes_both_ways_under_back_pressure,
 		offers_what_tls_holds_when_room_is_made, tells_close_notify_from_a_cut_connection,
 		sends_close_notify_behind_the_last_output, refuses_to_start_with_clear_text_waiting,

@@ -278,6 +278,7 @@ START_TEST(naming_another_connector_opens_no_session)
 	    {&pop3d, "default", "foreign", "", "alice", 1},
 	    {&pop3d, "default", "foreign", "known", "alice", 1},
 	    {&pop3d, "default", "foreign", "guarded", "alice", 0},
+	    {&pop3d, "default", "foreign", "theirs", "alice", 0}, /* another tenant's */
 	    {&pop3d, "default", "foreign", "office", "alice", 0},
 	    {&pop3d, "default", "foreign", "out", "alice", 0},
 	};

@@ -149,6 +149,44 @@ START_TEST(the_name_of_a_peer_behind_a_second_factor_is_nobodys)
 }
 END_TEST
 
+/* Its operator can say yes to any login. */
+START_TEST(the_name_of_another_tenants_peer_is_nobodys)
+{
+	static const struct {
+		const char *tenants[2]; /* of the peer's connectors; "": there is none */
+		const char *peer;
+	} t[] = {
+	    {{"", ""}, "office"},
+	    {{"acme", ""}, "office"},
+	    {{"other", ""}, ""},
+	    {{"other", "acme"}, "office"},
+	};
+	const struct proxy_route *r, *named;
+	char config[1500];
+	unsigned i, j, n;
+
+	for (i = 0; i < sizeof t / sizeof t[0]; i++) {
+		n = (unsigned)snprintf(config, sizeof config,
+		    PROFILES "peer office { service = pop3 host = mail.test profile = x }\n"
+			     "action a { service = pop3 profile = x }\n"
+			     "connector c { service = pop3 listen_tls = {\"127.0.0.1:8995\"}\n"
+			     " action = a tls = required transparent = tproxy tenant = acme }\n");
+		for (j = 0; j < 2; j++)
+			if (*t[i].tenants[j] != '\0')
+				n += (unsigned)snprintf(config + n, sizeof config - n,
+				    "connector d%u { service = pop3 peer = office tls = disabled\n"
+				    " listen = {\"127.0.0.1:811%u\"} tenant = %s }\n",
+				    j, j, t[i].tenants[j]);
+		world_conf(config);
+		r = proxy_route_get(world_connector("c"), CONF_TLS_IMPLICIT, proc_env()->conf);
+		named = proxy_route_named(r, "mail.test");
+		ck_assert_str_eq(named->peer, t[i].peer);
+		proxy_route_drop(named);
+		proxy_route_drop(r);
+	}
+}
+END_TEST
+
 static void
 begin(void)
 {
@@ -166,7 +204,8 @@ named_suite(void)
 	return unit_suite_around("named routes", begin, world_end,
 	    (const TTest *const[]){a_verified_name_is_a_peer_only_with_the_peers_own_proof,
 		after_a_reload_without_its_connector_a_name_is_nobodys,
-		the_name_of_a_peer_behind_a_second_factor_is_nobodys, NULL});
+		the_name_of_a_peer_behind_a_second_factor_is_nobodys,
+		the_name_of_another_tenants_peer_is_nobodys, NULL});
 }
 
 Suite *
