@@ -95,8 +95,8 @@ stls_secured(struct conn *c, void *arg)
 	if (s->ended)
 		return;
 	conn_set_idle(c, (uint32_t)(s->route->limits.pop3_idle_timeout * 1000));
-	log_info("%s: TLS connection established from unknown%s: %s", s->id, s->client_text,
-	    conn_tls_text(c));
+	log_info("%s: TLS connection established from unknown%s: %s%s", s->id, s->client_text,
+	    conn_tls_text(c), conn_tls_resumed(c) ? ", resumed" : "");
 	if (s->state == ST_CONNECT || foreign_is(s))
 		peer_go_on(s);
 	else

@@ -59,6 +59,8 @@ cmd_quit(struct session *s, const char *args)
 	return 0;
 }
 
+#define NOT_HTTP "4.7.0 this is no web server"
+
 #define IN(st) (1u << (st))
 #define ANY (IN(ST_START) | IN(ST_READY) | IN(ST_MAIL))
 
@@ -94,6 +96,13 @@ static const struct command {
     {"ETRN", NULL, ANY, 0, 502, "5.5.1 command not implemented"},
     {"TURN", NULL, ANY, 0, 502, "5.5.1 command not implemented"},
     {"BDAT", NULL, ANY, 0, 502, "5.5.1 command not implemented"},
+    /* A browser that a web page has sent here would have mail in what it posts. */
+    {"GET", NULL, ANY, CLEAR, 421, NOT_HTTP},
+    {"POST", NULL, ANY, CLEAR, 421, NOT_HTTP},
+    {"PUT", NULL, ANY, CLEAR, 421, NOT_HTTP},
+    {"HEAD", NULL, ANY, CLEAR, 421, NOT_HTTP},
+    {"OPTIONS", NULL, ANY, CLEAR, 421, NOT_HTTP},
+    {"CONNECT", NULL, ANY, CLEAR, 421, NOT_HTTP},
 };
 
 static const struct command *
@@ -164,7 +173,7 @@ obey(struct session *s, const struct command *k, const char *args)
 		session_error(s, 501, "5.5.4 no argument is expected");
 	else if (k->handler != NULL)
 		return k->handler(s, args);
-	else if (k->code >= 500)
+	else if (k->code >= 400)
 		session_error(s, k->code, "%s", k->text);
 	else
 		session_say(s, k->code, "%s", k->text);

@@ -108,9 +108,9 @@ void
 starttls_done(struct session *s)
 {
 	/* With a second factor in it the handshake ends only when the certificate is good. */
-	log_info("%s TLS connection established from unknown%s: %s",
+	log_info("%s TLS connection established from unknown%s: %s%s",
 	    s->route->second_factor == CONF_FACTOR_CERTIFICATE ? "Trusted" : "Anonymous", s->ip,
-	    conn_tls_text(s->c));
+	    conn_tls_text(s->c), conn_tls_resumed(s->c) ? ", resumed" : "");
 	if (foreign_is(s)) {
 		foreign_secured(s);
 		return;

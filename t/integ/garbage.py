@@ -303,5 +303,17 @@ def wrecks_are_sent_or_refused(w):
                 assert to == PAT or b"BEGIN PGP MESSAGE" in got, (name, got[:500])
 
 
+@case
+def a_browser_posts_no_mail(w):
+    with Unhurt(w):
+        for method in ("POST", "put", "CONNECT"):
+            with clients.Raw(w.submission) as c:
+                assert c.smtp()[0] == 220
+                c.send(f"{method} / HTTP/1.1\r\nHost: gw.example.test\r\n\r\nEHLO page.test\r\n"
+                       f"MAIL FROM:<{ALICE}>\r\nRCPT TO:<{QUINN}>\r\nDATA\r\n")
+                assert c.smtp()[0] == 421
+                assert c.rest() == b"", "the session is over"
+
+
 if __name__ == "__main__":
     run(world)
