@@ -1,5 +1,6 @@
 """A program on a terminal of its own: what it asks is answered, what it shows is kept."""
 
+import codecs
 import fcntl
 import os
 import re
@@ -23,6 +24,7 @@ class Terminal:
         with os.fdopen(other, "r+b", buffering=0) as tty:
             self.child = subprocess.Popen(argv, stdin=tty, stdout=tty, stderr=tty, env=env,
                                           preexec_fn=own_terminal)  # pylint: disable=subprocess-popen-preexec-fn
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self.text = ""
         self._seen = 0
 
@@ -43,7 +45,7 @@ class Terminal:
             data = os.read(self._fd, 65536)
         except OSError:  # EIO: nobody has the terminal open any more
             return False
-        self.text += data.decode("utf-8", "replace")
+        self.text += self._decoder.decode(data)  # a character may come in two pieces
         return bool(data)
 
     def expect(self, pattern, seconds=60.0):
