@@ -146,8 +146,9 @@ def what_was_given_up_counts_nowhere(w):
     finally:
         for pid in pids:
             kill(pid, signal.SIGCONT)
-        write(w.gw.conf, running_one)
+    # Not before: master reads the file behind RELOADING=1.
     w.gw.wait_notify("READY=1", 10)
+    write(w.gw.conf, running_one)
     w.gw.wait_log("reload: .*dns: trust_anchor", start=at)
     assert w.gw.daemons("dnsd") == pids
     wait_until(lambda: servers() == before, 5, f"{before} name servers, not {servers()}")
