@@ -1,6 +1,7 @@
 #include "keyprov/keyprov.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <openssl/async.h>
@@ -58,32 +59,45 @@ keyprov_owner(const struct keyprov_job *job)
 	return job->owner;
 }
 
+/* 1, or 0: not signed. */
+static int
+run(struct keyprov_job *job, const struct keyprov_key *k, uint16_t scheme, const uint8_t *data,
+    size_t n)
+{
+	bool may_wait = ASYNC_get_current_job() != NULL;
+
+	if (ops->sign(job, k->handle, scheme, data, n, may_wait, ops_arg) == -1)
+		return 0;
+	if (!job->done && may_wait)
+		(void)ASYNC_pause_job();
+	if (job->done)
+		return job->status == KEYPROV_OK;
+	ops->cancel(job, ops_arg);
+	return 0;
+}
+
 int
 keyprov_sign(const struct keyprov_key *k, uint16_t scheme, const uint8_t *data, size_t n,
     uint8_t *value, size_t *len, size_t max)
 {
-	struct keyprov_job job = {.value = value, .max = max};
-	bool may_wait = ASYNC_get_current_job() != NULL;
+	struct keyprov_job *job;
+	int ok;
 
 	if (n == 0 || n > KEYPROV_DATA_MAX) {
 		ERR_raise(ERR_LIB_PROV, PROV_R_INVALID_INPUT_LENGTH);
 		return 0;
 	}
-	if (ops->sign(&job, k->handle, scheme, data, n, may_wait, ops_arg) == -1)
-		goto failed;
-	if (!job.done && may_wait)
-		(void)ASYNC_pause_job();
-	if (!job.done) {
-		ops->cancel(&job, ops_arg);
-		goto failed;
-	}
-	if (job.status != KEYPROV_OK)
-		goto failed;
-	*len = job.n;
-	return 1;
-failed:
-	ERR_raise(ERR_LIB_PROV, PROV_R_FAILED_TO_SIGN);
-	return 0;
+	/* Not on the stack: who looks at it from outside stands on another one. */
+	if ((job = calloc(1, sizeof *job)) == NULL)
+		return 0;
+	job->value = value;
+	job->max = max;
+	if ((ok = run(job, k, scheme, data, n)) == 1)
+		*len = job->n;
+	else
+		ERR_raise(ERR_LIB_PROV, PROV_R_FAILED_TO_SIGN);
+	free(job);
+	return ok;
 }
 
 /* --- the provider --- */
