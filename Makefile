@@ -14,9 +14,9 @@ V ?= rel
 BUILD ?= build
 B := $(BUILD)/$(V)
 
-DAEMONS := master smtpd pop3d filterd cryptod policyd dnsd keyd logd
+DAEMONS := master smtpd pop3d filterd cryptod policyd queued deliverd anvild dnsd keyd logd
 TOOLS := gwctl keyctl
-LIBS := base ipc model mail conf store proc net keyprov openpgp policy proxy
+LIBS := base ipc model mail conf store queue proc net keyprov openpgp policy proxy
 
 # What each library is built on, transitively closed by hand: the order is the link order.
 DEPS_base := base
@@ -25,6 +25,7 @@ DEPS_model := model base
 DEPS_mail := mail base
 DEPS_conf := conf base
 DEPS_store := store base
+DEPS_queue := queue ipc model conf base
 DEPS_proc := proc ipc model conf base
 DEPS_net := net base
 # Its tests shake hands over lib/net; itself it includes base only.
@@ -32,7 +33,7 @@ DEPS_keyprov := keyprov net base
 DEPS_openpgp := openpgp model mail base
 DEPS_policy := policy model mail base
 DEPS_proxy := proxy proc net keyprov ipc model conf mail base
-DAEMON_LIBS := proxy proc net keyprov openpgp policy store conf mail ipc model base
+DAEMON_LIBS := proxy proc net keyprov openpgp policy queue store conf mail ipc model base
 
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
 	-Wwrite-strings -Wvla -Wformat=2 -Wundef -Werror

@@ -153,17 +153,39 @@ dnsd_reload(const struct proc_env *env, struct err *e)
 static void
 on_addr_req(struct chan *c, struct ipc_msg *m)
 {
-	const struct dns_addr_req *q = m->body;
-
-	query_new(c, m->id, q->name, hosts);
+	query_addr(c, m->id, ((const struct dns_addr_req *)m->body)->name, hosts);
 }
 
 static void
 on_tlsa_req(struct chan *c, struct ipc_msg *m)
 {
-	const struct dns_tlsa_req *q = m->body;
+	query_tlsa(c, m->id, ((const struct dns_tlsa_req *)m->body)->name);
+}
 
-	query_tlsa(c, m->id, q->name);
+static void
+on_mx_req(struct chan *c, struct ipc_msg *m)
+{
+	query_mx(c, m->id, ((const struct dns_mx_req *)m->body)->name);
+}
+
+static void
+on_txt_req(struct chan *c, struct ipc_msg *m)
+{
+	query_txt(c, m->id, ((const struct dns_txt_req *)m->body)->name);
+}
+
+static void
+on_ptr_req(struct chan *c, struct ipc_msg *m)
+{
+	query_ptr(c, m->id, ((const struct dns_ptr_req *)m->body)->ip, hosts);
+}
+
+static void
+on_list_req(struct chan *c, struct ipc_msg *m)
+{
+	const struct dns_list_req *q = m->body;
+
+	query_list(c, m->id, q->ip, q->zone);
 }
 
 static void
@@ -186,6 +208,10 @@ dnsd_status(void)
 	proc_fact("trust_anchors", "%zu", dropped ? 0 : anchors.n);
 	proc_fact("asked", "%llu", (unsigned long long)n->asked);
 	proc_fact("tlsa", "%llu", (unsigned long long)n->tlsa);
+	proc_fact("mx", "%llu", (unsigned long long)n->mx);
+	proc_fact("txt", "%llu", (unsigned long long)n->txt);
+	proc_fact("ptr", "%llu", (unsigned long long)n->ptr);
+	proc_fact("lists", "%llu", (unsigned long long)n->list);
 	proc_fact("found", "%llu", (unsigned long long)n->found);
 	proc_fact("notfound", "%llu", (unsigned long long)n->notfound);
 	proc_fact("failed", "%llu", (unsigned long long)n->failed);
@@ -193,8 +219,9 @@ dnsd_status(void)
 	proc_fact("open", "%u", n->open);
 }
 
-static const struct chan_handler handlers[] = {
-    {M_dns_addr_req, on_addr_req}, {M_dns_tlsa_req, on_tlsa_req}, {0, NULL}};
+static const struct chan_handler handlers[] = {{M_dns_addr_req, on_addr_req},
+    {M_dns_tlsa_req, on_tlsa_req}, {M_dns_mx_req, on_mx_req}, {M_dns_txt_req, on_txt_req},
+    {M_dns_ptr_req, on_ptr_req}, {M_dns_list_req, on_list_req}, {0, NULL}};
 
 static const struct sandbox sandbox = {
     .calls = SB_NET | SB_BIND,

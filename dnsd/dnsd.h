@@ -41,6 +41,18 @@ int name_check(const char *s, char *out);
  */
 int name_check_tlsa(const char *s, char *out);
 
+/*
+ * The name that an address has below zone: "1.2.0.192.ZONE", or 32 hexadecimal digits for IPv6 (RFC
+ * 5782, 2.1 and 2.4); with zone NULL that of its PTR record (RFC 1035, 3.5; RFC 3596, 2.5).
+ *
+ * ip, n	4 or 16 octets
+ * zone		from name_check
+ * out		NAME_MAX_OCTETS + 1 octets
+ *
+ * Returns 0, or -1 when it is too long.
+ */
+int name_reversed(const uint8_t *ip, size_t n, const char *zone, char *out);
+
 /* "192.0.2.1", "2001:db8::1", with or without brackets: 1 and a is set, else 0. */
 int name_numeric(const char *s, struct addr *a);
 
@@ -55,6 +67,9 @@ void hosts_free(struct hosts *h);
 /* Addresses of a name from name_check; how many. h may be NULL. */
 size_t hosts_find(const struct hosts *h, const char *name, struct addrs *out);
 
+/* The first name of an address in there, or "localhost"; NULL: none. h may be NULL. */
+const char *hosts_name(const struct hosts *h, const struct addr *a);
+
 /* Each "nameserver" address of a resolv.conf(5), at most max; how many. */
 size_t resolv_parse(const char *text, size_t n, struct netaddr *out, size_t max);
 
@@ -67,6 +82,52 @@ size_t resolv_parse(const char *text, size_t n, struct netaddr *out, size_t max)
  * Returns 0, or -1 with errno EBADMSG (the message is not well-formed).
  */
 int answer_parse(const uint8_t *p, size_t n, unsigned type, struct addrs *out);
+
+/*
+ * The owner of the first of these records, as it stands: the name that aliases have led to; "" when
+ * there is none.  What no name has is '?' in it.
+ *
+ * out	NAME_MAX_OCTETS + 1 octets
+ */
+int answer_owner(const uint8_t *p, size_t n, unsigned type, char *out);
+
+/* PTR records: those that are host names, others are left out. */
+#define PTRS_MAX 4 /* names of one address that are looked at */
+struct ptrs {
+	char v[PTRS_MAX][NAME_MAX_OCTETS + 1];
+	size_t n;
+};
+int answer_ptrs(const uint8_t *p, size_t n, struct ptrs *out);
+
+/*
+ * MX records: those with a host name, each once, the lowest preference first and equal ones in
+ * random order.
+ */
+#define MXS_MAX 64
+struct mx {
+	uint16_t preference;
+	char host[NAME_MAX_OCTETS + 1];
+};
+struct mxs {
+	struct mx v[MXS_MAX];
+	size_t n;
+	size_t seen; /* those left out, too */
+	int null_mx; /* there is one, and it is that of RFC 7505 */
+};
+int answer_mxs(const uint8_t *p, size_t n, struct mxs *out);
+
+/*
+ * TXT records, the strings of each in one; those longer than DNS_TXT_LEN are left out.  After 0:
+ * txts_free.  Else errno is EBADMSG or ENOMEM.
+ */
+struct txts {
+	struct dns_txt v[DNS_TXTS_MAX]; /* text points into mem */
+	size_t n;
+	uint8_t *mem;
+	size_t used;
+};
+int answer_txts(const uint8_t *p, size_t n, struct txts *out);
+void txts_free(struct txts *t);
 
 struct tlsas {
 	struct dns_tlsa v[DNS_TLSAS_MAX]; /* data points into the message */
@@ -102,7 +163,15 @@ void anchors_zone(const struct anchors *a, size_t i, char out[NAME_MAX_OCTETS + 
 int anchors_same(const struct anchors *a, const struct anchors *b);
 
 /* resolver.c: libunbound */
-enum { TYPE_A = 1, TYPE_AAAA = 28, TYPE_DNSKEY = 48, TYPE_TLSA = 52 };
+enum {
+	TYPE_A = 1,
+	TYPE_PTR = 12,
+	TYPE_MX = 15,
+	TYPE_TXT = 16,
+	TYPE_AAAA = 28,
+	TYPE_DNSKEY = 48,
+	TYPE_TLSA = 52
+};
 
 struct resolver_config {
 	struct netaddr servers[64];
@@ -159,14 +228,25 @@ void trust_doubt(void);
 /* What is known to be wrong with the keys of the zones above this name; "" when nothing is. */
 const char *trust_trouble(const char *name);
 
-/* query.c: questions of the daemons */
-void query_new(struct chan *c, uint64_t id, const char *name, const struct hosts *hosts);
+/*
+ * Questions of the daemons; each is answered once, some before the call returns: records.c
+ * (addresses, TLSA, MX, TXT), client.c (PTR, lists), and query.c, which they stand on.
+ */
+void query_addr(struct chan *c, uint64_t id, const char *name, const struct hosts *hosts);
 void query_tlsa(struct chan *c, uint64_t id, const char *name);
+void query_mx(struct chan *c, uint64_t id, const char *name);
+void query_txt(struct chan *c, uint64_t id, const char *name);
+void query_ptr(struct chan *c, uint64_t id, struct bytes ip, const struct hosts *hosts);
+void query_list(struct chan *c, uint64_t id, struct bytes ip, const char *zone);
 void query_forget(const struct chan *c); /* the asker is gone */
+
+#define QUERIES_MAX 4000 /* under way at once */
+#define QUERIES_EACH                                                                               \
+	1000 /* the same of one asker: whoever names what he asks for starves no other */
 
 struct query_counts {
 	uint64_t asked, found, notfound, failed, bogus;
-	uint64_t tlsa; /* of asked */
+	uint64_t tlsa, mx, txt, ptr, list; /* of asked */
 	unsigned open;
 };
 

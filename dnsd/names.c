@@ -1,5 +1,6 @@
 #include <arpa/inet.h>
 #include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -78,6 +79,23 @@ name_check_tlsa(const char *s, char *out)
 }
 
 int
+name_reversed(const uint8_t *ip, size_t n, const char *zone, char *out)
+{
+	const char *own = n == 4 ? "in-addr.arpa" : "ip6.arpa";
+	char text[64 + 1], *p = text;
+	size_t i;
+	int len;
+
+	for (i = n; i-- > 0;)
+		if (n == 4)
+			p += sprintf(p, "%u.", ip[i]);
+		else
+			p += sprintf(p, "%x.%x.", ip[i] & 15u, ip[i] >> 4);
+	len = snprintf(out, NAME_MAX_OCTETS + 1, "%s%s", text, zone != NULL ? zone : own);
+	return len <= NAME_MAX_OCTETS ? 0 : -1;
+}
+
+int
 name_numeric(const char *s, struct addr *a)
 {
 	struct netaddr na;
@@ -97,6 +115,7 @@ struct host {
 
 struct hosts {
 	struct host *v;
+	const struct host **by_addr; /* sorted by address, then as in the file */
 	size_t n, room;
 };
 
@@ -152,19 +171,41 @@ compare(const void *a, const void *b)
 	return c != 0 ? c : x->order < y->order ? -1 : x->order > y->order;
 }
 
+static int
+addr_compare(const struct addr *a, const struct addr *b)
+{
+	return a->len != b->len ? (a->len < b->len ? -1 : 1) : memcmp(a->ip, b->ip, a->len);
+}
+
+static int
+compare_addrs(const void *a, const void *b)
+{
+	const struct host *x = *(const struct host *const *)a, *y = *(const struct host *const *)b;
+	int c = addr_compare(&x->addr, &y->addr);
+
+	return c != 0 ? c : x->order < y->order ? -1 : x->order > y->order;
+}
+
 struct hosts *
 hosts_parse(const char *text, size_t n)
 {
 	struct hosts *h = calloc(1, sizeof *h);
 	char *copy = strndup(text, n), *rest = copy, *line;
+	size_t i;
 
 	if (h == NULL || copy == NULL)
 		goto fail;
 	while ((line = strsep(&rest, "\n")) != NULL)
 		if (hosts_line(h, line) == -1)
 			goto fail;
-	if (h->n > 0)
+	if (h->n > 0) {
 		qsort(h->v, h->n, sizeof *h->v, compare);
+		if ((h->by_addr = reallocarray(NULL, h->n, sizeof *h->by_addr)) == NULL)
+			goto fail;
+		for (i = 0; i < h->n; i++)
+			h->by_addr[i] = &h->v[i];
+		qsort(h->by_addr, h->n, sizeof *h->by_addr, compare_addrs);
+	}
 	free(copy);
 	return h;
 fail:
@@ -182,6 +223,7 @@ hosts_free(struct hosts *h)
 		return;
 	for (i = 0; i < h->n; i++)
 		free(h->v[i].name);
+	free(h->by_addr);
 	free(h->v);
 	free(h);
 }
@@ -216,6 +258,24 @@ hosts_find(const struct hosts *h, const char *name, struct addrs *out)
 		addrs_add(out, loop6, sizeof loop6);
 	}
 	return out->n - had;
+}
+
+const char *
+hosts_name(const struct hosts *h, const struct addr *a)
+{
+	static const struct addr loop4 = {{127, 0, 0, 1}, 4}, loop6 = {{[15] = 1}, 16};
+	size_t lo = 0, hi = h != NULL ? h->n : 0, mid;
+
+	while (lo < hi) {
+		mid = (lo + hi) / 2;
+		if (addr_compare(&h->by_addr[mid]->addr, a) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	if (h != NULL && lo < h->n && addr_compare(&h->by_addr[lo]->addr, a) == 0)
+		return h->by_addr[lo]->name;
+	return addr_compare(a, &loop4) == 0 || addr_compare(a, &loop6) == 0 ? "localhost" : NULL;
 }
 
 size_t

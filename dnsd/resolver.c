@@ -23,10 +23,12 @@ static int validates;
 static int closing; /* within ub_ctx_delete */
 static LIST_HEAD(, ask) asks = LIST_HEAD_INITIALIZER(asks);
 
-/* Settings of a small cache in a jail: nothing is read or written, nothing is asked of us. */
-static const struct {
+struct setting {
 	const char *name, *value;
-} settings[] = {
+};
+
+/* Settings of a small cache in a jail: nothing is read or written, nothing is asked of us. */
+static const struct setting settings[] = {
     {"use-syslog:", "no"},
     {"username:", ""},
     {"chroot:", ""},
@@ -35,8 +37,8 @@ static const struct {
     {"rrset-cache-size:", "8m"},
     {"key-cache-size:", "2m"},
     {"neg-cache-size:", "1m"},
-    {"outgoing-range:", "256"},
-    {"num-queries-per-thread:", "1024"},
+    {"outgoing-range:", "512"},
+    {"num-queries-per-thread:", "4096"},
     {"jostle-timeout:", "2000"},
     {"cache-max-ttl:", "86400"},
     {"cache-max-negative-ttl:", "300"},
@@ -45,6 +47,12 @@ static const struct {
     {"harden-glue:", "yes"},
     {"harden-dnssec-stripped:", "yes"},
     {"minimal-responses:", "yes"},
+};
+
+/* Where we ask the resolvers of the site: they know the names of its private addresses. */
+static const struct setting of_a_site[] = {
+    {"unblock-lan-zones:", "yes"},
+    {"insecure-lan-zones:", "yes"},
 };
 
 /*
@@ -81,18 +89,29 @@ resolver_close(void)
 }
 
 static int
+set_options(struct ub_ctx *c, const struct setting *s, size_t n, struct err *e)
+{
+	int rc;
+
+	for (; n > 0; s++, n--)
+		if ((rc = ub_ctx_set_option(c, s->name, s->value)) != 0)
+			return err_set(e, EINVAL, "libunbound: option %s %s: %s", s->name, s->value,
+			    ub_strerror(rc));
+	return 0;
+}
+
+#define N(a) (sizeof(a) / sizeof(a)[0])
+
+static int
 configure(struct ub_ctx *c, const struct resolver_config *conf, struct err *e)
 {
 	char text[NETADDR_TEXT_MAX];
 	size_t i;
 	int rc;
 
-	for (i = 0; i < sizeof settings / sizeof settings[0]; i++) {
-		rc = ub_ctx_set_option(c, settings[i].name, settings[i].value);
-		if (rc != 0)
-			return err_set(e, EINVAL, "libunbound: option %s %s: %s", settings[i].name,
-			    settings[i].value, ub_strerror(rc));
-	}
+	if (set_options(c, settings, N(settings), e) == -1 ||
+	    (conf->nservers > 0 && set_options(c, of_a_site, N(of_a_site), e) == -1))
+		return -1;
 	for (i = 0; i < conf->nservers; i++) {
 		(void)netaddr_format(text, sizeof text, '@', &conf->servers[i]);
 		if ((rc = ub_ctx_set_fwd(c, text)) != 0)
@@ -104,7 +123,7 @@ configure(struct ub_ctx *c, const struct resolver_config *conf, struct err *e)
 			return err_set(e, EINVAL, "libunbound: trust anchor %s: %s",
 			    conf->anchors->v[i], ub_strerror(rc));
 	/* Last, for this makes the configuration final. */
-	for (i = 0; i < sizeof not_ours / sizeof not_ours[0]; i++)
+	for (i = 0; i < N(not_ours); i++)
 		if ((rc = ub_ctx_zone_remove(c, not_ours[i])) != 0)
 			return err_set(
 			    e, EINVAL, "libunbound: zone %s: %s", not_ours[i], ub_strerror(rc));

@@ -22,26 +22,43 @@ domain_text(const char *s, char *out, size_t outsz)
 	return 0;
 }
 
+static const char *const modes[] = {
+    [DOMAIN_ASK] = "ask", [DOMAIN_LIST] = "list", [DOMAIN_ANY] = "any"};
+
+static int
+recipients_of(const char *s)
+{
+	int i;
+
+	for (i = 0; i < (int)(sizeof modes / sizeof modes[0]); i++)
+		if (strcmp(s, modes[i]) == 0)
+			return i;
+	return -1;
+}
+
 int
 verb_domain_add(struct gwctl *t, int argc, char *argv[])
 {
 	static const struct option longs[] = {
 	    {"tenant", required_argument, NULL, 't'},
+	    {"recipients", required_argument, NULL, 'r'},
 	    {NULL, 0, NULL, 0},
 	};
 	const char *tenant = "default";
-	int c, i, rc, worst = 0;
+	int c, i, rc, worst = 0, recipients = DOMAIN_ASK;
 
 	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
-		if (c != 't')
+		if (c == 't')
+			tenant = optarg;
+		else if (c != 'r' || (recipients = recipients_of(optarg)) == -1)
 			return complain_usage();
-		tenant = optarg;
 	}
 	if (optind == argc)
 		return complain_usage();
 	for (i = optind; i < argc; i++) {
 		char name[256];
-		struct domain d = {.name = name, .tenant = tenant};
+		struct domain d = {
+		    .name = name, .tenant = tenant, .recipients = (uint8_t)recipients};
 		struct domain_put q = {.domain = {&d, 1}};
 
 		if (domain_text(argv[i], name, sizeof name) == -1 || !host_valid(name)) {
@@ -96,7 +113,8 @@ each_domain(struct gwctl *t, struct table *table, struct json_list *list)
 		p = m.body;
 		for (i = 0, n = p->domains.n; i < n; i++) {
 			const struct domain *d = &p->domains.v[i];
-			const char *cells[] = {shown(d->name), shown(d->tenant)};
+			const char *cells[] = {
+			    shown(d->name), shown(d->tenant), modes[d->recipients]};
 
 			if (list != NULL)
 				json_list_item(list, &rec_domain, d);
@@ -114,7 +132,7 @@ each_domain(struct gwctl *t, struct table *table, struct json_list *list)
 int
 verb_domain_list(struct gwctl *t, int argc, char *argv[])
 {
-	static const char *const heads[] = {"DOMAIN", "TENANT", NULL};
+	static const char *const heads[] = {"DOMAIN", "TENANT", "RECIPIENTS", NULL};
 	struct json_list list;
 	struct table table;
 	int rc, end = 0, how = list_options(argc, argv);

@@ -13,6 +13,12 @@
 #include "base/version.h"
 #include "openpgp/algo.h"
 
+/* What the verbs of the queue have in common. */
+#define QUEUE_FILTER                                                                               \
+	"[--sender PATTERN] [--rcpt PATTERN] [--destination NAME]\n"                               \
+	"    [--tenant NAME] [--state active|waiting|deferred|held]... [--older TIME]"
+#define QUEUE_CHANGE "QID...\n    --all\n    " QUEUE_FILTER
+
 /* The first word, and the second one where a verb has two. */
 static const struct verb {
 	const char *group, *name;
@@ -20,9 +26,11 @@ static const struct verb {
 	const char *usage, *what;
 } verbs[] = {
     {"setup", NULL, verb_setup,
-	"--placement internal --domain DOMAIN --mail-host HOST\n"
+	"--placement internal|gateway|both --domain DOMAIN --mail-host HOST\n"
 	"    [--hostname NAME] [--output FILE] [--force]\n"
 	"    [--smtp-listen ADDRESS[:PORT]]... [--pop-listen ADDRESS[:PORT]]... [--clients "
+	"NET]...\n"
+	"    [--mx-listen ADDRESS[:PORT]]... [--relay-listen ADDRESS[:PORT]]... [--relay-client "
 	"NET]...\n"
 	"    [--certificate NAME|FILE]...\n"
 	"    [--peer-smtp HOST:PORT[,none|starttls|implicit]] [--peer-mx ...] [--peer-pop3 ...]\n"
@@ -33,6 +41,16 @@ static const struct verb {
     {"config", "dump", verb_config_dump, "", "print every setting with its value"},
     {"status", NULL, verb_status, "[-v | --verbose | -q | --quiet | --json | --metrics]",
 	"show what runs, and what needs attention"},
+    {"doctor", NULL, verb_doctor, "[-q | --quiet | --json] [AREA...]",
+	"look at everything that must be right, and say what to do"},
+    {"log", NULL, verb_log,
+	"[--since TIME] [--until TIME] [--from PATTERN] [--to PATTERN]\n"
+	"    [--client PATTERN] [--message-id PATTERN] [--status sent|deferred|bounced]\n"
+	"    [--tenant NAME] [--id QID] [--kind connect|disconnect|lost|reject|login|login-failed|\n"
+	"    client|message|crypto|queued|delivery|held|notice|expired|removed|admin]...\n"
+	"    [-f | --follow] [-q | --quiet | --json]",
+	"search what happened to mail"},
+    {"trace", NULL, verb_trace, "[--json] QID", "tell the whole life of a transaction"},
     {"reload", NULL, verb_reload, "", "make the gateway read its configuration again"},
     {"reopen", NULL, verb_reopen, "", "make the gateway open its log file again"},
     {"stop", NULL, verb_stop, "", "end the gateway, when what is under way is finished"},
@@ -45,9 +63,37 @@ static const struct verb {
     {"tls", "install", verb_tls_install,
 	"[--no-reload] [--passphrase-file FILE] NAME CHAIN KEYFILE",
 	"install a certificate: the key into the key store, the chain where NAME stands for it"},
-    {"domain", "add", verb_domain_add, "[--tenant NAME] DOMAIN...", "manage a mail domain"},
+    {"tls", "reports", verb_tls_reports, "[-q | --quiet | --json]\n    --send [DOMAIN...]",
+	"list what is kept for reports about TLS, or send them now"},
+    {"domain", "add", verb_domain_add, "[--tenant NAME] [--recipients ask|list|any] DOMAIN...",
+	"manage a mail domain, or change one"},
     {"domain", "del", verb_domain_del, "DOMAIN...", "manage it no longer"},
     {"domain", "list", verb_domain_list, "[-q | --quiet | --json]", "list the managed domains"},
+    {"recipient", "add", verb_recipient_add, "[--file FILE] ADDRESS|@DOMAIN...",
+	"list addresses that take mail, for domains with --recipients list"},
+    {"recipient", "del", verb_recipient_del, "ADDRESS|@DOMAIN...", "take them off the list"},
+    {"recipient", "list", verb_recipient_list, "[-q | --quiet | --json]",
+	"list the recipients that are no consumers"},
+    {"route", "list", verb_route_list, "[-q | --quiet | --json]",
+	"list where mail from the queue goes"},
+    {"route", "test", verb_route_test, "[--json] DOMAIN",
+	"tell where mail of a domain would go now, and how"},
+    {"queue", "list", verb_queue_list, QUEUE_FILTER " [-q | --quiet | --json]",
+	"list the messages that are on their way, as mailq(1) does"},
+    {"queue", "summary", verb_queue_summary, QUEUE_FILTER " [--json]",
+	"count them by domain and by age"},
+    {"queue", "show", verb_queue_show, "[--json | --raw] QID",
+	"show one: its recipients and its header, or all of it"},
+    {"queue", "flush", verb_queue_flush, QUEUE_CHANGE, "try messages now"},
+    {"queue", "hold", verb_queue_hold, "[--reason TEXT] " QUEUE_CHANGE,
+	"keep messages until they are released"},
+    {"queue", "release", verb_queue_release, QUEUE_CHANGE, "let held ones go"},
+    {"queue", "requeue", verb_queue_requeue, QUEUE_CHANGE,
+	"begin anew with their attempts, by the routes of now"},
+    {"queue", "delete", verb_queue_delete, "[--yes] " QUEUE_CHANGE,
+	"delete messages; nobody is told"},
+    {"queue", "check", verb_queue_check, "[--repair]",
+	"check the queue on the disk, while the gateway does not run"},
     {"consumer", "add", verb_consumer_add,
 	"--internal|--external [--address ADDRESS]... [--login [PEER:]NAME]...\n"
 	"    [--name TEXT] [--tenant NAME] ID",

@@ -6,7 +6,11 @@
 
 #include "gwctl/status.h"
 
-static const char *const services[] = {[CONF_SMTP] = "smtp", [CONF_POP3] = "pop3"};
+static const char *const services[] = {[CONF_SMTP] = "smtp",
+    [CONF_POP3] = "pop3",
+    [CONF_MX] = "mx",
+    [CONF_RELAY] = "relay",
+    [CONF_SUBMISSION] = "submission"};
 static const char *const modes[] = {
     [CONF_TLS_NONE] = "none", [CONF_TLS_STARTTLS] = "starttls", [CONF_TLS_IMPLICIT] = "implicit"};
 static const char *const ways[] = {[CONF_TRANSPARENT_NO] = "no",

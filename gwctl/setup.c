@@ -27,7 +27,10 @@ struct setup {
 	const char *state_dir, *spool_dir, *run_dir, *libexec_dir;
 	const char *smtp_listen[LISTENERS_MAX], *pop_listen[LISTENERS_MAX], *clients[LISTENERS_MAX];
 	const char *certificates[LISTENERS_MAX];
-	size_t nsmtp, npop, nclients, ncertificates;
+	const char *mx_listen[LISTENERS_MAX], *relay_listen[LISTENERS_MAX];
+	const char *relay_clients[LISTENERS_MAX];
+	size_t nsmtp, npop, nclients, ncertificates, nmx, nrelay, nrelay_clients;
+	int internal, gateway; /* what the placement is made of */
 	struct peer_option smtp, mx, pop3;
 	int force;
 };
@@ -101,6 +104,9 @@ enum {
 	S_FORCE,
 	S_SMTP_LISTEN,
 	S_POP_LISTEN,
+	S_MX_LISTEN,
+	S_RELAY_LISTEN,
+	S_RELAY_CLIENT,
 	S_CLIENTS,
 	S_CERTIFICATE,
 	S_PEER_SMTP,
@@ -125,6 +131,9 @@ static const struct option longs[] = {
     {"force", no_argument, NULL, S_FORCE},
     {"smtp-listen", required_argument, NULL, S_SMTP_LISTEN},
     {"pop-listen", required_argument, NULL, S_POP_LISTEN},
+    {"mx-listen", required_argument, NULL, S_MX_LISTEN},
+    {"relay-listen", required_argument, NULL, S_RELAY_LISTEN},
+    {"relay-client", required_argument, NULL, S_RELAY_CLIENT},
     {"clients", required_argument, NULL, S_CLIENTS},
     {"certificate", required_argument, NULL, S_CERTIFICATE},
     {"peer-smtp", required_argument, NULL, S_PEER_SMTP},
@@ -196,6 +205,12 @@ take_option(struct setup *s, int o, int at, const char *arg)
 		return add_value(name, arg, s->smtp_listen, &s->nsmtp);
 	case S_POP_LISTEN:
 		return add_value(name, arg, s->pop_listen, &s->npop);
+	case S_MX_LISTEN:
+		return add_value(name, arg, s->mx_listen, &s->nmx);
+	case S_RELAY_LISTEN:
+		return add_value(name, arg, s->relay_listen, &s->nrelay);
+	case S_RELAY_CLIENT:
+		return add_value(name, arg, s->relay_clients, &s->nrelay_clients);
 	case S_CLIENTS:
 		return add_value(name, arg, s->clients, &s->nclients);
 	case S_CERTIFICATE:
@@ -240,24 +255,31 @@ complete(struct gwctl *t, struct setup *s)
 
 	if (s->placement == NULL)
 		return complain_usage();
-	if (strcmp(s->placement, "gateway") == 0 || strcmp(s->placement, "both") == 0)
-		return complain(EX_UNAVAILABLE,
-		    "--placement %s: this version stands between users and their mail server "
-		    "only: --placement internal; receiving mail from the world as an MX comes with "
-		    "the queue",
-		    s->placement);
-	if (strcmp(s->placement, "internal") != 0)
-		return complain(
-		    EX_USAGE, "--placement %s: internal is what there is", shown(s->placement));
+	s->internal = strcmp(s->placement, "gateway") != 0;
+	s->gateway = strcmp(s->placement, "internal") != 0;
+	if (s->internal && s->gateway && strcmp(s->placement, "both") != 0)
+		return complain(EX_USAGE, "--placement %s: internal, gateway or both is expected",
+		    shown(s->placement));
+	if (!s->gateway && s->nmx + s->nrelay + s->nrelay_clients > 0)
+		return complain(EX_USAGE,
+		    "--mx-listen, --relay-listen and --relay-client are for --placement gateway or "
+		    "both");
+	if (s->nrelay > 0 && s->nrelay_clients == 0)
+		return complain(EX_USAGE,
+		    "--relay-listen: name the hosts that may send out there, with --relay-client");
 	if (s->domain == NULL || !host_valid(s->domain))
 		return complain(EX_USAGE, "--domain DOMAIN: the mail domain of the organisation");
 	if (s->output == NULL)
 		s->output = t->config;
 	if (s->login_domain == NULL)
 		s->login_domain = s->domain;
-	if ((rc = complete_peer(s, &s->smtp, "peer-smtp", 587, "starttls")) != 0 ||
-	    (rc = complete_peer(s, &s->pop3, "peer-pop3", 995, "implicit")) != 0)
+	if (s->internal &&
+	    ((rc = complete_peer(s, &s->smtp, "peer-smtp", 587, "starttls")) != 0 ||
+		(rc = complete_peer(s, &s->pop3, "peer-pop3", 995, "implicit")) != 0))
 		return rc;
+	/* Mail that comes in goes on to there. */
+	if (s->gateway)
+		return complete_peer(s, &s->mx, "peer-mx", 25, "starttls");
 	/* Delivery notices need a door that takes mail from <> without a login. */
 	if (s->mx.host[0] != '\0' || (s->mail_host != NULL && s->smtp.port != 25))
 		return complete_peer(s, &s->mx, "peer-mx", 25, "starttls");
@@ -353,12 +375,46 @@ put_connector(struct buf *b, const struct setup *s, const char *name, const char
 	(void)buf_puts(b, "}\n\n");
 }
 
+/* The queue: from the world, from our hosts, and where mail of the domain goes. */
 static void
-put_all(struct buf *b, const struct setup *s)
+put_gateway(struct buf *b, const struct setup *s)
+{
+	static const char *const all[] = {"0.0.0.0", "[::]"};
+	static const char *const second[] = {"0.0.0.0:2525", "[::]:2525"};
+	const char *tls = s->ncertificates == 0 ? "\ttls = disabled\n" : "";
+
+	(void)buf_puts(b, "# What the MX records point to.\nconnector \"mx\" {\n\tservice = mx\n");
+	put_values(b, "listen", s->nmx > 0 ? s->mx_listen : all, s->nmx > 0 ? s->nmx : 2);
+	(void)buf_printf(b,
+	    "%s\t# gate = \"default\"\t\t\tlists, rates, greylisting: gate in postern.conf(5)\n"
+	    "\t# inbound = pass\t\t\tdecrypt: encrypted mail is opened before it goes on\n}\n\n"
+	    "# Where mail of our domain goes; that of all others goes to their MX.\n"
+	    "route \"office\" {\n\tdomains = {\"%s\", \".%s\"}\n\tservers = {\"%s%s%s:%u\"}\n"
+	    "\ttls = %s\n}\n\n"
+	    "queue {\n\tpostmaster = \"postmaster@%s\"\n}\n\n",
+	    tls, s->domain, s->domain, strchr(s->mx.host, ':') != NULL ? "[" : "", s->mx.host,
+	    strchr(s->mx.host, ':') != NULL ? "]" : "", s->mx.port,
+	    strcmp(s->mx.tls, "none") == 0 ? "may" : "verify", s->domain);
+	if (s->nrelay_clients == 0) {
+		(void)buf_puts(b,
+		    "# Hosts that send out through the gateway.\n#connector \"relay\" {\n"
+		    "#\tservice = relay\n#\tlisten = {\"0.0.0.0:2525\"}\n"
+		    "#\trelay_clients = {\"10.0.0.5\"}\n#}\n\n");
+		return;
+	}
+	(void)buf_puts(b, "# Hosts that send out through the gateway.\n"
+			  "connector \"relay\" {\n\tservice = relay\n");
+	put_values(
+	    b, "listen", s->nrelay > 0 ? s->relay_listen : second, s->nrelay > 0 ? s->nrelay : 2);
+	put_values(b, "relay_clients", s->relay_clients, s->nrelay_clients);
+	(void)buf_printf(b, "%s}\n\n", tls);
+}
+
+static void
+put_internal(struct buf *b, const struct setup *s)
 {
 	static const char *const all[] = {"0.0.0.0", "[::]"};
 
-	put_node(b, s);
 	(void)buf_puts(b, "# The mail server behind the gateway, one section for each service.\n");
 	put_peer(b, s, "office-smtp", "smtp", &s->smtp, 1);
 	if (s->mx.host[0] != '\0')
@@ -383,6 +439,16 @@ put_all(struct buf *b, const struct setup *s)
 		put_connector(b, s, "pop3", "pop3", "office-pop3", s->pop_listen, s->npop);
 	else
 		put_connector(b, s, "pop3", "pop3", "office-pop3", all, 2);
+}
+
+static void
+put_all(struct buf *b, const struct setup *s)
+{
+	put_node(b, s);
+	if (s->internal)
+		put_internal(b, s);
+	if (s->gateway)
+		put_gateway(b, s);
 }
 
 static void
@@ -448,17 +514,22 @@ next_steps(const struct setup *s)
 		(void)printf("  systemctl start postern\n");
 	else
 		(void)printf("  postern%s -F\n", with);
-	(void)printf(
-	    "  keyctl%s init%s%s\n"
-	    "  gwctl%s domain add %s\n"
-	    "  gwctl%s consumer add alice --internal --address alice@%s\n"
-	    "  keyctl%s generate --address alice@%s\n"
-	    "  gwctl%s status\n"
-	    "Then let mail programs send and fetch through this machine: submission and "
-	    "POP3 are set up.\nAn IMAP connector comes with its daemon, imapd, which is not "
-	    "there yet.\n",
+	(void)printf("  keyctl%s init%s%s\n"
+		     "  gwctl%s domain add %s\n"
+		     "  gwctl%s consumer add alice --internal --address alice@%s\n"
+		     "  keyctl%s generate --address alice@%s\n"
+		     "  gwctl%s doctor\n",
 	    with, s->key_file != NULL ? " --key-file " : "", s->key_file != NULL ? s->key_file : "",
 	    with, s->domain, with, s->domain, with, s->domain, with);
+	if (s->internal)
+		(void)printf(
+		    "Then let mail programs send and fetch through this machine: submission and "
+		    "POP3 are set up.\nAn IMAP connector comes with its daemon, imapd, which is "
+		    "not "
+		    "there yet.\n");
+	if (s->gateway)
+		(void)printf("Then let the MX records of %s point to this machine%s.\n", s->domain,
+		    s->nrelay_clients > 0 ? ", and the mail servers send through its relay" : "");
 }
 
 int

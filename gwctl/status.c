@@ -251,14 +251,14 @@ print_findings(const struct shown_status *s)
 }
 
 static int
-tell(const struct status *st, int how)
+tell(const struct status *st, const struct conf *c, int how)
 {
 	int rc = 0;
 
 	if (how == 'j')
 		rc = json_print(&rec_shown_status, &st->s);
 	else if (how == 'm')
-		return status_metrics(st); /* a scraper wants no exit status of ours */
+		return status_metrics(st, c); /* a scraper wants no exit status of ours */
 	else if (how == 'q')
 		print_findings(&st->s);
 	else if ((rc = status_picture(st)) == 0 && how == 'v')
@@ -292,7 +292,7 @@ verb_status(struct gwctl *t, int argc, char *argv[])
 		return complain(EX_OSERR, "out of memory");
 	if ((rc = ask_all(t, st)) == 0 && (rc = status_places(st, t->conf)) == 0 &&
 	    (rc = status_judge(st)) == 0)
-		rc = tell(st, how);
+		rc = tell(st, t->conf, how);
 	status_free(t, st);
 	return rc;
 }

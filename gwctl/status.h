@@ -135,7 +135,7 @@ int status_judge(struct status *st);
 /* For people to see. 0 or the exit code. */
 int status_picture(const struct status *st);
 
-/* For Prometheus. 0. */
-int status_metrics(const struct status *st);
+/* For Prometheus; c: NULL when there is none. 0. */
+int status_metrics(const struct status *st, const struct conf *c);
 
 #endif

@@ -6,10 +6,12 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/version.h"
 #include "keyd/keyd.h"
 #include "net/cidr.h"
 #include "net/conn.h"
 #include "net/dial.h"
+#include "net/tls.h"
 
 #define EACH_MS 4000 /* for one of several addresses */
 #define IN_MAX 8192
@@ -17,6 +19,8 @@
 
 struct fetch {
 	struct url url;
+	uint32_t ms;
+	struct ssl_ctx_st *tls;
 	struct buf request;
 	struct proc_req *dns; /* one of these three is under way */
 	struct dial *dial;
@@ -40,6 +44,7 @@ fetch_cancel(struct fetch *f)
 		event_free(f->timer);
 	http_free(&f->http);
 	buf_free(&f->request);
+	tls_ctx_free(f->tls);
 	free(f);
 }
 
@@ -110,7 +115,39 @@ on_closed(struct conn *c, enum conn_end why, const char *text, void *arg)
 		finish(f, http_end(&f->http, &e) == HTTP_DONE ? NULL : &e);
 }
 
-static const struct conn_handlers handlers = {.readable = on_readable, .closed = on_closed};
+static void
+send_request(struct fetch *f)
+{
+	if (conn_write(f->conn, buf_ptr(&f->request), buf_len(&f->request)) == -1)
+		fail(f, errno, strerror(errno));
+}
+
+/* Nothing is asked for where the certificate is bad; a bad one and no TLS at all are told apart. */
+static void
+on_secured(struct conn *c, void *arg)
+{
+	const char *bad = conn_tls_bad(c);
+	struct fetch *f = arg;
+
+	if (bad != NULL)
+		fail(f, EKEYREJECTED, bad);
+	else
+		send_request(f);
+}
+
+static const struct conn_handlers handlers = {
+    .readable = on_readable, .secured = on_secured, .closed = on_closed};
+
+static void
+start_tls(struct fetch *f)
+{
+	const struct conn_peer peer = {
+	    .name = f->url.host, .verify = CONN_VERIFY_CA, .report = true};
+	struct err e = {0};
+
+	if (conn_start_tls(f->conn, f->tls, &peer, &e) == -1)
+		finish(f, &e);
+}
 
 static void
 on_connected(int fd, const struct sockaddr_storage *peer, const struct err *e, void *arg)
@@ -128,8 +165,10 @@ on_connected(int fd, const struct sockaddr_storage *peer, const struct err *e, v
 	if ((f->conn = conn_new(proc_env()->base, fd, &limits, &handlers, f)) == NULL) {
 		fail(f, errno, strerror(errno));
 		(void)close(fd);
-	} else if (conn_write(f->conn, buf_ptr(&f->request), buf_len(&f->request)) == -1)
-		fail(f, errno, strerror(errno));
+	} else if (f->tls != NULL)
+		start_tls(f);
+	else
+		send_request(f);
 }
 
 /* Connect to those of the addresses that we may speak to. 0, or -1 with e. */
@@ -141,13 +180,13 @@ start_dial(struct fetch *f, const struct netaddr *addrs, size_t n, struct err *e
 	size_t i, m = 0;
 
 	for (i = 0; i < n && m < DIAL_ADDRS_MAX; i++)
-		if (address_allowed(&addrs[i], &proc_env()->conf->keyd.allow))
+		if (address_allowed(&addrs[i], &proc_env()->conf->keyd.allow, f->tls != NULL))
 			(void)netaddr_to_sockaddr(&addrs[i], &to[m++]);
 	if (m == 0)
 		return err_set(e, EACCES,
 		    "%s is none that may be asked (\"allow\" in section keyd of the configuration)",
 		    netaddr_format(text, sizeof text, ':', &addrs[0]));
-	f->dial = dial_start(proc_env()->base, to, m, EACH_MS, FETCH_MS, on_connected, f, e);
+	f->dial = dial_start(proc_env()->base, to, m, EACH_MS, f->ms, on_connected, f, e);
 	return f->dial != NULL ? 0 : -1;
 }
 
@@ -198,16 +237,29 @@ begin(struct fetch *f, struct err *e)
 		a.port = f->url.port;
 		return start_dial(f, &a, 1, e);
 	}
-	f->dns = proc_request(P_DNSD, M_dns_addr_req, &q, FETCH_MS, on_resolved, f);
+	f->dns = proc_request(P_DNSD, M_dns_addr_req, &q, f->ms, on_resolved, f);
 	return f->dns != NULL ? 0 : err_sys(e, "cannot ask dnsd");
 }
 
-/* HTTP/1.0, so that the answer has no chunks and ends with its connection. */
+/*
+ * A responder is asked with HTTP/1.0, so that the answer has no chunks and ends with its
+ * connection; what serves HTTPS today need not know that any more.
+ */
 static int
-compose(struct fetch *f, const uint8_t *p, size_t n)
+compose(struct fetch *f, const struct fetch_request *r)
 {
 	char host[HOSTPORT_TEXT_MAX];
 
+	(void)url_authority(host, sizeof host, &r->url);
+	if (r->post == NULL)
+		return buf_printf(&f->request,
+		    "GET %s HTTP/1.1\r\n"
+		    "Host: %s\r\n"
+		    "User-Agent: Postern/%s\r\n"
+		    "Accept: %s\r\n"
+		    "Connection: close\r\n"
+		    "\r\n",
+		    r->url.path, host, POSTERN_VERSION, r->type != NULL ? r->type : "*/*");
 	if (buf_printf(&f->request,
 		"POST %s HTTP/1.0\r\n"
 		"Host: %s\r\n"
@@ -216,26 +268,28 @@ compose(struct fetch *f, const uint8_t *p, size_t n)
 		"Content-Length: %zu\r\n"
 		"Connection: close\r\n"
 		"\r\n",
-		f->url.path, url_authority(host, sizeof host, &f->url), n) == -1)
+		r->url.path, host, r->n) == -1)
 		return -1;
-	return buf_put(&f->request, p, n);
+	return buf_put(&f->request, r->post, r->n);
 }
 
 struct fetch *
-fetch_start(const struct url *u, const uint8_t *p, size_t n, fetch_done done, void *arg)
+fetch_start(const struct fetch_request *r, fetch_done done, void *arg)
 {
-	const struct timeval total = {.tv_sec = FETCH_MS / 1000}, now = {0, 0};
+	const struct timeval total = {.tv_sec = r->ms / 1000}, now = {0, 0};
 	struct fetch *f = calloc(1, sizeof *f);
 
 	if (f == NULL)
 		return NULL;
-	f->url = *u;
+	f->url = r->url;
+	f->ms = r->ms;
+	f->tls = r->tls != NULL ? tls_ctx_keep(r->tls) : NULL;
 	f->done = done;
 	f->arg = arg;
-	http_init(&f->http);
+	http_init(&f->http, r->max, r->type, r->post == NULL);
 	buf_init(&f->request, OUT_MAX);
 	f->timer = evtimer_new(proc_env()->base, on_timer, f);
-	if (f->timer == NULL || compose(f, p, n) == -1) {
+	if (f->timer == NULL || compose(f, r) == -1) {
 		fetch_cancel(f);
 		return NULL;
 	}

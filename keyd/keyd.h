@@ -16,6 +16,7 @@ extern const struct proc keyd;
 struct url {
 	char host[HOST_MAX]; /* name in lower case, or address without brackets */
 	uint16_t port;
+	int tls; /* https */
 	char path[URL_MAX + 2]; /* with the query; begins with "/" */
 };
 
@@ -28,15 +29,20 @@ struct url {
  */
 int url_parse(const void *p, size_t n, struct url *u, struct err *e);
 
-/* "ocsp.example.org", "[2001:db8::1]:8080": the port only where it is not 80. Returns out. */
+/* "ocsp.example.org", "[2001:db8::1]:8080": the port only where it is not the scheme's. Returns
+ * out.
+ */
 char *url_authority(char *out, size_t outsz, const struct url *u);
 
 /*
- * May we connect there?  A certificate chooses the address: it must not have us speak to what only
- * this machine can reach.  So it is an address of the Internet (IANA's special-purpose registries,
- * RFC 6890) and port 80 or 8080, or else in one of the networks that the administrator has named.
+ * May we connect there?  A certificate, or somebody's DNS, chooses the address: it must not have us
+ * speak to what only this machine can reach.  So it is an address of the Internet (IANA's
+ * special-purpose registries, RFC 6890) and port 80 or 8080, or else in one of the networks that
+ * the administrator has named.
+ *
+ * own_port	the port is none that was chosen by others
  */
-int address_allowed(const struct netaddr *a, const struct conf_nets *allow);
+int address_allowed(const struct netaddr *a, const struct conf_nets *allow, int own_port);
 
 /* subject.c: whose revocation is asked for */
 
@@ -90,22 +96,34 @@ struct answer {
 int response_check(const struct subject *s, const uint8_t *der, size_t n, uint64_t now,
     struct answer *a, struct err *e);
 
-/* http.c: the answer to a request of HTTP/1.0 (RFC 1945, RFC 9112) */
+/* http.c: the answer to a request of HTTP/1.0 (RFC 1945) or HTTP/1.1 (RFC 9112) */
 
-#define HTTP_HEAD_MAX 8192 /* octets of status line and header */
+#define HTTP_HEAD_MAX 8192 /* octets of status line, header and all that divides chunks */
 #define HTTP_LINE_MAX 2048
 
 struct http {
 	struct line_reader line;
-	struct buf body; /* at most OCSP_DER_MAX */
-	size_t head; /* octets of it so far */
-	size_t length; /* of the body, once has_length */
-	int in_body, has_length, status;
+	struct buf body;
+	const char *type; /* that it has to have; NULL: any */
+	int chunks; /* HTTP/1.1 was asked for: it may come in chunks, and other answers before it */
+	enum {
+		HTTP_IN_HEAD,
+		HTTP_IN_BODY,
+		HTTP_IN_SIZE,
+		HTTP_IN_CHUNK,
+		HTTP_BEHIND_CHUNK,
+		HTTP_IN_TRAILER,
+		HTTP_AT_END
+	} at;
+	size_t lines; /* octets of them so far */
+	size_t length; /* still to come of the body, once has_length, or of a chunk */
+	int has_length, chunked, typed, status;
 };
 
 enum http_status { HTTP_BAD = -1, HTTP_MORE, HTTP_DONE };
 
-void http_init(struct http *h);
+/* max: octets of a body. */
+void http_init(struct http *h, size_t max, const char *type, int chunks);
 void http_free(struct http *h);
 
 /*
@@ -117,20 +135,30 @@ enum http_status http_take(struct http *h, const uint8_t *p, size_t n, size_t *u
 /* The other side has ended; HTTP_DONE or HTTP_BAD. */
 enum http_status http_end(struct http *h, struct err *e);
 
-/* fetch.c: one request to a responder */
-
-#define FETCH_MS 10000 /* from the name to the last octet */
+/* fetch.c: one request to a server */
 
 struct fetch;
 
-/* p NULL: e says why there is no answer. Called once, from the loop, never within fetch_start. */
+struct fetch_request {
+	struct url url;
+	const uint8_t *post; /* n octets of an OCSP request; NULL: GET */
+	size_t n;
+	const char *type; /* of the answer; NULL: any */
+	size_t max; /* octets of it */
+	uint32_t ms; /* from the name to the last octet */
+	struct ssl_ctx_st *tls; /* HTTPS: whom to trust; NULL: HTTP */
+};
+
+/*
+ * p NULL: e says why there is no answer; with e->code EKEYREJECTED it is the server's certificate.
+ * Called once, from the loop, never within fetch_start.
+ */
 typedef void (*fetch_done)(void *arg, const uint8_t *p, size_t n, const struct err *e);
 
 /*
- * POST n octets of an OCSP request.  The URL and the octets are copied.  NULL: ENOMEM.
+ * Ask.  What r points to is copied, but for type; tls is kept by reference count.  NULL: ENOMEM.
  */
-struct fetch *fetch_start(
-    const struct url *u, const uint8_t *p, size_t n, fetch_done done, void *arg);
+struct fetch *fetch_start(const struct fetch_request *r, fetch_done done, void *arg);
 void fetch_cancel(struct fetch *f); /* NULL is allowed */
 
 /* cache.c: what was found out, the least recently used goes first */
@@ -160,6 +188,7 @@ unsigned cache_count(void);
 
 /* question.c: questions of the daemons */
 
+#define FETCH_MS 10000 /* for one */
 #define QUESTIONS_MAX 256 /* under way at once */
 #define WAITERS_MAX 4096 /* who wait for them */
 

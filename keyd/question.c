@@ -158,7 +158,10 @@ ask(const struct subject *s)
 	if (counts.open >= QUESTIONS_MAX || (q = calloc(1, sizeof *q)) == NULL)
 		return NULL;
 	if ((der = subject_question(s, &n)) != NULL)
-		q->fetch = fetch_start(&s->url, der, n, on_fetched, q);
+		q->fetch = fetch_start(
+		    &(struct fetch_request){
+			.url = s->url, .post = der, .n = n, .max = OCSP_DER_MAX, .ms = FETCH_MS},
+		    on_fetched, q);
 	OPENSSL_free(der);
 	if (q->fetch == NULL) {
 		free(q);

@@ -8,6 +8,7 @@
 
 #define HTTP_PORT 80
 #define HTTP_ALT_PORT 8080
+#define HTTPS_PORT 443
 #define N(a) (sizeof(a) / sizeof(a)[0])
 
 static const char scheme[] = "http://";
@@ -104,7 +105,7 @@ url_authority(char *out, size_t outsz, const struct url *u)
 		open = "[";
 		close = "]";
 	}
-	if (u->port != HTTP_PORT)
+	if (u->port != (u->tls ? HTTPS_PORT : HTTP_PORT))
 		(void)snprintf(port, sizeof port, ":%u", u->port);
 	(void)snprintf(out, outsz, "%s%s%s%s", open, u->host, close, port);
 	return out;
@@ -136,14 +137,14 @@ static const struct net special[] = {
 static const struct net global6 = {AF_INET6, {0x20}, 3};
 
 int
-address_allowed(const struct netaddr *a, const struct conf_nets *allow)
+address_allowed(const struct netaddr *a, const struct conf_nets *allow, int own_port)
 {
 	size_t i;
 
 	for (i = 0; i < allow->n; i++)
 		if (net_contains(&allow->v[i], a))
 			return 1;
-	if (a->port != HTTP_PORT && a->port != HTTP_ALT_PORT)
+	if (!own_port && a->port != HTTP_PORT && a->port != HTTP_ALT_PORT)
 		return 0;
 	if (a->family == AF_INET6 && !net_contains(&global6, a))
 		return 0;

@@ -1,28 +1,66 @@
+#include <errno.h>
+#include <event2/event_struct.h>
+#include <grp.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "base/clock.h"
-#include "base/log.h"
 #include "logd/logd.h"
+#include "logd/records.h"
+#include "logd/scrape.h"
+#include "proc/event.h"
+
+#define ADMIN_GROUP "_gwadm" /* may use the tools, and look at the figures */
+#define DAY_MS 86400000ULL
+#define FACTS_MAX 16
+#define TOOLS_MAX 64 /* instances, as in struct plumb */
 
 static struct output *out;
+static struct records *records; /* NULL: log.records = no */
+static int metrics_fd = -1;
+static char *metrics; /* as configured */
+static struct event flush; /* at the end of a round of the loop: all of its lines in one write */
+
+/* Of the configuration, at hand for each line. */
+static struct {
+	char tag[LINE_TAG_MAX + 1];
+	int postfix_names;
+	enum log_level level;
+} style;
 
 static void
-put(enum log_level level, const char *who, uint32_t pid, const char *text)
+put(enum log_level level, const char *who, uint32_t pid, const char *text, int escaped)
 {
-	struct line l = {.level = level, .who = who, .pid = pid, .text = text};
-	time_t now = (time_t)clock_unix();
+	struct line l = {.level = level,
+	    .tag = style.tag,
+	    .who = who,
+	    .pid = pid,
+	    .text = text,
+	    .escaped = escaped,
+	    .stamp = line_stamp(time(NULL))};
 
-	(void)localtime_r(&now, &l.when);
 	output_line(out, &l);
+	if (!event_pending(&flush, EV_TIMEOUT, NULL))
+		event_active(&flush, EV_TIMEOUT, 0);
 }
 
-/* Our own lines take the short way. */
+static void
+on_flush(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)arg;
+	output_flush(out);
+}
+
+/* Our own lines take the short way, and wait for nothing: perhaps it is the last one. */
 static void
 sink(enum log_level level, const char *line, void *arg)
 {
 	(void)arg;
-	put(level, "logd", (uint32_t)getpid(), line);
+	put(level, "logd", (uint32_t)getpid(), line, 0);
+	output_flush(out);
 }
 
 /* Whose line it is, the channel says: nobody writes in another's name. */
@@ -31,45 +69,200 @@ on_line(struct chan *c, struct ipc_msg *m)
 {
 	const struct log_line *l = m->body;
 
-	put(l->level, proc_name(chan_peer(c)), l->pid, l->text);
+	put(l->level, line_name(style.postfix_names, chan_peer(c)), l->pid, l->text, 0);
 }
 
-static const struct chan_handler handlers[] = {{M_log_line, on_line}, {0, NULL}};
+static void
+on_event(struct chan *c, struct ipc_msg *m)
+{
+	const struct log_event *e = m->body;
+	char text[EVENT_LINE_MAX];
+
+	counts_event(e);
+	if (e->level <= style.level) {
+		(void)event_line(text, sizeof text, e);
+		put(e->level, event_name(style.postfix_names, chan_peer(c), e->kind), e->pid, text,
+		    1);
+	}
+	if (records != NULL)
+		records_event(records, proc_name(chan_peer(c)), e);
+}
+
+static void
+answer_search(const struct log_search_rep *rep, uint64_t id, void *arg)
+{
+	(void)chan_send(arg, M_log_search_rep, id, rep, -1);
+}
+
+static void
+on_search(struct chan *c, struct ipc_msg *m)
+{
+	const struct log_search_rep none = {
+	    .end = 1, .text = "nothing is recorded: log.records is no in the configuration"};
+
+	if (records != NULL)
+		records_search(records, m->body, m->id, answer_search, c);
+	else
+		answer_search(&none, m->id, c);
+}
+
+static const struct chan_handler handlers[] = {{M_log_event, on_event}, {M_log_line, on_line},
+    {M_log_search_req, on_search}, {0, NULL}};
+
+static void
+take_style(const struct conf *c)
+{
+	(void)strlcpy(style.tag, c->log.tag, sizeof style.tag);
+	style.postfix_names = c->log.postfix_names;
+	style.level = c->log.level;
+}
+
+static int
+open_metrics(const struct proc_env *env, struct err *e)
+{
+	const struct group *gr = env->privileged ? getgrnam(ADMIN_GROUP) : NULL;
+
+	if ((metrics = strdup(env->conf->log.metrics)) == NULL)
+		return err_sys(e, "metrics");
+	metrics_fd = scrape_open(metrics, gr != NULL ? gr->gr_gid : (gid_t)-1, e);
+	return metrics_fd == -1 && e->code != 0 ? -1 : 0;
+}
+
+/* The folder of the records is the jail: its path is another one there. */
+static int
+open_records(const struct proc_env *env, struct err *e)
+{
+	struct records_options o = {.keep_ms = env->conf->log.keep_days * DAY_MS,
+	    .size = env->conf->log.keep_size};
+	char name[1100];
+
+	if (!env->conf->log.records)
+		return 0;
+	(void)snprintf(name, sizeof name, "%s/" ARCHIVE_DIR, env->conf->node.state_dir);
+	o.name = name;
+	o.dir = env->privileged ? "/" : name;
+	if ((records = records_new(&o)) == NULL)
+		return err_sys(e, "records");
+	return sandbox_allow(".", 1, e);
+}
 
 static int
 logd_open(const struct proc_env *env, struct err *e)
 {
 	/* The zone's file is out of reach later. */
 	tzset();
+	take_style(env->conf);
 	out = output_open(env->conf, env->uid, env->gid, e);
-	return out == NULL ? -1 : 0;
+	if (out == NULL || open_metrics(env, e) == -1)
+		return -1;
+	return open_records(env, e);
 }
 
 static int
 logd_start(const struct proc_env *env, struct err *e)
 {
-	(void)env;
-	(void)e;
+	if (event_assign(&flush, env->base, -1, 0, on_flush, NULL) == -1)
+		return err_set(e, ENOMEM, "no memory for events");
 	log_set_sink(sink, NULL);
-	return 0;
+	return records != NULL ? records_check(records, env->base, e) : 0;
+}
+
+/* What logd counts, as gwctl status and Prometheus have it. */
+static struct fact facts[FACTS_MAX];
+static char values[FACTS_MAX][ERR_TEXT_MAX];
+
+static void
+add_number(size_t *n, const char *name, uint64_t value)
+{
+	(void)snprintf(values[*n], sizeof values[*n], "%llu", (unsigned long long)value);
+	facts[*n] = (struct fact){name, values[*n]};
+	++*n;
+}
+
+static void
+add_text(size_t *n, const char *name, const char *text)
+{
+	if (text[0] == '\0')
+		return;
+	(void)strlcpy(values[*n], text, 501); /* as a fact may be long */
+	facts[*n] = (struct fact){name, values[*n]};
+	++*n;
+}
+
+static size_t
+own_facts(const struct fact **v)
+{
+	struct output_counts o;
+	struct records_counts r;
+	size_t n = 0;
+
+	*v = facts;
+	output_count(out, &o);
+	add_number(&n, "lines", o.written);
+	add_number(&n, "lost", o.lost);
+	add_text(&n, "trouble", o.trouble);
+	if (records == NULL)
+		return n;
+	records_count(records, &r);
+	add_number(&n, "records", r.stored);
+	add_number(&n, "records.lost", r.lost);
+	add_number(&n, "records.octets", r.archive.octets);
+	add_number(&n, "records.oldest", r.archive.oldest / 1000);
+	add_number(&n, "searches", r.searches);
+	add_text(&n, "records.trouble", r.trouble);
+	return n;
+}
+
+static const struct scrape_ops scrape_ops = {.own = counts_put, .facts = own_facts};
+
+static int
+logd_serve(const struct proc_env *env, struct err *e)
+{
+	if (records != NULL && records_start(records, env->base, e) == -1)
+		return -1;
+	return metrics_fd != -1 ? scrape_serve(metrics_fd, &scrape_ops, e) : 0;
+}
+
+/* Searches of a tool that is gone are nobody's; its number may be another's soon. */
+static void
+logd_plumbed(enum proc_id peer, unsigned instance, struct chan *c)
+{
+	static struct chan *tools[TOOLS_MAX];
+
+	scrape_plumbed(peer, instance, c);
+	if (peer != P_GWCTL || instance >= TOOLS_MAX)
+		return;
+	if (records != NULL && tools[instance] != NULL)
+		records_forget(records, tools[instance]);
+	tools[instance] = c;
 }
 
 static int
 logd_reload(const struct proc_env *env, struct err *e)
 {
-	return output_reload(out, env->conf, e);
+	const struct conf_log *l = &env->conf->log;
+
+	if (strcmp(l->metrics, metrics) != 0)
+		return err_set(e, EINVAL, "log: metrics changed: that needs a restart");
+	if (l->records != (records != NULL))
+		return err_set(e, EINVAL, "log: records changed: that needs a restart");
+	if (output_reload(out, env->conf, e) == -1)
+		return -1;
+	take_style(env->conf);
+	if (records != NULL)
+		records_limits(records, l->keep_days * DAY_MS, l->keep_size);
+	scrape_reload();
+	return 0;
 }
 
 static void
 logd_status(void)
 {
-	struct output_counts n;
+	const struct fact *v;
+	size_t n = own_facts(&v), i;
 
-	output_count(out, &n);
-	proc_fact("lines", "%llu", (unsigned long long)n.written);
-	proc_fact("lost", "%llu", (unsigned long long)n.lost);
-	if (n.trouble[0] != '\0')
-		proc_fact("trouble", "%s", n.trouble);
+	for (i = 0; i < n; i++)
+		proc_fact(v[i].name, "%s", v[i].value);
 }
 
 static void
@@ -78,9 +271,29 @@ logd_reopen(int fd)
 	output_reopen(out, fd);
 }
 
+static void
+stopped(void *arg)
+{
+	(void)arg;
+	output_flush(out);
+	proc_drained();
+}
+
+/* All others are gone already. */
+static void
+logd_drain(unsigned seconds)
+{
+	(void)seconds;
+	if (records != NULL)
+		records_stop(records, stopped, NULL);
+	else
+		stopped(NULL);
+}
+
 static const struct sandbox sandbox = {
-    .calls = SB_UNIX,
-    .files = 256,
+    .calls = SB_UNIX | SB_FILES | SB_MAPFILE | SB_THREADS | SB_ACCEPT,
+    .starting = SB_FORK,
+    .files = 512,
 };
 
 const struct proc logd = {
@@ -89,7 +302,10 @@ const struct proc logd = {
     .handlers = handlers,
     .open = logd_open,
     .start = logd_start,
+    .serve = logd_serve,
+    .plumbed = logd_plumbed,
     .reload = logd_reload,
+    .drain = logd_drain,
     .status = logd_status,
     .reopen = logd_reopen,
 };

@@ -1,17 +1,24 @@
-#include <stdio.h>
 #include <string.h>
 #include <syslog.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "logd/logd.h"
 
-static const char *
-stamp(char *out, size_t outsz, const struct tm *when)
+const char *
+line_stamp(time_t now)
 {
+	static char text[LINE_STAMP_MAX];
+	static time_t of = -1;
+	struct tm tm;
+
+	if (now == of)
+		return text;
 	/* RFC 3164, 4.1.2: the day of the month is padded with a space. */
-	if (strftime(out, outsz, "%b %e %H:%M:%S", when) == 0)
-		out[0] = '\0';
-	return out;
+	if (localtime_r(&now, &tm) == NULL || strftime(text, sizeof text, "%b %e %H:%M:%S", &tm) == 0)
+		text[0] = '\0';
+	of = now;
+	return text;
 }
 
 /* As Postfix marks what is not plain information. */
@@ -43,35 +50,79 @@ severity(enum log_level level)
 	}
 }
 
-static size_t
-finish(char *out, size_t n, const struct line *l, const char *end)
+/* Append at most max octets; a printf for each line would take as long as all else together. */
+static char *
+add(char *p, const char *s, size_t max)
 {
-	size_t room = LINE_OUT_MAX - n;
+	size_t n = strnlen(s, max);
 
-	n += (size_t)snprintf(out + n, room, "postern/%s[%u]: %s", l->who, l->pid, mark(l->level));
+	memcpy(p, s, n);
+	return p + n;
+}
+
+/* Words of ours. */
+static char *
+add_own(char *p, const char *s)
+{
+	return stpcpy(p, s);
+}
+
+static char *
+add_number(char *p, uint32_t v)
+{
+	char b[10];
+	size_t i = sizeof b;
+
+	do
+		b[--i] = (char)('0' + v % 10);
+	while ((v /= 10) > 0);
+	return add(p, b + i, sizeof b - i);
+}
+
+static size_t
+finish(char *out, char *p, const struct line *l, const char *end)
+{
+	size_t n;
+
+	p = add(p, l->tag, LINE_TAG_MAX);
+	*p++ = '/';
+	p = add(p, l->who, 32);
+	*p++ = '[';
+	p = add_number(p, l->pid);
+	p = add_own(p, "]: ");
+	p = add_own(p, mark(l->level));
 	/* Four octets for each one of the text at most, and room for all of that. */
-	(void)log_clean(out + n, LINE_OUT_MAX - n - 1, l->text, strlen(l->text));
-	n += strlen(out + n);
-	n += (size_t)snprintf(out + n, LINE_OUT_MAX - n, "%s", end);
-	return n;
+	n = LINE_OUT_MAX - (size_t)(p - out) - 1;
+	if (!l->escaped)
+		p += strlen(log_clean(p, n, l->text, strlen(l->text)));
+	else
+		p = add(p, l->text, n - 1);
+	p = add_own(p, end);
+	*p = '\0';
+	return (size_t)(p - out);
 }
 
 size_t
 line_for_file(char *out, const struct line *l, const char *host)
 {
-	char when[32];
-	int n = snprintf(out, LINE_OUT_MAX, "%s %.*s ", stamp(when, sizeof when, &l->when),
-	    (int)strcspn(host, "."), host);
+	size_t n = strcspn(host, ".");
+	char *p = add(out, l->stamp, LINE_STAMP_MAX);
 
-	return finish(out, (size_t)n, l, "\n");
+	*p++ = ' ';
+	p = add(p, host, n < LINE_HOST_MAX ? n : LINE_HOST_MAX);
+	*p++ = ' ';
+	return finish(out, p, l, "\n");
 }
 
 size_t
 line_for_syslog(char *out, const struct line *l, int facility)
 {
-	char when[32];
-	int n = snprintf(out, LINE_OUT_MAX, "<%d>%s ", facility | severity(l->level),
-	    stamp(when, sizeof when, &l->when));
+	char *p = out;
 
-	return finish(out, (size_t)n, l, "");
+	*p++ = '<';
+	p = add_number(p, (uint32_t)(facility | severity(l->level)));
+	*p++ = '>';
+	p = add(p, l->stamp, LINE_STAMP_MAX);
+	*p++ = ' ';
+	return finish(out, p, l, "");
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -30,16 +31,12 @@ struct output {
 	int torn; /* the last line lacks its end */
 	uint64_t tried; /* clock_ms of the last connect */
 	uint64_t written, lost, unsaid; /* unsaid: lost and not yet told in the log */
+	uint64_t saying; /* of them, told by the first line that is held; 0: it is no such line */
 	char trouble[128];
+	unsigned nlines; /* held */
+	uint32_t end[OUTPUT_LINES]; /* of each in text, behind text[0] */
+	char text[1 + OUTPUT_BATCH + LINE_OUT_MAX]; /* text[0]: the end of a torn line */
 };
-
-static void
-give_up(struct output *o, int error)
-{
-	o->lost++;
-	o->unsaid++;
-	(void)snprintf(o->trouble, sizeof o->trouble, "%s", strerror(error));
-}
 
 /* Split the path of the syslog socket into the folder, opened, and the name in it. */
 static int
@@ -150,83 +147,158 @@ output_close(struct output *o)
 	free(o);
 }
 
-/* 0, or -1 and errno. */
-static int
-write_file(struct output *o, const char *line, size_t n)
+static uint32_t
+begin_of(const struct output *o, unsigned i)
 {
+	return i == 0 ? 1 : o->end[i - 1];
+}
+
+static void
+took(struct output *o, unsigned i)
+{
+	if (i > 0 || o->saying == 0) {
+		o->written++;
+		return;
+	}
+	o->unsaid -= o->saying;
+	if (o->unsaid == 0)
+		o->trouble[0] = '\0';
+}
+
+static void
+refused(struct output *o, unsigned i, int error)
+{
+	(void)snprintf(o->trouble, sizeof o->trouble, "%s", strerror(error));
+	if (i == 0 && o->saying > 0)
+		return;
+	o->lost++;
+	o->unsaid++;
+}
+
+static void
+flush_file(struct output *o)
+{
+	/* A disk that filled up in the middle of a line must not join two of them. */
+	size_t from = o->torn ? 0 : 1, to;
+	int error = ENOSPC;
+	unsigned i;
 	ssize_t w;
 
-	/* A disk that filled up in the middle of a line must not join two of them. */
-	if (o->torn) {
-		if (write(o->fd, "\n", 1) != 1)
-			return -1;
-		o->torn = 0;
-	}
+	o->text[0] = '\n';
 	do
-		w = write(o->fd, line, n);
+		w = write(o->fd, o->text + from, o->end[o->nlines - 1] - from);
 	while (w == -1 && errno == EINTR);
-	if (w == (ssize_t)n)
-		return 0;
-	if (w > 0) {
-		o->torn = 1;
-		errno = ENOSPC;
+	if (w == -1)
+		error = errno;
+	to = from + (w > 0 ? (size_t)w : 0);
+	if (w > 0)
+		o->torn = 0;
+	for (i = 0; i < o->nlines; i++) {
+		if (o->end[i] <= to) {
+			took(o, i);
+			continue;
+		}
+		o->torn |= to > begin_of(o, i);
+		refused(o, i, error);
 	}
-	return -1;
+}
+
+/* Better there than nowhere; a service manager keeps it. */
+static void
+to_stderr(const struct output *o, unsigned i)
+{
+	const char *p = memchr(o->text + begin_of(o, i), '>', 8);
+	const int stamp = 16; /* with its blank: the host comes behind it, in a file */
+	int n = p == NULL ? 0 : (int)(o->text + o->end[i] - ++p);
+
+	if (n > stamp)
+		(void)fprintf(stderr, "%.*s%.*s %.*s\n", stamp, p, (int)strcspn(o->host, "."),
+		    o->host, n - stamp, p + stamp);
+}
+
+#define SEND_AT_ONCE 64
+
+/* Send lines from i on. Returns how many the syslog daemon took, or -1 with errno: none. */
+static int
+send_some(struct output *o, unsigned i)
+{
+	struct mmsghdr m[SEND_AT_ONCE];
+	struct iovec v[SEND_AT_ONCE];
+	unsigned n;
+
+	memset(m, 0, sizeof m);
+	for (n = 0; n < SEND_AT_ONCE && i + n < o->nlines; n++) {
+		v[n].iov_base = o->text + begin_of(o, i + n);
+		v[n].iov_len = o->end[i + n] - begin_of(o, i + n);
+		m[n].msg_hdr.msg_iov = &v[n];
+		m[n].msg_hdr.msg_iovlen = 1;
+	}
+	return sendmmsg(o->fd, m, n, MSG_NOSIGNAL | (o->slow ? MSG_DONTWAIT : 0));
 }
 
 /*
  * The queue of a Unix datagram socket may be as short as 10: a burst waits a little for the syslog
  * daemon (nobody waits for us), one that hangs is waited for once.
  */
-static int
-send_syslog(struct output *o, const char *line, size_t n)
+static void
+flush_syslog(struct output *o)
 {
-	int again;
+	unsigned i = 0, again = 0;
+	int n;
 
-	for (again = 0; again < 2; again++) {
-		if (o->fd != -1 && send(o->fd, line, n,
-				       MSG_NOSIGNAL | (o->slow ? MSG_DONTWAIT : 0)) == (ssize_t)n) {
+	while (i < o->nlines) {
+		if (o->fd != -1 && (n = send_some(o, i)) > 0) {
 			o->slow = 0;
-			return 0;
+			again = 0;
+			while (n-- > 0)
+				took(o, i++);
+			continue;
 		}
 		if (o->fd != -1 && (errno == EAGAIN || errno == ENOBUFS || errno == EMSGSIZE)) {
 			o->slow = errno == EAGAIN;
-			return -1;
+			refused(o, i++, errno);
+			continue;
 		}
 		/* It was restarted, or is not there. */
-		if (o->fd == -1 && clock_ms() - o->tried < CONNECT_MS)
+		if (again++ > 0 || (o->fd == -1 && clock_ms() - o->tried < CONNECT_MS))
 			break;
 		connect_syslog(o);
 	}
+	if (i == o->nlines)
+		return;
 	if (o->fd != -1)
 		close(o->fd);
 	o->fd = -1;
-	errno = ENOTCONN;
-	return -1;
+	for (; i < o->nlines; i++) {
+		to_stderr(o, i);
+		refused(o, i, ENOTCONN);
+	}
 }
 
-static int
-put(struct output *o, const struct line *l)
+void
+output_flush(struct output *o)
 {
-	char text[LINE_OUT_MAX];
-	size_t n;
-
-	if (o->to == CONF_LOG_FILE) {
-		n = line_for_file(text, l, o->host);
-		return write_file(o, text, n);
-	}
-	n = line_for_syslog(text, l, o->facility);
-	if (send_syslog(o, text, n) == 0)
-		return 0;
-	if (o->fd == -1) {
-		/* Better there than nowhere; a service manager keeps it. */
-		n = line_for_file(text, l, o->host);
-		(void)fwrite(text, 1, n, stderr);
-		errno = ENOTCONN;
-	}
-	return -1;
+	if (o->nlines == 0)
+		return;
+	if (o->to == CONF_LOG_FILE)
+		flush_file(o);
+	else
+		flush_syslog(o);
+	o->nlines = 0;
+	o->saying = 0;
 }
 
+static void
+hold(struct output *o, const struct line *l)
+{
+	uint32_t at = o->nlines == 0 ? 1 : o->end[o->nlines - 1];
+	size_t n = o->to == CONF_LOG_FILE ? line_for_file(o->text + at, l, o->host)
+					  : line_for_syslog(o->text + at, l, o->facility);
+
+	o->end[o->nlines++] = at + (uint32_t)n;
+}
+
+/* Before the first line that is held: tell how many before it are missing. */
 static void
 confess(struct output *o, const struct line *like)
 {
@@ -246,26 +318,25 @@ confess(struct output *o, const struct line *like)
 	l.who = "logd";
 	l.pid = (uint32_t)getpid();
 	l.text = text;
-	if (put(o, &l) == 0) {
-		o->unsaid = 0;
-		o->trouble[0] = '\0';
-	}
+	l.escaped = 0;
+	o->saying = o->unsaid;
+	hold(o, &l);
 }
 
 void
 output_line(struct output *o, const struct line *l)
 {
-	if (o->unsaid > 0)
+	if (o->nlines == 0 && o->unsaid > 0)
 		confess(o, l);
-	if (put(o, l) == -1)
-		give_up(o, errno);
-	else
-		o->written++;
+	hold(o, l);
+	if (o->nlines == OUTPUT_LINES || o->end[o->nlines - 1] > OUTPUT_BATCH)
+		output_flush(o);
 }
 
 void
 output_reopen(struct output *o, int fd)
 {
+	output_flush(o);
 	if (o->to != CONF_LOG_FILE) {
 		if (fd != -1)
 			close(fd);

@@ -19,6 +19,7 @@ struct file {
 	char *path;
 	int fd; /* sealed memfd; -1: it could not be read */
 	int need; /* somebody said so, and was told */
+	int secret; /* a password: for deliverd alone */
 };
 
 struct files {
@@ -188,6 +189,17 @@ on_path(void *arg, const char *path, const char *what, int need)
 	return 0;
 }
 
+static void
+mark_secrets(struct files *f, const struct conf *c)
+{
+	struct file *x;
+	size_t i;
+
+	for (i = 0; i < c->nroutes; i++)
+		if ((x = find(f, c->routes[i].password_file)) != NULL)
+			x->secret = 1;
+}
+
 struct files *
 files_load(const struct conf *c, const struct conf_report *report, struct err *e)
 {
@@ -209,6 +221,7 @@ files_load(const struct conf *c, const struct conf_report *report, struct err *e
 			    e->text + n, sizeof e->text - n, " (and %zu more)", f->failed - 1);
 		goto fail;
 	}
+	mark_secrets(f, c);
 	f->report = NULL;
 	f->e = NULL;
 	return f;
@@ -241,7 +254,7 @@ files_send(const struct files *f, struct chan *to)
 	if (!ipc_allowed(ipc_message(M_config_file), P_MASTER, chan_peer(to)))
 		return 0;
 	for (i = 0; i < f->n; i++) {
-		if (f->v[i].fd == -1)
+		if (f->v[i].fd == -1 || (f->v[i].secret && chan_peer(to) != P_DELIVERD))
 			continue;
 		m.path = f->v[i].path;
 		if ((fd = fcntl(f->v[i].fd, F_DUPFD_CLOEXEC, 0)) == -1 ||

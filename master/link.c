@@ -211,6 +211,12 @@ on_source(struct chan *ch, struct ipc_msg *m)
 	source_answer(child_of(ch), m);
 }
 
+static void
+on_sasl(struct chan *ch, struct ipc_msg *m)
+{
+	sasl_answer(child_of(ch), m);
+}
+
 static const struct chan_handler handlers[] = {
     {M_ready, on_ready},
     {M_failed, on_failed},
@@ -219,6 +225,7 @@ static const struct chan_handler handlers[] = {
     {M_seal_drop, on_seal_drop},
     {M_plumb_lost, on_plumb_lost},
     {M_source_req, on_source},
+    {M_sasl_req, on_sasl},
     {0, NULL},
 };
 

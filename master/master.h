@@ -164,6 +164,14 @@ int source_check(const struct conf *c, const struct service *s, const struct sou
 int source_open(const struct netaddr *a, struct err *e);
 int source_rate(struct source_rate *r, uint64_t now);
 
+/*
+ * sasl.c: the socket that checks logins of a connector, which takes of the same allowance.
+ *
+ * sasl_open	may a process of s have it?  A connection, or -1 with e
+ */
+void sasl_answer(struct child *c, const struct ipc_msg *m);
+int sasl_open(const struct conf *c, const struct service *s, const char *connector, struct err *e);
+
 /* control.c: the socket of the tools */
 int control_listen(struct err *e);
 void control_close(void);

@@ -13,12 +13,15 @@
 	}
 
 static const struct service table[] = {
-    {P_LOGD, STAGE_LAST, "_gwlog", {EMPTY, END}, 1},
+    {P_LOGD, STAGE_LAST, "_gwlog", {{IN_STATE, "log"}, END}, 0},
     {P_CRYPTOD, STAGE_BACK, "_gwcrypt", {{IN_STATE, "keys"}, END}, 0},
     {P_POLICYD, STAGE_BACK, "_gwpolicy", {{IN_STATE, "policy"}, END}, 0},
     {P_DNSD, STAGE_BACK, "_gwdns", {EMPTY, END}, 1},
-    {P_KEYD, STAGE_BACK, "_gwkeyd", {EMPTY, END}, 1},
+    {P_KEYD, STAGE_BACK, "_gwkeyd", {{IN_STATE, "keyd"}, END}, 0},
     {P_FILTERD, STAGE_BACK, "_gwfilter", {{IN_SPOOL, "filterd"}, END}, 0},
+    {P_ANVILD, STAGE_BACK, "_gwanvil", {{IN_STATE, "anvil"}, END}, 0},
+    {P_DELIVERD, STAGE_BACK, "_gwdeliver", {{IN_SPOOL, "deliverd"}, END}, 0},
+    {P_QUEUED, STAGE_BACK, "_gwqueue", {{IN_SPOOL, "queue"}, END}, 0},
     {P_SMTPD, STAGE_FRONT, "_gwsmtp", {{IN_STATE, "smtpd"}, {IN_SPOOL, "smtpd"}, END}, 0},
     {P_POP3D, STAGE_FRONT, "_gwpop3", {{IN_STATE, "pop3d"}, {IN_SPOOL, "pop3d"}, END}, 0},
 };
@@ -30,13 +33,16 @@ static const struct service table[] = {
 
 /* The talk matrix. No row, no conversation. */
 static const uint32_t edges[P_MAX] = {
-    [P_SMTPD] = OF_A_PROXY,
+    [P_SMTPD] = OF_A_PROXY | PM(P_QUEUED) | PM(P_ANVILD),
     [P_POP3D] = OF_A_PROXY,
     [P_FILTERD] = PM_PROXIES | PM(P_POLICYD) | PM(P_CRYPTOD) | PM(P_LOGD),
     [P_POLICYD] = PM_PROXIES | PM(P_FILTERD) | PM(P_CRYPTOD) | PM(P_LOGD),
     [P_CRYPTOD] = PM_PROXIES | PM(P_FILTERD) | PM(P_POLICYD) | PM(P_LOGD),
-    [P_DNSD] = PM_PROXIES | PM(P_KEYD) | PM(P_LOGD),
-    [P_KEYD] = PM_PROXIES | PM(P_DNSD) | PM(P_LOGD),
+    [P_DNSD] = PM_PROXIES | PM(P_KEYD) | PM(P_DELIVERD) | PM(P_ANVILD) | PM(P_LOGD),
+    [P_KEYD] = PM_PROXIES | PM(P_DNSD) | PM(P_DELIVERD) | PM(P_LOGD),
+    [P_QUEUED] = PM(P_SMTPD) | PM(P_DELIVERD) | PM(P_ANVILD) | PM(P_LOGD),
+    [P_DELIVERD] = PM(P_QUEUED) | PM(P_DNSD) | PM(P_KEYD) | PM(P_ANVILD) | PM(P_LOGD),
+    [P_ANVILD] = PM(P_SMTPD) | PM(P_QUEUED) | PM(P_DELIVERD) | PM(P_DNSD) | PM(P_LOGD),
     [P_LOGD] = PM_DAEMONS & ~PM(P_LOGD),
 };
 
@@ -50,8 +56,7 @@ services(size_t *n)
 static int
 takes(enum proc_id role, enum conf_service service)
 {
-	return (role == P_SMTPD && service == CONF_SMTP) ||
-	       (role == P_POP3D && service == CONF_POP3);
+	return role == (conf_is_smtp(service) ? P_SMTPD : P_POP3D);
 }
 
 int
@@ -93,7 +98,11 @@ service_instances(const struct service *s, const struct conf *c)
 	size_t i;
 
 	if (s->role == P_KEYD)
-		return (unsigned)wants_ocsp(c);
+		return (unsigned)(wants_ocsp(c) || conf_has_queue(c));
+	if (s->role == P_QUEUED || s->role == P_ANVILD)
+		return (unsigned)conf_has_queue(c);
+	if (s->role == P_DELIVERD)
+		return conf_has_queue(c) ? (unsigned)c->processes.deliverd : 0;
 	if (s->stage != STAGE_FRONT)
 		return 1;
 	for (i = 0; i < c->nconnectors; i++)

@@ -67,6 +67,24 @@ admin_domain_del(struct chan *c, struct ipc_msg *m)
 }
 
 void
+admin_recipient_put(struct chan *c, struct ipc_msg *m)
+{
+	const struct recipient_put *q = m->body;
+	struct err e;
+
+	reply_result(c, m, db_recipients_put(q->recipients.v, q->recipients.n, &e), &e);
+}
+
+void
+admin_recipient_del(struct chan *c, struct ipc_msg *m)
+{
+	const struct recipient_del *q = m->body;
+	struct err e;
+
+	reply_result(c, m, db_recipient_del(q->addr, &e), &e);
+}
+
+void
 admin_consumer_put(struct chan *c, struct ipc_msg *m)
 {
 	const struct consumer_put *q = m->body;
@@ -308,4 +326,15 @@ admin_cert_get(struct chan *c, struct ipc_msg *m)
 	int n = db_certs_by_id(q->id.p, q->id.n, h, ADMIN_PAGE_MAX, &e);
 
 	send_page(c, m, M_cert_page, sizeof(struct stored_cert), h, n, &e);
+}
+
+void
+admin_recipient_list(struct chan *c, struct ipc_msg *m)
+{
+	const struct recipient_list *q = m->body;
+	struct held h[ADMIN_PAGE_MAX];
+	struct err e;
+	int n = db_recipients(q->after, h, ADMIN_PAGE_MAX, &e);
+
+	send_page(c, m, M_recipient_page, sizeof(struct recipient), h, n, &e);
 }

@@ -19,6 +19,7 @@ static const char *const tables[] = {
     [T_CERTS] = "certificates",
     [T_KEYIDS] = "keyids",
     [T_OWNED] = "owned",
+    [T_RECIPIENTS] = "recipients",
     NULL,
 };
 
@@ -204,6 +205,39 @@ db_consumer_login(
 }
 
 int
+db_domain(const char *name, struct held *h, struct err *e)
+{
+	struct store_txn *t = store_read(db_store, e);
+	struct dbkey k;
+	int rc;
+
+	if (t == NULL)
+		return -1;
+	dbkey_start(&k);
+	dbkey_str(&k, name, 1);
+	rc = db_get(t, T_DOMAINS, &k, &rec_domain, h, e);
+	store_abort(t);
+	return rc;
+}
+
+int
+db_recipient(const char *addr, struct err *e)
+{
+	struct store_txn *t = store_read(db_store, e);
+	struct dbkey k;
+	struct bytes v;
+	int rc;
+
+	if (t == NULL)
+		return -1;
+	dbkey_start(&k);
+	dbkey_str(&k, addr, 1);
+	rc = k.bad ? 0 : store_get(t, T_RECIPIENTS, k.k, k.n, &v, e);
+	store_abort(t);
+	return rc;
+}
+
+int
 db_domain_managed(const char *tenant, const char *domain, struct err *e)
 {
 	struct store_txn *t = store_read(db_store, e);
@@ -361,6 +395,17 @@ db_domains(const char *after, struct held *h, size_t max, struct err *e)
 	if (after[0] != '\0')
 		dbkey_str(&k, after, 1);
 	return page(T_DOMAINS, &k, &rec_domain, h, max, e);
+}
+
+int
+db_recipients(const char *after, struct held *h, size_t max, struct err *e)
+{
+	struct dbkey k;
+
+	dbkey_start(&k);
+	if (after[0] != '\0')
+		dbkey_str(&k, after, 1);
+	return page(T_RECIPIENTS, &k, &rec_recipient, h, max, e);
 }
 
 int

@@ -35,6 +35,12 @@ int db_consumer_addr(const char *tenant, const char *addr, struct held *h, struc
 int db_consumer_login(
     const char *tenant, const char *peer, const char *login, struct held *h, struct err *e);
 
+/* A domain of ours by its name, whose ever it is: 1 and h (a struct domain), 0, -1 with e. */
+int db_domain(const char *name, struct held *h, struct err *e);
+
+/* Is this address, or "@domain", in the list of recipients?  1, 0, -1 with e. */
+int db_recipient(const char *addr, struct err *e);
+
 /* Is it one of our own domains (of this tenant)? */
 int db_domain_managed(const char *tenant, const char *domain, struct err *e);
 
@@ -55,6 +61,9 @@ int db_certs_by_id(const uint8_t *id, size_t n, struct held *h, size_t max, stru
  */
 int db_domain_put(const struct domain *d, struct err *e);
 int db_domain_del(const char *name, struct err *e);
+int db_recipients_put(
+    const struct recipient *r, size_t n, struct err *e); /* tenant: the domain's */
+int db_recipient_del(const char *addr, struct err *e);
 int db_consumer_put(const struct consumer *c, int create, struct err *e);
 int db_consumer_factor(const char *id, struct bytes factor, struct err *e);
 int db_consumer_phrase(const char *id, const char *phrase, struct err *e);
@@ -67,6 +76,7 @@ int db_cert_del(const uint8_t *fpr, size_t n, struct err *e);
  * many, or -1 with e.
  */
 int db_domains(const char *after, struct held *h, size_t max, struct err *e);
+int db_recipients(const char *after, struct held *h, size_t max, struct err *e);
 int db_consumers(const char *after, struct held *h, size_t max, struct err *e);
 int db_certs(const uint8_t *after, size_t n, const char *consumer, struct held *h, size_t max,
     struct err *e);

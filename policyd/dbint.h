@@ -15,6 +15,7 @@ enum table {
 	T_CERTS, /* fingerprint, consumer id -> stored_cert */
 	T_KEYIDS, /* key id, then the key in T_CERTS -> nothing */
 	T_OWNED, /* consumer id, NUL, fingerprint -> nothing */
+	T_RECIPIENTS, /* address or "@domain" -> recipient */
 };
 
 struct dbkey {

@@ -129,6 +129,65 @@ db_domain_del(const char *name, struct err *e)
 	return end_write(t, rc, e);
 }
 
+/* Its tenant is that of its domain, which is ours. */
+static int
+put_recipient(struct store_txn *t, const char *given, struct err *e)
+{
+	char addr[MAIL_ADDR_MAX + 1];
+	struct recipient r = {.addr = addr};
+	struct dbkey k;
+	struct held h;
+	int rc;
+
+	if (given[0] == '@')
+		(void)strlcpy(addr, given, sizeof addr);
+	else if (mail_addr_normalise(given, addr, sizeof addr) == -1)
+		return err_set(e, EINVAL, "'%s' is no address", log_str(given));
+	dbkey_start(&k);
+	dbkey_str(&k, mail_addr_domain(addr), 1);
+	if ((rc = db_get(t, T_DOMAINS, &k, &rec_domain, &h, e)) == -1)
+		return -1;
+	if (rc == 0)
+		return err_set(e, ENOENT,
+		    "'%s': its domain is not managed: gwctl domain add comes first", log_str(addr));
+	r.tenant = ((const struct domain *)h.rec)->tenant;
+	dbkey_start(&k);
+	dbkey_str(&k, addr, 1);
+	rc = put_rec(t, T_RECIPIENTS, &k, &rec_recipient, &r, e);
+	held_free(&h);
+	return rc;
+}
+
+int
+db_recipients_put(const struct recipient *r, size_t n, struct err *e)
+{
+	struct store_txn *t = store_write(db_store, e);
+	size_t i;
+	int rc = 0;
+
+	if (t == NULL)
+		return -1;
+	for (i = 0; i < n && rc == 0; i++)
+		rc = put_recipient(t, r[i].addr, e);
+	return end_write(t, rc, e);
+}
+
+int
+db_recipient_del(const char *addr, struct err *e)
+{
+	struct store_txn *t = store_write(db_store, e);
+	struct dbkey k;
+	int rc;
+
+	if (t == NULL)
+		return -1;
+	dbkey_start(&k);
+	dbkey_str(&k, addr, 1);
+	if ((rc = del(t, T_RECIPIENTS, &k, e)) == 0)
+		rc = err_set(e, ENOENT, "there is no recipient '%s'", log_str(addr));
+	return end_write(t, rc, e);
+}
+
 /* Remove the index entries of a consumer as it stands. */
 static int
 unindex(struct store_txn *t, const struct consumer *c, struct err *e)

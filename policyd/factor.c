@@ -82,10 +82,11 @@ pass_name(struct pass *p, struct chan *c, const struct conf_connector *k, const 
 	return ok;
 }
 
-static enum conf_service
-service_of(struct chan *c)
+/* Is a connector of this service this proxy's? */
+static bool
+serves(struct chan *c, enum conf_service s)
 {
-	return chan_peer(c) == P_SMTPD ? CONF_SMTP : CONF_POP3;
+	return (chan_peer(c) == P_SMTPD) == conf_is_smtp(s);
 }
 
 /*
@@ -97,6 +98,13 @@ leads_to(const struct conf_connector *k, const char *peer)
 {
 	const struct conf_peer *p;
 
+	if (conf_queues(k)) {
+		if (k->auth == CONF_AUTH_SASL && strcmp(k->name, peer) == 0)
+			return true;
+		/* Most have no login: the mail of the world, and of hosts that may relay. */
+		return peer[0] == '\0' || (k->auth == CONF_AUTH_PEER && k->peer != NULL &&
+					      strcmp(k->peer->name, peer) == 0);
+	}
 	if (k->peer != NULL)
 		return strcmp(k->peer->name, peer) == 0;
 	if (k->second_factor != CONF_FACTOR_NONE)
@@ -105,6 +113,13 @@ leads_to(const struct conf_connector *k, const char *peer)
 	return peer[0] == '\0' ||
 	       (p != NULL && p->service == k->service && p->verify == CONF_VERIFY_CA &&
 		   conf_peer_vouches(proc_env()->conf, p, k->tenant));
+}
+
+/* To an mx mail comes for all tenants. */
+static bool
+of_tenant(const struct conf_connector *k, const char *tenant)
+{
+	return k->service == CONF_MX || strcmp(k->tenant, tenant) == 0;
 }
 
 /*
@@ -116,8 +131,7 @@ find_connector(struct chan *c, const char *name, const char *tenant, const char 
 {
 	const struct conf_connector *k = conf_connector_find(proc_env()->conf, name);
 
-	if (k == NULL || k->service != service_of(c) || strcmp(k->tenant, tenant) != 0 ||
-	    !leads_to(k, peer))
+	if (k == NULL || !serves(c, k->service) || !of_tenant(k, tenant) || !leads_to(k, peer))
 		return NULL;
 	return k;
 }
@@ -174,7 +188,7 @@ factor_shown(struct chan *c, const struct session_open_req *q, const char **why)
 	*why = "the connector is not the one of the configuration";
 	if (k == NULL)
 		return conf_connector_find(proc_env()->conf, q->connector) == NULL &&
-		       gone_has(service_of(c), q->connector, q->tenant, q->peer);
+		       gone_has(chan_peer(c) == P_SMTPD, q->connector, q->tenant, q->peer);
 	*why = "the second factor was not shown";
 	if (k->second_factor == CONF_FACTOR_NONE)
 		return true;

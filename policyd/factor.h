@@ -30,7 +30,7 @@ bool factor_shown(struct chan *c, const struct session_open_req *q, const char *
  * gone_reload is called at start too; -1 with e: ENOMEM.
  */
 int gone_reload(const struct conf *conf, struct err *e);
-bool gone_has(enum conf_service service, const char *name, const char *tenant, const char *peer);
+bool gone_has(bool smtp, const char *name, const char *tenant, const char *peer);
 
 /* The proxy died: what was shown through it is forgotten. */
 void factor_forget(enum proc_id proxy, unsigned instance);

@@ -14,7 +14,7 @@
 
 struct place {
 	char name[65], tenant[65], peer[65];
-	enum conf_service service;
+	bool smtp; /* smtpd's */
 };
 
 static struct place *now; /* those of the configuration that runs */
@@ -28,7 +28,7 @@ set(struct place *p, const struct conf_connector *k)
 	(void)strlcpy(p->name, k->name, sizeof p->name);
 	(void)strlcpy(p->tenant, k->tenant, sizeof p->tenant);
 	(void)strlcpy(p->peer, k->peer != NULL ? k->peer->name : "", sizeof p->peer);
-	p->service = k->service;
+	p->smtp = conf_is_smtp(k->service);
 }
 
 int
@@ -55,12 +55,12 @@ gone_reload(const struct conf *conf, struct err *e)
 }
 
 bool
-gone_has(enum conf_service service, const char *name, const char *tenant, const char *peer)
+gone_has(bool smtp, const char *name, const char *tenant, const char *peer)
 {
 	size_t i;
 
 	for (i = 0; i < ngone; i++)
-		if (gone[i].service == service && strcmp(gone[i].name, name) == 0 &&
+		if (gone[i].smtp == smtp && strcmp(gone[i].name, name) == 0 &&
 		    strcmp(gone[i].tenant, tenant) == 0 && strcmp(gone[i].peer, peer) == 0)
 			return true;
 	return false;

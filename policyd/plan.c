@@ -399,6 +399,10 @@ on_plan(struct chan *c, struct ipc_msg *m)
 		answer_defer(g, "the session is not known any more; try again");
 		return;
 	}
+	if (s->opens) {
+		answer_defer(g, "the session is for mail that comes in");
+		return;
+	}
 	if (consumer_of(g, s, q->sender, &e) == -1 || from_outside(g, s, q->sender, &e) == -1 ||
 	    plan_rcpts(g, s, q, &e) == -1) {
 		log_err("%s", e.text);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "mail/address.h"
 #include "policyd/factor.h"
 #include "policyd/identity.h"
 
@@ -31,16 +32,65 @@ takes_outside(const char *connector)
 	return k != NULL && k->outside_senders;
 }
 
+/*
+ * Logins of a connector with auth = sasl are looked up as those of a peer that has the connector's
+ * name.  NULL: it is none, or the name is not its own.
+ */
+static const struct conf_peer *
+sasl_peer(const char *connector, const char *name, struct conf_peer *out)
+{
+	static char master[] = "*"; /* Dovecot's usual one; without master users nobody has it */
+	const struct conf_connector *k = conf_connector_find(proc_env()->conf, connector);
+
+	if (k == NULL || k->auth != CONF_AUTH_SASL || strcmp(k->name, name) != 0)
+		return NULL;
+	memset(out, 0, sizeof *out);
+	out->name = k->name;
+	out->login_domain = k->login_domain;
+	out->login_case = CONF_CASE_LOWER;
+	out->master_separator = master;
+	return out;
+}
+
+/*
+ * Mail that comes in for this recipient is to be opened at the door, where the configuration says
+ * so.  His session opens and does nothing else.
+ */
+static int
+map_recipient(struct session *s, const struct session_open_req *q, struct held *h, struct err *e)
+{
+	const struct conf_connector *k = conf_connector_find(proc_env()->conf, q->connector);
+	char addr[MAIL_ADDR_MAX + 1];
+	int rc;
+
+	s->opens = 1;
+	if (k == NULL || k->service != CONF_MX || k->inbound != CONF_INBOUND_DECRYPT ||
+	    q->authcid[0] != '\0' || q->authzid[0] != '\0' ||
+	    mail_addr_normalise(q->rcpt, addr, sizeof addr) == -1)
+		return 0;
+	rc = db_consumer_addr(q->tenant, addr, h, e);
+	if (rc == 1 && ((const struct consumer *)h->rec)->kind != CONSUMER_INTERNAL) {
+		held_free(h);
+		return 0;
+	}
+	return rc;
+}
+
 /* -1: it cannot be said now, which is not the same as nobody's. */
 static int
 map_login(struct session *s, const struct session_open_req *q)
 {
 	const struct conf_peer *peer = find_peer(q->peer);
+	struct conf_peer own;
 	struct held h;
 	struct err e;
 	int rc = 0;
 
-	if (peer != NULL && q->authcid[0] != '\0')
+	if (peer == NULL)
+		peer = sasl_peer(q->connector, q->peer, &own);
+	if (q->rcpt[0] != '\0')
+		rc = map_recipient(s, q, &h, &e);
+	else if (peer != NULL && q->authcid[0] != '\0')
 		rc = identity_map(peer, q->tenant, q->authzid, q->authcid, &h, &e);
 	if (rc == -1) {
 		log_err("%s", e.text);
@@ -52,7 +102,8 @@ map_login(struct session *s, const struct session_open_req *q)
 		held_free(&h);
 	}
 	s->outside_senders = takes_outside(q->connector);
-	s->by_address = q->authcid[0] == '\0' && q->authzid[0] == '\0' && q->by_address;
+	s->by_address =
+	    q->authcid[0] == '\0' && q->authzid[0] == '\0' && q->rcpt[0] == '\0' && q->by_address;
 	return 0;
 }
 
@@ -137,7 +188,12 @@ static const struct chan_handler handlers[] = {
     {M_worker_bind, on_worker_bind},
     {M_domain_put, admin_domain_put},
     {M_domain_del, admin_domain_del},
+    {M_whose_req, on_whose},
+    {M_screen_req, on_screen},
     {M_domain_list, admin_domain_list},
+    {M_recipient_put, admin_recipient_put},
+    {M_recipient_del, admin_recipient_del},
+    {M_recipient_list, admin_recipient_list},
     {M_consumer_put, admin_consumer_put},
     {M_consumer_del, admin_consumer_del},
     {M_consumer_factor, admin_consumer_factor},

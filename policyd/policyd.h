@@ -20,10 +20,17 @@ extern const struct chan_handler worker_messages[];
 /* Forget the grants that a worker waits for. */
 void grants_cancel(struct bound *b);
 
+/* whose.c: messages of smtpd about addresses and messages for the queue. */
+void on_whose(struct chan *c, struct ipc_msg *m);
+void on_screen(struct chan *c, struct ipc_msg *m);
+
 /* Messages of gwctl and keyctl about the database; each answers on c. */
 void admin_domain_put(struct chan *c, struct ipc_msg *m);
 void admin_domain_del(struct chan *c, struct ipc_msg *m);
 void admin_domain_list(struct chan *c, struct ipc_msg *m);
+void admin_recipient_put(struct chan *c, struct ipc_msg *m);
+void admin_recipient_del(struct chan *c, struct ipc_msg *m);
+void admin_recipient_list(struct chan *c, struct ipc_msg *m);
 void admin_consumer_put(struct chan *c, struct ipc_msg *m);
 void admin_consumer_del(struct chan *c, struct ipc_msg *m);
 void admin_consumer_factor(struct chan *c, struct ipc_msg *m);

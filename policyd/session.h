@@ -21,6 +21,7 @@ struct session {
 	char tenant[65];
 	char consumer[65]; /* "": nobody's */
 	int outside_senders; /* senders of foreign domains may send */
+	int opens; /* of a recipient's, at the door: it opens his mail and signs nothing */
 	int by_address; /* the sender's address decides, message by message */
 };
 

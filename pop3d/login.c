@@ -105,7 +105,7 @@ logged_in(struct session *s)
 {
 	struct attempt *l = s->login;
 	bool tls = conn_is_tls(s->client);
-	char server[SESSION_SERVER_MAX];
+	char server[SESSION_SERVER_MAX], how[LOG_FIELD_MAX + 256];
 
 	s->authzid = strdup(l->c.authzid);
 	s->authcid = strdup(l->c.authcid);
@@ -115,10 +115,14 @@ logged_in(struct session *s)
 	}
 	s->state = ST_TRANSACTION;
 	totals.logins++;
-	log_info("%s: client=unknown%s, sasl_method=%s, sasl_username=%s%s%s, relay=%s%s%s", s->id,
-	    s->client_text, method(l), log_str(s->authcid), s->authzid[0] ? ", sasl_authzid=" : "",
-	    s->authzid[0] ? log_str(s->authzid) : "", session_server(s, server),
-	    tls ? ", tls=" : "", tls ? conn_tls_text(s->client) : "");
+	(void)snprintf(how, sizeof how, "%s%.*s%s%s%s", s->authzid[0] ? "authzid=" : "",
+	    LOG_FIELD_MAX, s->authzid, s->authzid[0] && tls ? " " : "", tls ? "tls=" : "",
+	    tls ? conn_tls_text(s->client) : "");
+	session_event(s, &(struct log_event){.kind = EV_LOGIN,
+			     .mechanism = method(l),
+			     .user = s->authcid,
+			     .relay = session_server(s, server),
+			     .text = how});
 	session_reply(s, l->answer);
 	login_free(s);
 	session_done(s, NULL);
@@ -130,8 +134,10 @@ failed(struct session *s, const char *why)
 	struct attempt *l = s->login;
 
 	totals.failed_logins++;
-	log_warn("%s: unknown%s: SASL %s authentication failed%s%s, sasl_username=%s", s->id,
-	    s->client_text, method(l), why[0] != '\0' ? ": " : "", why, log_str(l->c.authcid));
+	session_event(s, &(struct log_event){.kind = EV_LOGIN_FAILED,
+			     .mechanism = method(l),
+			     .user = l->c.authcid,
+			     .text = why});
 }
 
 static void
@@ -169,11 +175,11 @@ on_factor(enum factor_result result, const char *why, void *arg)
 	char text[LOG_FIELD_MAX];
 
 	s->login->factor = NULL;
-	(void)log_clean(text, sizeof text, why, strlen(why));
 	if (result == FACTOR_DENIED)
-		refuse(s, text);
+		refuse(s, why);
 	else if (result == FACTOR_DEFER) {
-		log_warn("%s: second factor: %s", s->id, text);
+		log_warn(
+		    "%s: second factor: %s", s->id, log_clean(text, sizeof text, why, strlen(why)));
 		session_end(s, "-ERR [SYS/TEMP] the login cannot be checked now");
 	} else if (s->login->refused)
 		session_end(s, s->login->answer);

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "net/cidr.h"
 #include "pop3d/pop3d.h"
+#include "proc/event.h"
 #include "proxy/through.h"
 
 #define CLIENT_OUT_MAX (192 * 1024) /* octets queued for a client: a chunk of message, stuffed */
@@ -63,9 +64,23 @@ on_reap(evutil_socket_t fd, short what, void *arg)
 }
 
 void
+session_event(const struct session *s, struct log_event *e)
+{
+	char client[sizeof s->client_text + 8];
+
+	(void)snprintf(client, sizeof client, "unknown%s", s->client_text);
+	e->qid = e->tx = s->id;
+	e->client = client;
+	e->connector = s->route->connector;
+	e->tenant = s->route->tenant;
+	proc_event(e);
+}
+
+void
 session_end(struct session *s, const char *text)
 {
 	static const struct timeval now = {0, 0};
+	char counts[64];
 
 	if (s->ended)
 		return;
@@ -96,8 +111,9 @@ session_end(struct session *s, const char *text)
 	free(s->authzid);
 	free(s->authcid);
 	s->user = s->authzid = s->authcid = NULL;
-	log_info("%s: disconnect from unknown%s, commands=%u, messages=%llu", s->id, s->client_text,
-	    s->commands, (unsigned long long)s->retrieved);
+	(void)snprintf(counts, sizeof counts, "commands=%u messages=%llu", s->commands,
+	    (unsigned long long)s->retrieved);
+	session_event(s, &(struct log_event){.kind = EV_DISCONNECT, .text = counts});
 	proxy_left(&s->from);
 	nsessions--;
 	/* Handlers up the stack still look at s. */
@@ -304,10 +320,11 @@ client_closed(struct conn *c, enum conn_end why, const char *text, void *arg)
 	if (s->ended)
 		return;
 	if (why == CONN_IDLE || why == CONN_EXPIRED)
-		log_info("%s: timeout from unknown%s", s->id, s->client_text);
+		session_event(s, &(struct log_event){.kind = EV_LOST, .what = "timeout from"});
 	else if (why != CONN_EOF)
-		log_info(
-		    "%s: lost connection from unknown%s: %s", s->id, s->client_text, log_str(text));
+		session_event(
+		    s, &(struct log_event){
+			   .kind = EV_LOST, .what = "lost connection from", .text = text});
 	/* What was asked and not sent is nobody's now; the peer forgets DELE without QUIT. */
 	session_end(s, why == CONN_IDLE || why == CONN_EXPIRED ? "-ERR timeout" : NULL);
 }
@@ -382,8 +399,7 @@ session_accept(const struct conf_connector *k, const struct conf_listener *l, in
 	LIST_INSERT_HEAD(&sessions, x, next);
 	nsessions++;
 	totals.sessions++;
-	log_info(
-	    "%s: connect from unknown%s, connector=%s", s->id, s->client_text, s->route->connector);
+	session_event(s, &(struct log_event){.kind = EV_CONNECT});
 	s->busy = true;
 	conn_pause(s->client);
 	if (foreign_is(s) && foreign_begin(s) == -1)
@@ -402,13 +418,18 @@ session_refuse(enum proxy_refusal why, int fd, const struct sockaddr_storage *fr
 	    [PROXY_TOO_MANY] = "-ERR [SYS/TEMP] too many sessions, try again later\r\n",
 	    [PROXY_TOO_MANY_HERE] = "-ERR [SYS/TEMP] too many sessions from your address\r\n",
 	};
-	char client[CIDR_TEXT_MAX];
+	char ip[CIDR_TEXT_MAX], client[CIDR_TEXT_MAX + 8], text[80];
 
 	(void)send(fd, texts[why], strlen(texts[why]), MSG_NOSIGNAL | MSG_DONTWAIT);
 	close(fd);
-	log_info("NOQUEUE: reject: CONNECT from unknown%s: %.*s",
-	    cidr_text(client, sizeof client, (const struct sockaddr *)from),
-	    (int)strlen(texts[why]) - 2, texts[why]);
+	(void)snprintf(client, sizeof client, "unknown%s",
+	    cidr_text(ip, sizeof ip, (const struct sockaddr *)from));
+	(void)snprintf(text, sizeof text, "%.*s", (int)strcspn(texts[why], "\r"), texts[why]);
+	proc_event(&(struct log_event){.kind = EV_REJECT,
+	    .what = "CONNECT from",
+	    .client = client,
+	    .proto = "POP3",
+	    .text = text});
 }
 
 void

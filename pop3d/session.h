@@ -4,6 +4,7 @@
 #include <stdbool.h>
 
 #include "ipc/blob.h"
+#include "ipc/messages.h"
 #include "mail/classify.h"
 #include "net/conn.h"
 #include "net/dots.h"
@@ -126,6 +127,9 @@ struct session {
 void session_accept(const struct conf_connector *k, const struct conf_listener *l, int fd,
     const struct sockaddr_storage *from);
 void session_refuse(enum proxy_refusal why, int fd, const struct sockaddr_storage *from);
+
+/* Log what happened, with what the session knows: its id, client, connector and tenant. */
+void session_event(const struct session *s, struct log_event *e);
 
 /* Say text to the client if there is any, finish both connections, free the session later. */
 void session_end(struct session *s, const char *text);

@@ -1,4 +1,8 @@
-/* AUTH (RFC 4954): responses are taken here, checked for form, and given to the peer to judge. */
+/*
+ * AUTH (RFC 4954): responses are taken here, checked for form, and given to whom they concern: the
+ * peer of a proxy, over its connection; on connectors of the queue a peer that is connected to for
+ * this, or an auth server.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +12,7 @@
 #include "base/enc.h"
 #include "base/log.h"
 #include "proxy/factor.h"
+#include "smtpd/sasl.h"
 #include "smtpd/session.h"
 
 #define TRIES_MAX 5 /* failed logins of one session */
@@ -23,13 +28,14 @@ enum step {
 };
 
 struct auth {
-	enum sasl_mech mech;
+	enum sasl_mech mech; /* what is said to the peer */
 	enum step step;
 	struct credentials who;
 	char secret[FACTOR_SECRET_MAX + 1]; /* the gateway password */
 	char response[SASL_RESPONSE_MAX + 1]; /* for the peer */
 	uint64_t asked; /* clock_ms */
 	struct factor *factor;
+	struct sasl_ask *sasl;
 	struct event *later; /* a refusal waits */
 	struct answer answer; /* for the client, meanwhile */
 };
@@ -42,6 +48,7 @@ auth_wipe(struct session *s)
 	if (s->login == NULL)
 		return;
 	factor_cancel(s->login->factor);
+	sasl_cancel(s->login->sasl);
 	if (s->login->later != NULL)
 		event_free(s->login->later);
 	explicit_bzero(s->login, sizeof *s->login);
@@ -57,12 +64,23 @@ form_error(struct session *s)
 	session_error(s, 501, "5.5.2 the response is not what %s wants, in base64", s->mechanism);
 }
 
+/* Nobody is logged in there any longer than it takes to see that he could. */
+static void
+leave_peer(struct session *s)
+{
+	if (s->route->auth != CONF_AUTH_PEER)
+		return;
+	peer_close(s->peer);
+	s->peer = NULL;
+}
+
 /* The client learns what came of it. */
 static void
 finish(struct session *s)
 {
 	struct answer a = s->login->answer;
 
+	leave_peer(s);
 	s->waiting = 0;
 	s->state = ST_READY;
 	auth_wipe(s);
@@ -80,17 +98,20 @@ on_later(evutil_socket_t fd, short what, void *arg)
 	finish(arg);
 }
 
-/* answer says how; why, for the log, has been escaped. */
+/* answer says how; why is for the log. */
 static void
 failed(struct session *s, const char *why)
 {
 	struct auth *l = s->login;
 	uint64_t due = l->asked + FACTOR_REFUSAL_MS, now = clock_ms();
+	struct log_event e = {.kind = EV_LOGIN_FAILED, .level = LOG_L_WARN};
 	struct timeval tv;
 
 	s->logins_failed++;
-	log_warn("unknown%s: SASL %s authentication failed: %s, sasl_username=%s", s->ip,
-	    s->mechanism, why, log_str(l->who.authcid));
+	e.text = why;
+	e.user = l->who.authcid;
+	e.mechanism = s->mechanism;
+	session_event(s, &e);
 	if (s->route->second_factor == CONF_FACTOR_NONE || l->answer.code < 500) {
 		finish(s);
 		return;
@@ -107,14 +128,14 @@ failed(struct session *s, const char *why)
 		session_say(s, 421, "4.3.0 out of memory");
 }
 
-/* The peer knows this user now; so do we. */
+/* The login is right; whom they call as is more than it, if it is somebody else. */
 static void
-accepted(struct session *s)
+accepted(struct session *s, const char *authzid)
 {
 	struct credentials *c = &s->login->who;
 	bool nobodys = foreign_nobodys(s);
 	struct proxy_worker *w = proxy_worker_new(
-	    s->route, nobodys ? "" : c->authzid, nobodys ? "" : c->authcid, 0, s->client);
+	    s->route, nobodys ? "" : authzid, nobodys ? "" : c->authcid, 0, s->client);
 
 	if (w == NULL) {
 		session_say(s, 421, "4.3.0 out of memory");
@@ -137,7 +158,7 @@ on_factor(enum factor_result result, const char *why, void *arg)
 
 	l->factor = NULL;
 	if (result == FACTOR_OK) {
-		accepted(s);
+		accepted(s, l->who.authzid);
 		return;
 	}
 	/* The peer believes that somebody is logged in. */
@@ -146,7 +167,7 @@ on_factor(enum factor_result result, const char *why, void *arg)
 		answer_set(&l->answer, 535, REFUSAL);
 	else
 		answer_set(&l->answer, 454, "4.7.0 Temporary authentication failure");
-	(void)snprintf(text, sizeof text, "second factor: %s", log_str(why));
+	(void)snprintf(text, sizeof text, "second factor: %s", why);
 	failed(s, text);
 }
 
@@ -159,6 +180,7 @@ conclude(struct session *s, const struct smtp_reply *r)
 
 	answer_from_peer(&l->answer, r);
 	if (r->code == 235) {
+		leave_peer(s);
 		l->factor = factor_ask(s->route, &l->who, s->c, l->secret, on_factor, s);
 		if (l->factor == NULL)
 			session_say(s, 421, "4.3.0 out of memory");
@@ -166,7 +188,7 @@ conclude(struct session *s, const struct smtp_reply *r)
 	}
 	if (r->code < 400)
 		answer_set(&l->answer, 454, "4.7.0 the mail server did not finish the login");
-	failed(s, log_str(answer_line(line, sizeof line, &l->answer)));
+	failed(s, answer_line(line, sizeof line, &l->answer));
 }
 
 static void
@@ -228,12 +250,166 @@ on_reply(void *arg, unsigned tag, const struct smtp_reply *r)
 		cancel_at_peer(s);
 }
 
+/* Put it to the peer. */
+static void
+tell_peer(struct session *s)
+{
+	struct auth *l = s->login;
+	const char *name = sasl_mech_name(l->mech);
+	char line[COMMAND_LINE + 1];
+
+	if (l->mech == SASL_PLAIN &&
+	    sasl_plain_make(l->response, sizeof l->response, &l->who) == -1) {
+		leave_peer(s);
+		s->waiting = 0;
+		form_error(s);
+		return;
+	}
+	if (l->mech != SASL_LOGIN &&
+	    snprintf(line, sizeof line, "AUTH %s %s", name, l->response) < (int)sizeof line)
+		ask_peer(s, line, ASKS_NOTHING);
+	else {
+		/* Too long for a command line: the peer is asked to ask for it (RFC 4954, 4). */
+		(void)snprintf(line, sizeof line, "AUTH %s", name);
+		ask_peer(s, line, ASKS_NAME);
+	}
+	explicit_bzero(line, sizeof line);
+}
+
+/* It could not be found out. */
+static void
+unknown(struct session *s, const char *why)
+{
+	answer_set(&s->login->answer, 454, "4.7.0 Temporary authentication failure");
+	failed(s, why);
+}
+
+/* --- a peer that is connected to for this login --- */
+
+#define LEARNT_MAX 16 /* peers whose mechanisms are remembered */
+
+static struct learnt {
+	char peer[65];
+	unsigned mechs;
+} learnt[LEARNT_MAX];
+
+static struct learnt *
+learnt_of(const char *peer)
+{
+	size_t i;
+
+	for (i = 0; i < LEARNT_MAX; i++)
+		if (learnt[i].peer[0] == '\0' || strcmp(learnt[i].peer, peer) == 0)
+			return &learnt[i];
+	return &learnt[0];
+}
+
+static void
+learn(const char *peer, unsigned mechs)
+{
+	struct learnt *x = learnt_of(peer);
+
+	(void)strlcpy(x->peer, peer, sizeof x->peer);
+	x->mechs = mechs & F_LOGINS;
+}
+
+/* What a password is put in there is not what the client took. */
+static int
+choose_mech(struct auth *l, unsigned has)
+{
+	enum sasl_mech other = l->mech == SASL_PLAIN ? SASL_LOGIN : SASL_PLAIN;
+
+	if (has & F_MECH(l->mech))
+		return 0;
+	if ((l->mech != SASL_PLAIN && l->mech != SASL_LOGIN) || (has & F_MECH(other)) == 0 ||
+	    (l->who.authzid[0] != '\0' && strcmp(l->who.authzid, l->who.authcid) != 0))
+		return -1;
+	l->mech = other;
+	return 0;
+}
+
+static void
+login_ready(void *arg)
+{
+	struct session *s = arg;
+
+	learn(s->route->peer, peer_features(s->peer));
+	if (choose_mech(s->login, peer_features(s->peer)) == 0)
+		tell_peer(s);
+	else
+		unknown(s, "the peer has no such mechanism");
+}
+
+static void
+login_failed(const struct answer *why, void *arg)
+{
+	struct session *s = arg;
+	char line[LOG_FIELD_MAX];
+
+	leave_peer(s);
+	/* Between a challenge and its response the client is not waiting. */
+	if (s->login != NULL && s->state != ST_AUTH)
+		unknown(s, answer_line(line, sizeof line, why));
+}
+
+static const struct peer_ops login_ops = {.ready = login_ready, .failed = login_failed};
+
+static void
+on_sasl(enum sasl_result r, const char *user, const char *why, void *arg)
+{
+	struct session *s = arg;
+	struct auth *l = s->login;
+	const char *as = l->who.authzid;
+
+	l->sasl = NULL;
+	if (r == SASL_UNKNOWN)
+		unknown(s, why);
+	else if (r == SASL_WRONG) {
+		answer_set(&l->answer, 535, REFUSAL);
+		failed(s, why);
+	} else {
+		answer_set(&l->answer, 235, "2.7.0 Authentication successful");
+		/* Who is let in under another name than he gave acts for somebody. */
+		if (as[0] == '\0' || strcasecmp(as, l->who.authcid) == 0)
+			as = user;
+		accepted(s, as);
+	}
+}
+
+static void
+local_ip(const struct session *s, char *out, size_t outsz)
+{
+	struct sockaddr_storage ss = {0};
+	socklen_t len = sizeof ss;
+	struct netaddr a;
+
+	out[0] = '\0';
+	if (getsockname(conn_fd(s->c), (struct sockaddr *)&ss, &len) == -1 ||
+	    netaddr_from_sockaddr(&a, (struct sockaddr *)&ss) == -1)
+		return;
+	a.port = 0;
+	(void)netaddr_format(out, outsz, ':', &a);
+}
+
+static void
+tell_sasl(struct session *s)
+{
+	struct auth *l = s->login;
+	char lip[NETADDR_TEXT_MAX];
+
+	local_ip(s, lip, sizeof lip);
+	s->waiting = 1;
+	l->sasl = sasl_ask(s->route->connector, &l->who, conn_is_tls(s->c), lip, s->client,
+	    on_sasl, s);
+	if (l->sasl == NULL)
+		unknown(s, strerrordesc_np(errno));
+}
+
 /* All is there that the client has to say. */
 static void
 submit(struct session *s)
 {
 	struct auth *l = s->login;
-	char line[COMMAND_LINE + 1];
 
 	l->asked = clock_ms();
 	if (factor_split(s->route, &l->who, l->secret) == -1) {
@@ -241,20 +417,18 @@ submit(struct session *s)
 		failed(s, "no gateway password");
 		return;
 	}
-	if (l->mech == SASL_PLAIN &&
-	    sasl_plain_make(l->response, sizeof l->response, &l->who) == -1) {
-		form_error(s);
-		return;
+	switch (s->route->auth) {
+	case CONF_AUTH_NONE: /* a proxy's */
+		tell_peer(s);
+		break;
+	case CONF_AUTH_PEER:
+		s->waiting = 1;
+		if ((s->peer = peer_open(s->route, NULL, false, &login_ops, s)) == NULL)
+			unknown(s, "out of memory");
+		break;
+	case CONF_AUTH_SASL:
+		tell_sasl(s);
 	}
-	if (l->mech != SASL_LOGIN &&
-	    snprintf(line, sizeof line, "AUTH %s %s", s->mechanism, l->response) < (int)sizeof line)
-		ask_peer(s, line, ASKS_NOTHING);
-	else {
-		/* Too long for a command line: the peer is asked to ask for it (RFC 4954, 4). */
-		(void)snprintf(line, sizeof line, "AUTH %s", s->mechanism);
-		ask_peer(s, line, ASKS_NAME);
-	}
-	explicit_bzero(line, sizeof line);
 }
 
 static int
@@ -295,7 +469,10 @@ response(struct session *s, const char *b64)
 void
 auth_response(struct session *s, const char *line)
 {
-	if (s->login->step == TO_END) {
+	if (s->login->step == TO_END && s->peer == NULL) {
+		s->waiting = 1;
+		unknown(s, "the peer was lost");
+	} else if (s->login->step == TO_END) {
 		/* XOAUTH2 has an empty line here, OAUTHBEARER a single ^A (RFC 7628, 3.2.3). */
 		if (*line == '\0' || strcmp(line, "AQ==") == 0)
 			ask_peer(s, line, ASKS_NOTHING);
@@ -320,7 +497,8 @@ auth_garbled(struct session *s)
 
 	auth_wipe(s);
 	s->state = ST_READY;
-	if (!open)
+	leave_peer(s);
+	if (!open || s->peer == NULL)
 		return;
 	s->waiting = 1;
 	if (peer_command(s->peer, "*", session_goes_on, s, 0) == -1)
@@ -371,4 +549,71 @@ auth_command(struct session *s, const char *args)
 	}
 	line_wipe(&s->in);
 	return 0;
+}
+
+/* --- what is offered --- */
+
+/* A look at what a peer has, that nobody has logged in at so far. */
+struct probe {
+	const struct proxy_route *r;
+	struct peer *peer;
+};
+
+static void
+probe_end(struct probe *p)
+{
+	peer_close(p->peer);
+	proxy_route_drop(p->r);
+	free(p);
+}
+
+static void
+probe_ready(void *arg)
+{
+	struct probe *p = arg;
+
+	learn(p->r->peer, peer_features(p->peer));
+	probe_end(p);
+}
+
+static void
+probe_failed(const struct answer *why, void *arg)
+{
+	(void)why; /* is in the log */
+	probe_end(arg);
+}
+
+static const struct peer_ops probe_ops = {.ready = probe_ready, .failed = probe_failed};
+
+static void
+probe(const struct session *s)
+{
+	const struct conf_connector *k = proxy_connector(s->route->connector);
+	struct probe *p = k != NULL ? calloc(1, sizeof *p) : NULL;
+
+	if (p == NULL)
+		return;
+	p->r = proxy_route_get(k, s->route->client_tls, proc_env()->conf);
+	if (p->r == NULL || p->r->auth != CONF_AUTH_PEER ||
+	    (p->peer = peer_open(p->r, NULL, false, &probe_ops, p)) == NULL)
+		probe_end(p);
+}
+
+unsigned
+auth_offers(const struct session *s)
+{
+	const struct proxy_route *r = s->route;
+	const struct learnt *x;
+
+	if (r->auth == CONF_AUTH_NONE || (r->tls_required && !conn_is_tls(s->c)))
+		return 0;
+	if (r->auth == CONF_AUTH_SASL)
+		return F_PLAIN | F_LOGIN;
+	x = learnt_of(r->peer);
+	if (strcmp(x->peer, r->peer) == 0)
+		return x->mechs & (F_PLAIN | F_LOGIN) ? x->mechs | F_PLAIN | F_LOGIN : x->mechs;
+	/* Passwords there will be; of tokens the next client is told. */
+	learn(r->peer, F_PLAIN | F_LOGIN);
+	probe(s);
+	return F_PLAIN | F_LOGIN;
 }

@@ -10,6 +10,7 @@
 
 #include "mail/utf8.h"
 #include "proxy/route.h"
+#include "smtpd/xclient.h"
 
 #define N(a) (sizeof(a) / sizeof(a)[0])
 
@@ -142,6 +143,14 @@ ehlo_answer(struct answer *a, const char *hostname, unsigned features, uint64_t 
 		answer_add(a, "DSN");
 	if (features & F_ENHANCED)
 		answer_add(a, "ENHANCEDSTATUSCODES");
+	if (features & F_CHUNKING)
+		answer_add(a, "CHUNKING");
+	if (features & F_REQUIRETLS)
+		answer_add(a, "REQUIRETLS");
+	if (features & F_XCLIENT) {
+		answer_add(a, XCLIENT_KEYWORD);
+		answer_add(a, XFORWARD_KEYWORD);
+	}
 	if (features & F_STARTTLS)
 		answer_add(a, "STARTTLS");
 	for (m = 0; m < SASL_MECHS; m++)
@@ -202,6 +211,15 @@ mail_smtputf8(struct mail_cmd *m, const char *v, struct answer *why)
 	if (v[0] != '\0')
 		return syntax(why, "SMTPUTF8 has no value");
 	m->smtputf8 = 1;
+	return 0;
+}
+
+static int
+mail_requiretls(struct mail_cmd *m, const char *v, struct answer *why)
+{
+	if (v[0] != '\0')
+		return syntax(why, "REQUIRETLS has no value");
+	m->requiretls = 1;
 	return 0;
 }
 
@@ -298,6 +316,7 @@ static const struct {
     {"SIZE", ~0u, mail_size}, /* ours whatever the peer has */
     {"BODY", F_8BITMIME, mail_body},
     {"SMTPUTF8", F_SMTPUTF8, mail_smtputf8},
+    {"REQUIRETLS", F_REQUIRETLS, mail_requiretls},
     {"RET", F_DSN, mail_ret},
     {"ENVID", F_DSN, mail_envid},
     {"AUTH", F_LOGINS, mail_auth},

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "ipc/msg_queue.h"
 #include "mail/address.h"
 #include "proxy/sasl.h"
 #include "smtpd/reply.h"
@@ -24,7 +25,11 @@ enum feature {
 	F_LOGIN = 1 << 7,
 	F_XOAUTH2 = 1 << 8,
 	F_OAUTHBEARER = 1 << 9,
-	F_STARTTLS = 1 << 10 /* RFC 3207: of the peer, or what is offered to a client */
+	F_STARTTLS = 1 << 10, /* RFC 3207: of the peer, or what is offered to a client */
+	/* Into the queue only: never of a peer. */
+	F_CHUNKING = 1 << 11, /* RFC 3030 */
+	F_REQUIRETLS = 1 << 12, /* RFC 8689 */
+	F_XCLIENT = 1 << 13 /* XCLIENT and XFORWARD */
 };
 #define F_MECH(m) ((unsigned)F_PLAIN << (m)) /* enum sasl_mech */
 #define F_TOKENS (F_XOAUTH2 | F_OAUTHBEARER)
@@ -54,9 +59,7 @@ uint64_t size_declared(uint64_t n, uint64_t peer);
  */
 unsigned features_offered(unsigned peer, const struct proxy_route *r, int is_tls);
 
-/*
- * The answer to EHLO with these features: never what the gateway could not keep (CHUNKING,
- * BINARYMIME, XCLIENT, ETRN).
+/* The answer to EHLO with these features: never what the gateway could not keep (BINARYMIME, ETRN).
  */
 void ehlo_answer(
     struct answer *a, const char *hostname, unsigned features, uint64_t size, int may_login);
@@ -64,14 +67,12 @@ void ehlo_answer(
 enum body { BODY_NONE, BODY_7BIT, BODY_8BITMIME };
 enum ret { RET_NONE, RET_FULL, RET_HDRS };
 
-#define ENVID_MAX 100 /* octets of xtext, RFC 3461, 4.4 */
-#define ORCPT_MAX 500 /* RFC 3461, 4.2 */
-
 struct mail_cmd {
 	struct mail_path path;
 	uint64_t size; /* 0: not declared */
 	enum body body;
 	int smtputf8;
+	int requiretls;
 	enum ret ret;
 	char envid[ENVID_MAX + 1];
 };

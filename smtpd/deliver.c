@@ -29,35 +29,50 @@ answer_for(const struct session *s, const struct copy *y, const struct rcpt *r)
 	return r->got != NULL ? r->got : y->answer.code != 0 ? &y->answer : &s->lost;
 }
 
+/* Milliseconds between two moments, as an event has them. */
+static uint32_t
+span(uint64_t from, uint64_t to)
+{
+	return to < from ? 0 : to - from > UINT32_MAX ? UINT32_MAX : (uint32_t)(to - from);
+}
+
 static void
 log_rcpt(struct session *s, const struct copy *y, const struct rcpt *r)
 {
 	const struct answer *a = answer_for(s, y, r);
-	uint64_t now = clock_ms();
-	char dsn[12], line[LOG_FIELD_MAX], relay[HOST_MAX + CIDR_TEXT_MAX + 8];
+	char dsn[12], line[LOG_FIELD_MAX];
+	struct log_event e = {.kind = EV_DELIVERY,
+	    .qid = s->qid,
+	    .tx = s->qid,
+	    .sender = s->mail.path.addr,
+	    .rcpt = r->addr,
+	    .orcpt = r->orcpt,
+	    .delay_a = span(s->began, s->received),
+	    .delay_b = span(s->received, s->secured),
+	    .delay_d = span(s->secured, clock_ms())};
 
-	(void)strlcpy(relay, s->peer != NULL ? peer_relay(s->peer) : foreign_name(s), sizeof relay);
-	log_info("%s: to=<%s>, relay=%s, delay=%.2f, delays=%.2f/%.2f/0/%.2f, dsn=%s, status=%s "
-		 "(%s)",
-	    s->qid, log_str(r->addr), relay, (double)(now - s->began) / 1000,
-	    (double)(s->received - s->began) / 1000, (double)(s->secured - s->received) / 1000,
-	    (double)(now - s->secured) / 1000, answer_dsn(dsn, sizeof dsn, a),
-	    is_success(r->code)  ? "sent"
-	    : a->code / 100 == 4 ? "deferred"
-				 : "bounced",
-	    log_str(answer_line(line, sizeof line, a)));
+	e.relay = s->peer != NULL ? peer_relay(s->peer) : foreign_name(s);
+	e.dsn = answer_dsn(dsn, sizeof dsn, a);
+	e.status = is_success(r->code)  ? ES_SENT
+		   : a->code / 100 == 4 ? ES_DEFERRED
+					: ES_BOUNCED;
+	e.text = answer_line(line, sizeof line, a);
+	session_event(s, &e);
 }
 
 /* A copy's transaction is over, or will never be. */
 static void
 settle(struct session *s, struct copy *y)
 {
-	char facts[LOG_FIELD_MAX];
+	struct log_event e = {.kind = EV_CRYPTO,
+	    .qid = s->qid,
+	    .tx = s->qid,
+	    .text = y->facts,
+	    .nrcpt = (uint32_t)y->n};
 	struct rcpt *r;
 	size_t i;
 
-	log_info("%s: crypto=%s, nrcpt=%zu", s->qid,
-	    log_clean(facts, sizeof facts, y->facts, strlen(y->facts)), y->n);
+	session_event(s, &e);
 	for (i = 0; i < y->n; i++) {
 		r = &s->rcpts[y->who[i]];
 		r->code = y->answer.code != 0 ? y->answer.code : s->lost.code;
@@ -225,13 +240,14 @@ out:
 static void
 conclude(struct session *s)
 {
+	struct log_event e = {.kind = EV_REMOVED, .qid = s->qid, .tx = s->qid};
 	struct answer a = s->copies.v[0].answer;
 
 	s->copies.delivering = 0;
 	/* Better that some get it twice than that nobody learns who did not. */
 	if (is_success(a.code) && tell_sender(s, &a) == -1)
 		answer_set(&a, 451, "4.3.0 the gateway cannot keep a notice now, try again later");
-	log_info("%s: removed", s->qid);
+	session_event(s, &e);
 	/* Nobody is told that a message was taken before the log can say what became of it. */
 	proc_log_push();
 	data_finish(s, &a);

@@ -1,16 +1,22 @@
-/* MAIL and RCPT: parsed here, asked of the peer, remembered when it agrees. */
+/* MAIL and RCPT: parsed here, put to whom they concern, remembered when he agrees. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "smtpd/session.h"
 
-/* Recipients of one question to a worker must fit into a message between processes. */
+/*
+ * Recipients of one question to a worker must fit into a message between processes, and so must
+ * those that go to queued, with their ORCPT.
+ */
 #define ENVELOPE_MAX (96 * 1024) /* octets of addresses, each with its overhead */
 #define RCPT_OVERHEAD 8
+#define QUEUE_ENVELOPE_MAX (80 * 1024)
+#define QUEUE_RCPT_OVERHEAD 24
 #define PARAMS_MAX (256 * 1024) /* octets of parameters that a transaction may hold */
 
 void
@@ -33,94 +39,59 @@ envelope_free(struct session *s)
 	s->rcpts = NULL;
 	s->rcpts_size = s->naccepted = s->rcpt_octets = s->param_octets = 0;
 	memset(&s->mail, 0, sizeof s->mail);
+	memset(&s->chunk, 0, sizeof s->chunk);
 	s->refused.code = 0;
-}
-
-void
-session_goes_on(void *arg, unsigned tag, const struct smtp_reply *r)
-{
-	struct session *s = arg;
-
-	(void)tag;
-	(void)r;
-	s->waiting = 0;
-	session_process(s);
 }
 
 void
 envelope_reset(struct session *s)
 {
 	envelope_free(s);
-	if (s->state == ST_MAIL || s->state == ST_DATA || s->state == ST_WORK)
+	if (s->state == ST_MAIL || s->state == ST_DATA || s->state == ST_CHUNK ||
+	    s->state == ST_WORK)
 		s->state = ST_READY;
-	if (s->open && s->peer != NULL && peer_reset(s->peer, session_goes_on, s) == 0)
-		s->waiting = 1;
-	s->open = 0;
+	s->backend->reset(s);
 }
 
-/* Short, unique on this node, as Postfix has it: upper-case hexadecimal digits. */
-static void
-new_qid(struct session *s)
+/*
+ * Short, unique on this node, also over restarts: microseconds since the epoch, or one more than the
+ * last where that is more, and the process.  Upper-case hexadecimal digits, as Postfix has it.
+ */
+void
+envelope_qid(char out[QID_MAX])
 {
-	static uint16_t serial;
-	static int begun;
+	static uint64_t last;
+	struct timespec t;
+	uint64_t now;
 
-	if (!begun) {
-		serial = (uint16_t)arc4random();
-		begun = 1;
-	}
-	(void)snprintf(s->qid, sizeof s->qid, "%llX%04X%02X", (unsigned long long)clock_unix(),
-	    serial++, proc_env()->instance & 0xffu);
+	(void)clock_gettime(CLOCK_REALTIME, &t);
+	now = (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+	last = now > last ? now : last + 1;
+	(void)snprintf(out, QID_MAX, "%llX%02X", (unsigned long long)last,
+	    proc_env()->instance & 0xffu);
 }
 
-static void
-pass_on(struct session *s, const struct smtp_reply *r, struct answer *a)
+void
+envelope_begin(struct session *s)
 {
-	answer_from_peer(a, r);
-	if (r->code / 100 == 3 || r->code < 200)
-		answer_set(a, 451, "4.3.0 the mail server gave a wrong answer");
-	session_answer(s, a);
-}
-
-static void
-on_mail(void *arg, unsigned tag, const struct smtp_reply *r)
-{
-	struct session *s = arg;
-	struct answer a;
-
-	(void)tag;
-	s->pending--;
-	pass_on(s, r, &a);
-	if (a.code / 100 != 2) {
-		/* Recipients that were sent behind it are answered by the peer. */
-		if (s->state == ST_MAIL)
-			s->state = ST_READY;
-		s->open = 0;
-		session_log_reject(s, "MAIL", &a, NULL);
-	} else if (s->user[0] != '\0')
-		log_info("%s: client=unknown%s, sasl_method=%s, sasl_username=%s", s->qid, s->ip,
-		    s->mechanism, log_str(s->user));
-	else
-		log_info("%s: client=unknown%s", s->qid, s->ip);
-	session_process(s);
+	envelope_qid(s->qid);
+	s->began = clock_ms();
+	s->arrived = clock_unix();
 }
 
 int
 envelope_mail(struct session *s, const char *args)
 {
-	char line[COMMAND_MAX];
 	struct mail_cmd m;
 	struct answer why;
-	uint64_t peer = peer_size(s->peer), most;
+	uint64_t most;
 
 	if (s->leaving) {
 		session_say(s, 421, "4.3.2 %s is going down", s->route->hostname);
 		return 0;
 	}
-	if (s->route->second_factor != CONF_FACTOR_NONE && !s->authed && !s->by_address) {
-		session_error(s, 530, "5.7.0 Authentication required");
+	if (s->backend->admit(s) == -1)
 		return 0;
-	}
 	if (command_mail(args, s->features, &m, &why) == -1) {
 		session_mistake(s, &why);
 		return 0;
@@ -129,7 +100,7 @@ envelope_mail(struct session *s, const char *args)
 		session_error(s, 501, "5.1.7 the address is too long");
 		return 0;
 	}
-	most = size_offered(s->route->limits.message_size, peer);
+	most = s->backend->size(s);
 	envelope_free(s);
 	s->mail = m;
 	if (m.size > most) {
@@ -139,36 +110,7 @@ envelope_mail(struct session *s, const char *args)
 		session_answer(s, &why);
 		return 0;
 	}
-	command_mail_text(
-	    line, &m, peer_features(s->peer), m.size != 0 ? size_declared(m.size, peer) : 0);
-	if (peer_command(s->peer, line, on_mail, s, 0) == -1) {
-		session_say(s, 451, "4.3.0 the mail server cannot be asked now");
-		return 0;
-	}
-	new_qid(s);
-	s->began = clock_ms();
-	s->arrived = clock_unix();
-	s->pending++;
-	s->open = 1;
-	s->state = ST_MAIL;
-	return 0;
-}
-
-static void
-on_rcpt(void *arg, unsigned tag, const struct smtp_reply *r)
-{
-	struct session *s = arg;
-	struct answer a;
-
-	s->pending--;
-	pass_on(s, r, &a);
-	if (a.code / 100 != 2)
-		session_log_reject(s, "RCPT", &a, s->rcpts[tag].addr);
-	else if (s->state == ST_MAIL) {
-		s->rcpts[tag].accepted = 1;
-		s->naccepted++;
-	}
-	session_process(s);
+	return s->backend->mail(s);
 }
 
 static int
@@ -186,9 +128,17 @@ make_room(struct session *s)
 	return 0;
 }
 
-/* Remember a recipient; the peer's answer to it is still to come. */
-static int
-remember(struct session *s, const struct rcpt_cmd *c, const char *params)
+/* Octets that a recipient takes between processes, at most. */
+static size_t
+cost(const struct session *s, const struct rcpt_cmd *c)
+{
+	if (s->backend == &queue_backend)
+		return strlen(c->path.addr) + strlen(c->orcpt) + QUEUE_RCPT_OVERHEAD;
+	return strlen(c->path.addr) + RCPT_OVERHEAD;
+}
+
+int
+envelope_remember(struct session *s, const struct rcpt_cmd *c, const char *params)
 {
 	struct rcpt *r;
 
@@ -208,7 +158,7 @@ remember(struct session *s, const struct rcpt_cmd *c, const char *params)
 		return -1;
 	}
 	s->nrcpts++;
-	s->rcpt_octets += strlen(r->addr) + RCPT_OVERHEAD;
+	s->rcpt_octets += cost(s, c);
 	s->param_octets += 2 * strlen(params);
 	return 0;
 }
@@ -216,19 +166,24 @@ remember(struct session *s, const struct rcpt_cmd *c, const char *params)
 static int
 too_many(const struct session *s, const struct rcpt_cmd *c)
 {
+	size_t most = s->backend == &queue_backend ? QUEUE_ENVELOPE_MAX : ENVELOPE_MAX;
+
 	return s->nrcpts >= s->route->limits.recipients || s->nrcpts >= RCPTS_MAX ||
-	       s->rcpt_octets + strlen(c->path.addr) + RCPT_OVERHEAD > ENVELOPE_MAX ||
-	       s->param_octets > PARAMS_MAX;
+	       s->rcpt_octets + cost(s, c) > most || s->param_octets > PARAMS_MAX;
 }
 
 int
 envelope_rcpt(struct session *s, const char *args)
 {
-	char line[COMMAND_MAX], params[RCPT_PARAMS_MAX];
 	struct rcpt_cmd c;
 	struct answer why;
-	int bad = command_rcpt(args, s->features, s->mail.smtputf8, &c, &why) == -1;
+	int bad;
 
+	if (s->chunk.begun) {
+		session_error(s, 503, "5.5.1 a message has begun");
+		return 0;
+	}
+	bad = command_rcpt(args, s->features, s->mail.smtputf8, &c, &why) == -1;
 	/* What is refused here is answered behind those that the peer answers. */
 	if ((bad || too_many(s, &c) || strlen(c.path.addr) > ADDR_MAX) && s->pending > 0)
 		return 1;
@@ -246,19 +201,5 @@ envelope_rcpt(struct session *s, const char *args)
 		session_answer(s, &why);
 		return 0;
 	}
-	command_rcpt_params(params, sizeof params, &c, peer_features(s->peer));
-	(void)snprintf(line, sizeof line, "RCPT TO:<%s>%s", c.path.addr, params);
-	if (remember(s, &c, params) == -1) {
-		if (s->pending > 0)
-			return 1;
-		session_say(s, 452, "4.3.1 out of memory");
-		return 0;
-	}
-	if (peer_command(s->peer, line, on_rcpt, s, (unsigned)(s->nrcpts - 1)) == -1) {
-		/* Looked at before: this is a lost connection, of which we hear soon. */
-		session_say(s, 451, "4.3.0 the mail server cannot be asked now");
-		return 0;
-	}
-	s->pending++;
-	return 0;
+	return s->backend->rcpt(s, &c);
 }

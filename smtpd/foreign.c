@@ -35,7 +35,7 @@ foreign_begin(struct session *s)
 		return -1;
 	s->foreign = f;
 	if (proxy_target_of(s->route, conn_fd(s->c), &s->from, &f->target, &e) == -1) {
-		log_warn("connector %s: unknown%s: %s", s->route->connector, s->ip, e.text);
+		log_warn("connector %s: %s: %s", s->route->connector, s->who, e.text);
 		return -1;
 	}
 	if (netaddr_from_sockaddr(&a, (const struct sockaddr *)&f->target.to) == 0)
@@ -84,8 +84,8 @@ foreign_refuse(struct session *s, const char *why)
 {
 	char text[LOG_FIELD_MAX];
 
-	log_warn("connector %s: server %s: no TLS for unknown%s: %s", s->route->connector,
-	    foreign_name(s), s->ip, log_clean(text, sizeof text, why, strlen(why)));
+	log_warn("connector %s: server %s: no TLS for %s: %s", s->route->connector,
+	    foreign_name(s), s->who, log_clean(text, sizeof text, why, strlen(why)));
 	(void)conn_tls_use(s->c, NULL);
 	session_end(s);
 }
@@ -135,8 +135,8 @@ foreign_judged(enum upstream_verdict v, const char *text, void *arg)
 		return;
 	}
 	if (v == UPSTREAM_UNVERIFIED)
-		log_warn("connector %s: server %s is not verified, and unknown%s is shown so: %s",
-		    s->route->connector, foreign_name(s), s->ip, text);
+		log_warn("connector %s: server %s is not verified, and %s is shown so: %s",
+		    s->route->connector, foreign_name(s), s->who, text);
 	if (name_route(s, asked) == -1 || peer_mint(s->peer, v, asked, on_minted, s) == -1)
 		foreign_refuse(s, strerrordesc_np(errno));
 }
@@ -203,7 +203,7 @@ tunnel(struct session *s)
 	if (through_begin(s->route, client, server, "220 " STARTTLS_GO_ON "\r\n", s->ip,
 		foreign_name(s), on_left, s, &e) == 0)
 		return;
-	log_warn("connector %s: no tunnel for unknown%s: %s", s->route->connector, s->ip, e.text);
+	log_warn("connector %s: no tunnel for %s: %s", s->route->connector, s->who, e.text);
 	s->c = client;
 	if (e.code == EPROTO || e.code == EAGAIN)
 		conn_finish(server);

@@ -8,23 +8,29 @@ static int
 hello(struct session *s, const char *args, int esmtp)
 {
 	struct answer a;
+	const uint8_t *p;
+	size_t n;
 
 	if (!command_helo_valid(args)) {
 		session_error(s, 501, "5.5.4 a host name or address literal is expected");
 		return 0;
 	}
+	p = conn_in(s->c, &n);
+	if (n > 0 && s->gate != NULL && gate_hasty(s->gate, s->where, p, n) == GATE_CLOSE) {
+		session_gate_closes(s);
+		return 0;
+	}
 	envelope_reset(s);
 	(void)strlcpy(s->helo, args, sizeof s->helo);
 	s->esmtp = esmtp;
-	s->features =
-	    esmtp ? features_offered(peer_features(s->peer), s->route, conn_is_tls(s->c)) : 0;
+	s->features = esmtp ? s->backend->features(s) : 0;
 	s->state = ST_READY;
+	gate_helo(s->gate, args);
 	if (!esmtp) {
 		session_say(s, 250, "%s", s->route->hostname);
 		return 0;
 	}
-	ehlo_answer(&a, s->route->hostname, s->features,
-	    size_offered(s->route->limits.message_size, peer_size(s->peer)), !s->authed);
+	ehlo_answer(&a, s->route->hostname, s->features, s->backend->size(s), !s->authed);
 	session_answer(s, &a);
 	return 0;
 }
@@ -95,7 +101,9 @@ static const struct command {
     {"EXPN", NULL, ANY, 0, 502, "5.5.1 command not implemented"},
     {"ETRN", NULL, ANY, 0, 502, "5.5.1 command not implemented"},
     {"TURN", NULL, ANY, 0, 502, "5.5.1 command not implemented"},
-    {"BDAT", NULL, ANY, 0, 502, "5.5.1 command not implemented"},
+    {"BDAT", bdat_command, ANY, CLEAR, 0, NULL},
+    {"XCLIENT", xclient_command, ANY, CLEAR, 0, NULL},
+    {"XFORWARD", xforward_command, ANY, CLEAR, 0, NULL},
     /* A browser that a web page has sent here would have mail in what it posts. */
     {"GET", NULL, ANY, CLEAR, 421, NOT_HTTP},
     {"POST", NULL, ANY, CLEAR, 421, NOT_HTTP},
@@ -161,13 +169,20 @@ clean_line(struct session *s)
 	return 1;
 }
 
+/* MAIL of a client that need not say who it is. */
+static int
+may_begin(const struct session *s, const struct command *k)
+{
+	return s->state == ST_START && k->handler == envelope_mail && !gate_helo_required(s->gate);
+}
+
 /* A command that may be said now, perhaps. */
 static int
 obey(struct session *s, const struct command *k, const char *args)
 {
 	if ((k->flags & CLEAR) == 0 && s->route->tls_required && !conn_is_tls(s->c))
 		session_error(s, 530, "5.7.0 Must issue a STARTTLS command first");
-	else if ((k->states & IN(s->state)) == 0)
+	else if ((k->states & IN(s->state)) == 0 && !may_begin(s, k))
 		wrong_time(s, k);
 	else if ((k->flags & NO_ARGS) && *args != '\0')
 		session_error(s, 501, "5.5.4 no argument is expected");
@@ -186,7 +201,7 @@ must_wait(const struct session *s, const struct command *k)
 {
 	return s->pending > 0 &&
 	       (s->got != LINE_OK || s->in.flags != 0 || k == NULL || (k->flags & PIPELINED) == 0 ||
-		   s->state != ST_MAIL || has_controls(s) || !peer_may_pipeline(s->peer));
+		   s->state != ST_MAIL || has_controls(s) || !s->backend->may_pipeline(s));
 }
 
 /* One command line. Returns 1 when it has to wait for replies to earlier ones. */
@@ -200,6 +215,7 @@ command(struct session *s)
 
 	while (n > 0 && line[n - 1] == ' ')
 		line[--n] = '\0';
+	s->in.len = n;
 	k = find_command(line, &args);
 	if (must_wait(s, k))
 		return 1;
@@ -246,7 +262,7 @@ input(struct session *s)
 		session_end(s);
 		return 0;
 	}
-	if (s->peer == NULL) {
+	if (s->lost.code != 0) {
 		session_lost(s);
 		return 0;
 	}
@@ -258,13 +274,34 @@ input(struct session *s)
 	return !s->held;
 }
 
+/* Does something else have to come first? */
+static int
+must_stop(const struct session *s)
+{
+	return s->ended || s->ending || s->slowed || s->c == NULL || s->waiting || s->renewing ||
+	       s->state == ST_OPENING || s->state == ST_TLS || s->state == ST_WORK ||
+	       conn_room(s->c) < REPLY_ROOM;
+}
+
 void
 session_process(struct session *s)
 {
 	int more = 1;
 
-	while (more && !s->ended && s->c != NULL && !s->waiting && !s->renewing &&
-	       s->state != ST_OPENING && s->state != ST_TLS && s->state != ST_WORK &&
-	       conn_room(s->c) >= REPLY_ROOM)
-		more = s->state == ST_DATA ? data_input(s) : input(s);
+	/* What ends at once calls from within: this loop goes on then, and not another in it. */
+	if (s->processing)
+		return;
+	s->processing = 1;
+	while (more && !must_stop(s))
+		switch (s->state) {
+		case ST_DATA:
+			more = data_input(s);
+			break;
+		case ST_CHUNK:
+			more = bdat_input(s);
+			break;
+		default:
+			more = input(s);
+		}
+	s->processing = 0;
 }

@@ -100,6 +100,9 @@ fail_text(struct peer *p, const char *text)
 	(void)log_clean(line, sizeof line, text, strlen(text));
 	if (p->foreign)
 		log_warn("connector %s: server %s: %s", p->r->connector, p->relay, line);
+	else if (p->r->peer[0] == '\0')
+		log_warn("route %s: server %s:%u: %s", p->r->connector, p->r->host, p->r->port,
+		    line);
 	else
 		log_warn("peer %s (%s:%u): %s", p->r->peer, p->r->host, p->r->port, line);
 	if (p->phase < READY) {
@@ -140,8 +143,10 @@ set_clock(struct peer *p, unsigned factor)
 }
 
 static void
-hello(struct peer *p, const char *verb)
+hello(struct peer *p)
 {
+	const char *verb = p->r->lmtp ? "LHLO" : p->old ? "HELO" : "EHLO";
+
 	p->phase = HELLO;
 	smtp_reply_reset(&p->reply);
 	if (conn_printf(p->c, "%s %s\r\n", verb, p->r->hostname) == -1)
@@ -166,7 +171,7 @@ on_greeting(struct peer *p, const struct smtp_reply *r)
 	if (r->code != 220) /* no other one is a beginning (RFC 5321, 4.3.2) */
 		fail_reply(p, r);
 	else
-		hello(p, "EHLO");
+		hello(p);
 }
 
 /* A foreign server's TLS begins when the client asks for it. */
@@ -180,10 +185,10 @@ may_yet_secure(const struct peer *p)
 static void
 on_hello(struct peer *p, const struct smtp_reply *r)
 {
-	if (r->code / 100 == 5 && !p->old) {
+	if (r->code / 100 == 5 && !p->old && !p->r->lmtp) {
 		/* An old server: no extensions, and no TLS either. */
 		p->old = 1;
-		hello(p, "HELO");
+		hello(p);
 		return;
 	}
 	if (r->code / 100 != 2) {
@@ -191,7 +196,8 @@ on_hello(struct peer *p, const struct smtp_reply *r)
 		return;
 	}
 	p->features = p->old ? 0 : features_of(r, &p->size);
-	if (p->r->tls == CONF_TLS_STARTTLS && !p->foreign && !p->in_clear && !conn_is_tls(p->c)) {
+	if (p->r->tls == CONF_TLS_STARTTLS && !p->foreign && !p->in_clear && !conn_is_tls(p->c) &&
+	    (!p->r->tls_may || (p->features & F_STARTTLS) != 0)) {
 		if ((p->features & F_STARTTLS) == 0) {
 			fail_text(p, "it does not offer STARTTLS, which the configuration demands");
 			return;
@@ -589,7 +595,7 @@ peer_go_on(struct peer *p)
 	if (p->r->tls == CONF_TLS_IMPLICIT)
 		p->phase = GREETING;
 	else
-		hello(p, "EHLO");
+		hello(p);
 	leave(p);
 }
 

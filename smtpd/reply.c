@@ -121,23 +121,37 @@ answer_line(char *out, size_t outsz, const struct answer *a)
 }
 
 int
+answer_put_buf(struct buf *b, const struct answer *a)
+{
+	const char *p = a->text, *end;
+	char code[5] = {(char)('0' + a->code / 100 % 10), (char)('0' + a->code / 10 % 10),
+	    (char)('0' + a->code % 10)};
+	size_t len, had = buf_len(b);
+
+	do {
+		end = strchrnul(p, '\n');
+		len = (size_t)(end - p);
+		if (len > ANSWER_LINE_MAX)
+			len = ANSWER_LINE_MAX;
+		code[3] = *end == '\n' ? '-' : ' ';
+		if (buf_put(b, code, 4) == -1 || buf_put(b, p, len) == -1 ||
+		    buf_put(b, "\r\n", 2) == -1) {
+			b->end = b->off + had;
+			return -1;
+		}
+		p = end + 1;
+	} while (*end == '\n');
+	return 0;
+}
+
+int
 answer_put(struct conn *c, const struct answer *a)
 {
 	struct buf b;
-	const char *p = a->text, *end;
-	int len, rc = 0;
+	int rc;
 
 	buf_init(&b, 2 * ANSWER_TEXT_MAX);
-	do {
-		end = strchrnul(p, '\n');
-		len = (int)(end - p);
-		if (len > ANSWER_LINE_MAX)
-			len = ANSWER_LINE_MAX;
-		if (rc == 0)
-			rc = buf_printf(
-			    &b, "%03u%c%.*s\r\n", a->code, *end == '\n' ? '-' : ' ', len, p);
-		p = end + 1;
-	} while (*end == '\n');
+	rc = answer_put_buf(&b, a);
 	if (rc == 0)
 		rc = conn_write(c, buf_ptr(&b), buf_len(&b));
 	buf_free(&b);

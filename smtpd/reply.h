@@ -44,4 +44,8 @@ char *answer_line(char *out, size_t outsz, const struct answer *a);
 /* Queue it for the client; 0, or -1 as conn_write. */
 int answer_put(struct conn *c, const struct answer *a);
 
+/* Append it as it would go to a client; 0, or -1 as buf_put. */
+struct buf;
+int answer_put_buf(struct buf *b, const struct answer *a);
+
 #endif

@@ -1,4 +1,4 @@
-/* A client's session: its connections, clocks and replies. */
+/* A client's session: its connection, clocks and replies. */
 #include "smtpd/session.h"
 
 #include <errno.h>
@@ -11,10 +11,12 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "proc/event.h"
 #include "proxy/through.h"
 
 #define IN_MAX (64 * 1024) /* octets of input held; the longest command line at least */
 #define OUT_MAX (64 * 1024) /* octets of replies queued */
+#define LATE_MAX (16 * 1024) /* the same while they wait for a tarpit */
 #define LOGGED_MAX 8 /* mistakes of one session that are logged each */
 
 struct tally tally;
@@ -25,20 +27,31 @@ static unsigned count;
 static void
 free_session(struct session *s)
 {
+	struct log_event e = {.kind = EV_DISCONNECT};
+	char text[32];
+
 	LIST_REMOVE(s, next);
 	count--;
 	if (s->timer != NULL)
 		event_free(s->timer);
+	if (s->slow != NULL)
+		event_free(s->slow);
+	buf_wipe_free(&s->late);
+	free(s->forward);
 	envelope_free(s);
 	auth_wipe(s);
 	proxy_worker_free(s->worker);
+	gate_close(s->gate);
+	s->backend->free(s);
 	peer_close(s->peer);
 	if (s->c != NULL)
 		conn_finish(s->c);
 	line_free(&s->in);
 	foreign_free(s);
-	log_info("disconnect from unknown%s commands=%u", s->ip, s->commands);
-	proxy_left(&s->from);
+	(void)snprintf(text, sizeof text, "commands=%u", s->commands);
+	e.text = text;
+	session_event(s, &e);
+	proxy_left(&s->counted);
 	proxy_route_drop(s->route);
 	proxy_route_drop(s->first);
 	free(s);
@@ -51,19 +64,86 @@ session_end(struct session *s)
 
 	if (s->ended)
 		return;
+	/* The last answer has to wait as those before. */
+	if (s->slowed && s->c != NULL) {
+		s->ending = 1;
+		return;
+	}
 	s->ended = 1;
 	(void)event_add(s->timer, &now);
+}
+
+/* --- replies --- */
+
+/* The tarpit's time is over. */
+static void
+on_slow(evutil_socket_t fd, short what, void *arg)
+{
+	struct session *s = arg;
+
+	(void)fd;
+	(void)what;
+	s->slowed = 0;
+	if (s->c != NULL && buf_len(&s->late) > 0 &&
+	    conn_write(s->c, buf_ptr(&s->late), buf_len(&s->late)) == -1)
+		s->ending = 1;
+	buf_wipe_free(&s->late);
+	buf_init(&s->late, LATE_MAX);
+	if (s->ending)
+		session_end(s);
+	if (s->state != ST_OPENING && s->state != ST_DATA && s->state != ST_WORK)
+		session_clock(s, s->route->limits.idle_timeout);
+	session_process(s);
+}
+
+/* Whose fault is it?  The gate counts what clients do, not what we lack. */
+static int
+is_their_fault(unsigned code)
+{
+	return code >= 500 || code == 450;
+}
+
+/* A client that makes mistakes has to wait for its answers. */
+static void
+slow_down(struct session *s, unsigned code)
+{
+	unsigned ms = s->gate != NULL && is_their_fault(code) ? gate_error(s->gate) : 0;
+	struct timeval tv = {(time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000)};
+
+	if (ms == 0 || s->slowed)
+		return;
+	if (s->slow == NULL && (s->slow = evtimer_new(proc_env()->base, on_slow, s)) == NULL)
+		return;
+	if (event_add(s->slow, &tv) == 0)
+		s->slowed = 1;
+}
+
+static void
+reply(struct session *s, const struct answer *a)
+{
+	int rc = s->slowed ? answer_put_buf(&s->late, a) : answer_put(s->c, a);
+
+	if (rc == -1 || a->code == 421)
+		session_end(s);
+	if (s->state != ST_OPENING && s->state != ST_DATA && s->state != ST_CHUNK &&
+	    s->state != ST_WORK)
+		session_clock(s, s->route->limits.idle_timeout);
 }
 
 void
 session_answer(struct session *s, const struct answer *a)
 {
-	if (s->c == NULL || s->ended)
+	if (s->c == NULL || s->ended || s->ending)
 		return;
-	if (answer_put(s->c, a) == -1 || a->code == 421)
-		session_end(s);
-	if (s->state != ST_OPENING && s->state != ST_DATA && s->state != ST_WORK)
-		session_clock(s, s->route->limits.idle_timeout);
+	slow_down(s, a->code);
+	reply(s, a);
+}
+
+void
+session_refused(struct session *s)
+{
+	if (s->c != NULL && !s->ended && !s->ending)
+		reply(s, gate_answer(s->gate));
 }
 
 void
@@ -83,11 +163,16 @@ session_say(struct session *s, unsigned code, const char *fmt, ...)
 void
 session_mistake(struct session *s, const struct answer *a)
 {
+	struct log_event e = {.kind = EV_LOST};
+	char what[48];
+
 	if (s->errors < LOGGED_MAX)
 		session_log_reject(s, s->where, a, NULL);
 	session_answer(s, a);
 	if (++s->errors >= s->route->limits.errors) {
-		log_info("too many errors after %s from unknown%s", s->where, s->ip);
+		(void)snprintf(what, sizeof what, "too many errors after %s from", s->where);
+		e.what = what;
+		session_event(s, &e);
 		session_say(s, 421, "4.7.0 %s too many errors", s->route->hostname);
 	}
 }
@@ -114,55 +199,129 @@ session_lost(struct session *s)
 	session_end(s);
 }
 
+/* --- the log --- */
+
+void
+session_came(struct session *s)
+{
+	struct log_event e = {
+	    .kind = EV_CONNECT, .client = s->who, .connector = s->route->connector};
+
+	if (s->told)
+		return;
+	s->told = 1;
+	proc_event(&e);
+}
+
+void
+session_event(struct session *s, struct log_event *e)
+{
+	session_came(s);
+	e->client = s->who;
+	e->connector = s->route->connector;
+	e->tenant = s->tenant;
+	proc_event(e);
+}
+
+static const char *
+where(const struct session *s)
+{
+	return s->state == ST_DATA ? "DATA" : s->state == ST_CHUNK ? "BDAT" : s->where;
+}
+
+static void
+log_lost(struct session *s, const char *how, const char *why)
+{
+	struct log_event e = {.kind = EV_LOST, .text = why};
+	char what[64];
+
+	(void)snprintf(what, sizeof what, "%s after %s from", how, where(s));
+	e.what = what;
+	session_event(s, &e);
+}
+
 void
 session_left(struct session *s, const char *why)
 {
-	char text[LOG_FIELD_MAX];
-
-	if (!s->ended)
-		log_info("lost connection after %s from unknown%s%s%s",
-		    s->state == ST_DATA ? "DATA" : s->where, s->ip, *why != '\0' ? ": " : "",
-		    log_escape(text, sizeof text, why, strlen(why)));
+	if (!s->ended && !s->ending)
+		log_lost(s, "lost connection", why);
+	s->slowed = 0; /* nobody is there who could wait */
 	session_end(s);
 }
 
 void
 session_log_reject(struct session *s, const char *what, const struct answer *a, const char *rcpt)
 {
-	char line[LOG_FIELD_MAX], to[MAIL_ADDR_MAX + 8] = "";
+	struct log_event e = {.kind = EV_REJECT,
+	    .sender = s->mail.path.addr,
+	    .rcpt = rcpt,
+	    .proto = s->esmtp ? "ESMTP" : "SMTP",
+	    .helo = s->helo,
+	    .user = s->user,
+	    .mechanism = s->user[0] != '\0' ? s->mechanism : ""};
+	char line[LOG_FIELD_MAX], from[48];
 
-	if (rcpt != NULL)
-		(void)snprintf(to, sizeof to, " to=<%s>", log_str(rcpt));
-	log_info("NOQUEUE: reject: %s from unknown%s: %s; from=<%s>%s proto=%s helo=<%s>", what,
-	    s->ip, log_str(answer_line(line, sizeof line, a)), log_str(s->mail.path.addr), to,
-	    s->esmtp ? "ESMTP" : "SMTP", log_str(s->helo));
+	(void)snprintf(from, sizeof from, "%s from", what);
+	e.what = from;
+	e.text = answer_line(line, sizeof line, a);
+	session_event(s, &e);
+}
+
+void
+session_log_client(struct session *s, const char *qid)
+{
+	struct log_event e = {.kind = EV_CLIENT, .qid = qid, .tx = s->qid, .helo = s->helo};
+
+	e.proto = s->esmtp ? "ESMTP" : "SMTP";
+	if (s->user[0] != '\0') {
+		e.user = s->user;
+		e.mechanism = s->mechanism;
+	}
+	session_event(s, &e);
+}
+
+/* --- clocks --- */
+
+/*
+ * The timer is not moved with every command: it fires when it was to fire, sees that there is time
+ * left, and is set anew.
+ */
+static void
+arm(struct session *s, uint64_t now)
+{
+	uint64_t ms = s->due > now ? s->due - now : 0;
+	struct timeval tv = {(time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000)};
+
+	if (s->armed != 0 && s->armed <= s->due)
+		return;
+	if (event_add(s->timer, &tv) == 0)
+		s->armed = s->due;
 }
 
 void
 session_no_clock(struct session *s)
 {
-	if (!s->ended)
-		(void)event_del(s->timer);
+	s->due = 0;
 }
 
 void
 session_clock(struct session *s, uint64_t seconds)
 {
-	uint64_t now = clock_ms(), ms = seconds * 1000;
-	struct timeval tv;
+	uint64_t now = clock_ms();
 
 	if (s->ended)
 		return;
-	if (s->until < now + ms)
-		ms = s->until > now ? s->until - now : 0;
-	tv = (struct timeval){(time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000)};
-	(void)event_add(s->timer, &tv);
+	s->due = now + seconds * 1000;
+	if (s->due > s->until)
+		s->due = s->until;
+	arm(s, now);
 }
 
 static void
 on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct session *s = arg;
+	uint64_t now = clock_ms();
 
 	(void)fd;
 	(void)what;
@@ -170,14 +329,42 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 		free_session(s);
 		return;
 	}
-	/* The peer has a clock of its own. */
-	if ((s->waiting || s->pending > 0) && clock_ms() < s->until) {
+	s->armed = 0;
+	if (s->due == 0)
+		return;
+	if (s->due > now) {
+		arm(s, now);
+		return;
+	}
+	if (s->state == ST_WORK && s->backend->expired != NULL) {
+		s->backend->expired(s);
+		return;
+	}
+	/* What is waited for has a clock of its own. */
+	if ((s->waiting || s->pending > 0 || s->slowed) && now < s->until) {
 		session_clock(s, s->route->limits.idle_timeout);
 		return;
 	}
-	log_info("timeout after %s from unknown%s", s->state == ST_DATA ? "DATA" : s->where, s->ip);
+	log_lost(s, "timeout", "");
+	s->slowed = 0;
 	session_say(s, 421, "4.4.2 %s timeout exceeded", s->route->hostname);
 	session_end(s);
+}
+
+/* --- the connection --- */
+
+/* Who talks before the greeting does not listen. */
+static void
+early(struct session *s)
+{
+	const uint8_t *p;
+	size_t n;
+
+	if (s->gate == NULL || conn_is_tls(s->c))
+		return;
+	p = conn_in(s->c, &n);
+	if (n > 0 && gate_early(s->gate, p, n) == GATE_CLOSE)
+		session_gate_closes(s);
 }
 
 static void
@@ -186,6 +373,8 @@ on_readable(struct conn *c, void *arg)
 	struct session *s = arg;
 
 	(void)c;
+	if (s->state == ST_OPENING && !s->ended)
+		early(s);
 	session_process(s);
 }
 
@@ -210,7 +399,7 @@ on_closed(struct conn *c, enum conn_end why, const char *text, void *arg)
 		if (s->state == ST_OPENING || s->state == ST_TLS)
 			session_left(s, "");
 		session_process(s);
-		if (s->state == ST_DATA)
+		if (s->state == ST_DATA || s->state == ST_CHUNK)
 			session_left(s, "");
 	} else {
 		if (why == CONN_TLS_FAILED && !conn_is_tls(c))
@@ -220,6 +409,9 @@ on_closed(struct conn *c, enum conn_end why, const char *text, void *arg)
 			session_left(s, text);
 		conn_free(s->c);
 		s->c = NULL;
+		s->slowed = 0;
+		if (s->ending)
+			session_end(s);
 	}
 }
 
@@ -231,176 +423,128 @@ static const struct conn_handlers handlers = {
     .closed = on_closed,
 };
 
-static void
-peer_ready(void *arg)
-{
-	struct session *s = arg;
+/* --- the beginning --- */
 
-	if (s->ended)
-		return;
-	if (s->renewing) {
-		s->renewing = 0;
-		/* What was offered before may be gone. */
-		s->features &=
-		    features_offered(peer_features(s->peer), s->route, conn_is_tls(s->c));
-		session_clock(s, s->route->limits.idle_timeout);
-		session_process(s);
-		return;
-	}
+void
+session_greet(struct session *s)
+{
 	s->state = ST_START;
 	session_say(s, 220, "%s ESMTP Postern", s->route->hostname);
 	session_clock(s, s->route->limits.idle_timeout);
 	session_process(s);
 }
 
-static void
-peer_failed(const struct answer *why, void *arg)
+void
+session_opened(struct session *s)
 {
-	struct session *s = arg;
+	if (s->gated != GATED_OPEN && !s->ended)
+		s->backend->open(s);
+}
 
-	s->lost = *why;
-	peer_close(s->peer);
-	s->peer = NULL;
-	s->pending = 0;
-	if (!s->ended && foreign_shaking(s))
-		foreign_refuse(s, "the connection to the server is over");
-	else if (s->state == ST_WORK)
-		deliver_lost(s);
-	else if (s->state == ST_DATA) {
-		/* The client hears of it behind its text (RFC 5321, 4.1.1.4). */
-		if (s->refused.code == 0)
-			s->refused = s->lost;
-	} else {
-		if (s->state == ST_OPENING && s->lost.code != 421 && s->lost.code != 554)
-			s->lost.code = 421;
-		if (s->state == ST_OPENING)
-			session_answer(s, &s->lost);
-		else
-			session_lost(s);
+void
+session_named(struct session *s, const char *name)
+{
+	(void)strlcpy(s->name, name, sizeof s->name);
+	(void)snprintf(s->who, sizeof s->who, "%s%s", s->name, s->ip);
+}
+
+void
+session_is(struct session *s, const struct sockaddr_storage *from)
+{
+	const struct conf_connector *k = proxy_connector(s->route->connector);
+
+	s->from = *from;
+	(void)cidr_text(s->ip, sizeof s->ip, (const struct sockaddr *)from);
+	(void)snprintf(
+	    s->client, sizeof s->client, "%.*s", (int)strcspn(s->ip + 1, "]"), s->ip + 1);
+	session_named(s, "unknown");
+	/* Never towards foreign servers, whatever the configuration says. */
+	s->by_address =
+	    k != NULL && !foreign_is(s) &&
+	    cidr_match(k->sign_by_address.v, k->sign_by_address.n, (const struct sockaddr *)from);
+}
+
+static void
+begin(struct session *s)
+{
+	int tls_first = s->route->client_tls == CONF_TLS_IMPLICIT;
+
+	if (foreign_is(s) && foreign_begin(s) == -1) {
 		session_end(s);
-	}
-}
-
-static void
-peer_drained(void *arg)
-{
-	struct session *s = arg;
-
-	out_drained(&s->out);
-	session_process(s);
-}
-
-static const struct peer_ops peer_ops = {
-    .ready = peer_ready,
-    .failed = peer_failed,
-    .drained = peer_drained,
-    .connected = foreign_connected,
-    .judged = foreign_judged,
-};
-
-void
-session_open_peer(struct session *s)
-{
-	/* A peer that answers octet by octet must not hold the client for ever. */
-	session_clock(s, s->route->limits.peer_timeout * 3);
-	s->peer = peer_open(s->route, foreign_target(s), false, &peer_ops, s);
-	if (s->peer == NULL)
-		session_say(s, 421, "4.3.0 out of memory");
-}
-
-void
-session_renew_peer(struct session *s)
-{
-	envelope_free(s);
-	peer_close(s->peer);
-	s->peer = NULL;
-	s->open = 0;
-	if (foreign_is(s)) {
-		/* Its TLS has the client's certificate behind it: there is no second one. */
-		answer_set(&s->lost, 421, "4.7.0 %s connect again", s->route->hostname);
 		return;
 	}
-	s->renewing = 1;
-	session_open_peer(s);
+	/* Who shakes hands shows that he listens. */
+	if (s->backend == &queue_backend)
+		session_gate_open(s, NULL, !tls_first);
+	else
+		session_came(s);
+	if (s->ended || s->ending)
+		return;
+	if (!tls_first)
+		session_opened(s);
+	else if (starttls_implicit(s) == 0)
+		session_clock(s, s->route->limits.idle_timeout);
+	else
+		session_end(s);
 }
 
-static void
-accept_client(const struct conf_connector *k, const struct conf_listener *l, int fd,
-    const struct sockaddr_storage *from)
+static struct session *
+new_session(const struct proxy_route *r, int fd)
 {
 	const struct conn_limits limits = {
 	    .in_max = IN_MAX + 2, .out_max = OUT_MAX, .out_low = OUT_MAX - REPLY_ROOM};
 	struct session *s = calloc(1, sizeof *s);
 
 	if (s == NULL)
-		goto fail;
-	if ((s->route = proxy_route_get(k, l->tls, proc_env()->conf)) == NULL)
-		goto fail;
-	if (s->route->inspect == CONF_TLS_ALLOW && l->tls == CONF_TLS_IMPLICIT) {
-		through_accept(s->route, fd, from);
-		free(s);
+		return NULL;
+	s->route = r;
+	s->backend = r->service == CONF_SMTP ? &proxy_backend : &queue_backend;
+	spool_init(&s->spool, 0, -1);
+	buf_init(&s->late, LATE_MAX);
+	s->until = clock_ms() + r->limits.session_timeout * 1000;
+	s->where = "CONNECT";
+	line_init(&s->in, r->limits.line_length - 2);
+	(void)strlcpy(s->tenant, r->service == CONF_MX ? "" : r->tenant, sizeof s->tenant);
+	if ((s->timer = evtimer_new(proc_env()->base, on_timer, s)) != NULL &&
+	    (s->c = conn_new(proc_env()->base, fd, &limits, &handlers, s)) != NULL &&
+	    (s->backend != &queue_backend || intake_new(s) == 0))
+		return s;
+	if (s->timer != NULL)
+		event_free(s->timer);
+	if (s->c != NULL)
+		(void)conn_release(s->c, NULL, NULL);
+	line_free(&s->in);
+	free(s);
+	return NULL;
+}
+
+void
+session_begin(const struct conf_connector *k, const struct conf_listener *l, int fd,
+    const struct sockaddr_storage *from, const struct sockaddr_storage *counted)
+{
+	const struct proxy_route *r = proxy_route_get(k, l->tls, proc_env()->conf);
+	struct session *s;
+
+	if (r != NULL && r->inspect == CONF_TLS_ALLOW && l->tls == CONF_TLS_IMPLICIT) {
+		through_accept(r, fd, from);
 		return;
 	}
-	s->from = *from;
-	(void)cidr_text(s->ip, sizeof s->ip, (const struct sockaddr *)from);
-	(void)snprintf(
-	    s->client, sizeof s->client, "%.*s", (int)strcspn(s->ip + 1, "]"), s->ip + 1);
-	/* Never towards foreign servers, whatever the configuration says. */
-	s->by_address = !foreign_is(s) && cidr_match(k->sign_by_address.v, k->sign_by_address.n,
-					      (const struct sockaddr *)from);
-	spool_init(&s->spool, 0, -1);
-	s->until = clock_ms() + s->route->limits.session_timeout * 1000;
-	s->where = "CONNECT";
-	line_init(&s->in, s->route->limits.line_length - 2);
-	if ((s->timer = evtimer_new(proc_env()->base, on_timer, s)) == NULL ||
-	    (s->c = conn_new(proc_env()->base, fd, &limits, &handlers, s)) == NULL)
-		goto fail;
+	if (r == NULL || (s = new_session(r, fd)) == NULL) {
+		log_err("no memory for a session");
+		proxy_route_drop(r);
+		proxy_left(counted);
+		close(fd);
+		return;
+	}
+	s->counted = *counted;
+	session_is(s, from);
 	LIST_INSERT_HEAD(&all, s, next);
 	count++;
 	tally.sessions++;
-	log_info("connect from unknown%s", s->ip);
-	if (foreign_is(s) && foreign_begin(s) == -1)
-		session_end(s);
-	else if (s->route->client_tls != CONF_TLS_IMPLICIT)
-		session_open_peer(s);
-	else if (starttls_implicit(s) == 0)
-		session_clock(s, s->route->limits.idle_timeout);
-	else
-		session_end(s);
-	return;
-fail:
-	log_err("no memory for a session");
-	if (s != NULL) {
-		if (s->timer != NULL)
-			event_free(s->timer);
-		line_free(&s->in);
-		proxy_route_drop(s->route);
-	}
-	free(s);
-	proxy_left(from);
-	close(fd);
+	begin(s);
 }
 
-static void
-refuse_client(enum proxy_refusal why, int fd, const struct sockaddr_storage *from)
-{
-	static const char *const texts[] = {
-	    [PROXY_NOT_ALLOWED] = "554 5.7.1 your address is not allowed here\r\n",
-	    [PROXY_TOO_MANY] = "421 4.3.2 too many connections, try again later\r\n",
-	    [PROXY_TOO_MANY_HERE] =
-		"421 4.7.0 too many connections from your address, try again later\r\n",
-	};
-	char ip[CIDR_TEXT_MAX];
-
-	/* A fresh socket takes one line; nothing waits for a client that is not wanted. */
-	(void)send(fd, texts[why], strlen(texts[why]), MSG_NOSIGNAL | MSG_DONTWAIT);
-	close(fd);
-	log_info("NOQUEUE: reject: CONNECT from unknown%s: %.*s; proto=SMTP",
-	    cidr_text(ip, sizeof ip, (const struct sockaddr *)from), (int)strlen(texts[why]) - 2,
-	    texts[why]);
-}
-
-const struct proxy_service smtp_service = {.accept = accept_client, .refuse = refuse_client};
+/* --- the drain --- */
 
 /* Those at rest go now, the others when their message is done. */
 void
@@ -410,7 +554,8 @@ sessions_drain(void)
 
 	LIST_FOREACH_SAFE (s, &all, next, next) {
 		s->leaving = 1;
-		if (s->state == ST_DATA || s->state == ST_WORK || s->state == ST_MAIL)
+		if (s->state == ST_DATA || s->state == ST_CHUNK || s->state == ST_WORK ||
+		    s->state == ST_MAIL)
 			continue;
 		session_say(s, 421, "4.3.2 %s is going down", s->route->hostname);
 		session_end(s);

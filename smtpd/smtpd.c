@@ -1,4 +1,4 @@
-/* smtpd: the outbound proxy between users' mail programs and their mail server. */
+/* smtpd: the proxy between users' mail programs and their mail server, and the queue's way in. */
 #include "smtpd/smtpd.h"
 
 #include <errno.h>
@@ -11,8 +11,12 @@
 #include "proxy/through.h"
 #include "proxy/tls_server.h"
 #include "proxy/upstream.h"
+#include "smtpd/ahead.h"
 #include "smtpd/bounce.h"
+#include "smtpd/put.h"
+#include "smtpd/sasl.h"
 #include "smtpd/session.h"
+#include "smtpd/whose.h"
 
 #define DRAIN_POLL 50 /* milliseconds between looks whether all is done */
 
@@ -59,7 +63,13 @@ smtpd_reload(const struct proc_env *env, struct err *e)
 {
 	if (tls_server_start(env->conf, e) == -1)
 		return -1;
-	return proxy_limits(&env->conf->limits, e);
+	if (proxy_limits(&env->conf->limits, e) == -1)
+		return -1;
+	gate_renew();
+	sasl_renew();
+	ahead_renew();
+	whose_forget();
+	return 0;
 }
 
 static void
@@ -67,6 +77,11 @@ smtpd_plumbed(enum proc_id peer, unsigned instance, struct chan *c)
 {
 	(void)instance;
 	proxy_worker_plumbed(peer, c);
+	gate_plumbed(peer, c);
+	if (peer == P_QUEUED)
+		put_plumbed(c);
+	else if (peer == P_POLICYD)
+		whose_forget();
 }
 
 static void
@@ -78,7 +93,7 @@ on_drain_timer(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	(void)arg;
 	/* Connections that are closing have last replies to send. */
-	if (sessions_count() == 0 && conn_count() == 0 && !bounce_busy())
+	if (sessions_count() == 0 && front_count() == 0 && conn_count() == 0 && !bounce_busy())
 		proc_drained();
 	else
 		(void)event_add(drain_timer, &poll);
@@ -91,6 +106,7 @@ smtpd_drain(unsigned seconds)
 	proxy_unlisten_all();
 	bounce_stop();
 	through_drain(); /* sessions hear of it */
+	front_drain();
 	sessions_drain();
 	if (drain_timer == NULL)
 		drain_timer = evtimer_new(proc_env()->base, on_drain_timer, NULL);
@@ -110,12 +126,20 @@ smtpd_status(void)
 	proc_fact("messages.copies", "%llu", (unsigned long long)tally.messages_out);
 	proc_fact("messages.refused", "%llu", (unsigned long long)tally.refused);
 	proc_fact("messages.deferred", "%llu", (unsigned long long)tally.deferred);
+	proc_fact("messages.waiting", "%u", put_count());
 	proc_fact("notices", "%llu", (unsigned long long)tally.notices);
 	proc_fact("notices.waiting", "%u", bounce_waiting());
+	gate_status();
 	proxy_route_status();
 	upstream_status();
 	tls_server_status();
 }
+
+static const struct chan_handler handlers[] = {
+    {M_queue_put_rep, put_on_answer},
+    {M_queue_room, put_on_room},
+    {0, NULL},
+};
 
 static const struct sandbox sandbox = {
     .calls = SB_NET | SB_MEMFD | SB_TMPFILE | SB_FILES,
@@ -124,6 +148,7 @@ static const struct sandbox sandbox = {
 const struct proc smtpd = {
     .self = P_SMTPD,
     .sandbox = &sandbox,
+    .handlers = handlers,
     .open = smtpd_open,
     .start = smtpd_start,
     .serve = smtpd_serve,

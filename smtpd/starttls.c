@@ -6,15 +6,11 @@
 #include "proxy/tls_server.h"
 #include "smtpd/session.h"
 
-/* What is known from clear text is void (RFC 3207, 4.2), at the peer too. */
+/* What is known from clear text is void (RFC 3207, 4.2). */
 static void
 forget(struct session *s)
 {
-	/* A foreign server forgets by itself, for it is told STARTTLS as well. */
-	if (s->authed && !foreign_is(s))
-		session_renew_peer(s);
-	else
-		envelope_reset(s);
+	s->backend->forget(s);
 	proxy_worker_free(s->worker);
 	s->worker = NULL;
 	s->authed = 0;
@@ -42,8 +38,7 @@ starttls_note_pipelining(const struct session *s)
 
 	(void)conn_in(s->c, &n);
 	if (n > 0)
-		log_warn("improper command pipelining after STARTTLS from unknown%s: %zu octets",
-		    s->ip, n);
+		log_warn("improper command pipelining after STARTTLS from %s: %zu octets", s->who, n);
 }
 
 void
@@ -65,7 +60,7 @@ starttls_begin(struct session *s)
 static bool
 is_offered(const struct session *s)
 {
-	return (features_offered(peer_features(s->peer), s->route, 0) & F_STARTTLS) != 0;
+	return (s->backend->features(s) & F_STARTTLS) != 0;
 }
 
 int
@@ -83,8 +78,7 @@ starttls_command(struct session *s, const char *args)
 	else if (s->route->inspect == CONF_TLS_ALLOW)
 		foreign_tunnel(s);
 	else if (tls_server_ready(s->route, &e) == -1) {
-		log_warn(
-		    "connector %s: no TLS for unknown%s: %s", s->route->connector, s->ip, e.text);
+		log_warn("connector %s: no TLS for %s: %s", s->route->connector, s->who, e.text);
 		starttls_not_now(s);
 	} else if (foreign_is(s))
 		foreign_starttls(s);
@@ -100,7 +94,7 @@ starttls_implicit(struct session *s)
 
 	if (tls_server_accept(s->route, s->c, &e) == 0)
 		return 0;
-	log_warn("connector %s: no TLS for unknown%s: %s", s->route->connector, s->ip, e.text);
+	log_warn("connector %s: no TLS for %s: %s", s->route->connector, s->who, e.text);
 	return -1;
 }
 
@@ -108,15 +102,15 @@ void
 starttls_done(struct session *s)
 {
 	/* With a second factor in it the handshake ends only when the certificate is good. */
-	log_info("%s TLS connection established from unknown%s: %s%s",
-	    s->route->second_factor == CONF_FACTOR_CERTIFICATE ? "Trusted" : "Anonymous", s->ip,
+	log_info("%s TLS connection established from %s: %s%s",
+	    s->route->second_factor == CONF_FACTOR_CERTIFICATE ? "Trusted" : "Anonymous", s->who,
 	    conn_tls_text(s->c), conn_tls_resumed(s->c) ? ", resumed" : "");
 	if (foreign_is(s)) {
 		foreign_secured(s);
 		return;
 	}
 	if (s->state == ST_OPENING) {
-		session_open_peer(s);
+		session_opened(s);
 		return;
 	}
 	s->state = ST_START;
@@ -127,6 +121,6 @@ starttls_done(struct session *s)
 void
 starttls_failed(struct session *s, const char *why)
 {
-	log_info("SSL_accept error from unknown%s: %s", s->ip, log_str(why));
+	log_info("SSL_accept error from %s: %s", s->who, log_str(why));
 	session_end(s);
 }

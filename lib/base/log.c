@@ -88,18 +88,79 @@ utf8_len(const uint8_t *p, size_t n)
 	return len;
 }
 
-static char *
-escape(char *out, size_t outsz, const void *s, size_t n, const char *special)
+/* What becomes of an octet. */
+enum { ESCAPE, PLAIN, OPEN, HIGH };
+
+/* Printable ASCII stays in all of them; those here are the special ones of log_escape. */
+static const uint8_t fields[256] = {
+    [' ' ... '!'] = PLAIN,
+    ['#' ... '+'] = PLAIN,
+    ['-' ... ';'] = PLAIN,
+    ['='] = PLAIN,
+    ['?' ... 'Z'] = PLAIN,
+    ['^' ... '~'] = PLAIN,
+    [0xc2 ... 0xf4] = HIGH,
+};
+static const uint8_t texts[256] = {
+    [' ' ... '!'] = PLAIN,
+    ['#' ... '+'] = PLAIN,
+    ['-' ... ';'] = PLAIN,
+    ['<'] = OPEN,
+    ['='] = PLAIN,
+    ['?' ... 'Z'] = PLAIN,
+    ['['] = OPEN,
+    ['^' ... '~'] = PLAIN,
+    [0xc2 ... 0xf4] = HIGH,
+};
+static const uint8_t lines[256] = {[' ' ... '~'] = PLAIN, [0xc2 ... 0xf4] = HIGH};
+
+#define ENCLOSED_MAX 320 /* octets of an address */
+
+/* Length of <...> or [...] at p when it may stay, 0 if it may not. */
+static size_t
+enclosed(const uint8_t *p, size_t n)
 {
+	uint8_t end = p[0] == '<' ? '>' : ']';
+	size_t i;
+
+	for (i = 1; i < n && i < ENCLOSED_MAX; i++) {
+		if (p[i] == end)
+			return i + 1;
+		if (fields[p[i]] != PLAIN || p[i] == ' ' || p[i] == ';')
+			return 0;
+	}
+	return 0;
+}
+
+static size_t
+stays(const uint8_t *p, size_t i, size_t n, const uint8_t kind[256])
+{
+	switch (kind[p[i]]) {
+	case PLAIN:
+		return 1;
+	case OPEN:
+		return i > 0 && p[i - 1] == '=' ? 0 : enclosed(p + i, n - i);
+	case HIGH:
+		return utf8_len(p + i, n - i);
+	default:
+		return 0;
+	}
+}
+
+static char *
+escape(char *out, size_t outsz, const void *s, size_t n, const uint8_t kind[256])
+{
+	static const char hex[] = "0123456789ABCDEF";
 	const uint8_t *p = s;
 	size_t o = 0, i = 0, len;
 
 	while (i < n) {
-		if (p[i] >= 0x20 && p[i] < 0x7f && strchr(special, p[i]) == NULL)
-			len = 1;
-		else if ((len = utf8_len(p + i, n - i)) == 0)
-			len = 0;
 		/* 4 octets more for an escape, 4 for the ellipsis and its NUL. */
+		for (; i < n && kind[p[i]] == PLAIN && o + 5 <= outsz; i++)
+			out[o++] = (char)p[i];
+		if (i == n)
+			break;
+		len = stays(p, i, n, kind);
 		if (o + (len ? len : 4) + 4 > outsz) {
 			memcpy(out + o, "...", 4);
 			return out;
@@ -109,9 +170,10 @@ escape(char *out, size_t outsz, const void *s, size_t n, const char *special)
 			o += len;
 			i += len;
 		} else {
-			(void)snprintf(out + o, 5, "\\x%02X", p[i]);
-			o += 4;
-			i++;
+			out[o++] = '\\';
+			out[o++] = 'x';
+			out[o++] = hex[p[i] >> 4];
+			out[o++] = hex[p[i++] & 15];
 		}
 	}
 	out[o] = '\0';
@@ -121,13 +183,19 @@ escape(char *out, size_t outsz, const void *s, size_t n, const char *special)
 char *
 log_escape(char *out, size_t outsz, const void *s, size_t n)
 {
-	return escape(out, outsz, s, n, "\\\"[]<>,");
+	return escape(out, outsz, s, n, fields);
+}
+
+char *
+log_escape_text(char *out, size_t outsz, const void *s, size_t n)
+{
+	return escape(out, outsz, s, n, texts);
 }
 
 char *
 log_clean(char *out, size_t outsz, const void *s, size_t n)
 {
-	return escape(out, outsz, s, n, "");
+	return escape(out, outsz, s, n, lines);
 }
 
 const char *

@@ -37,6 +37,13 @@ void log_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 char *log_escape(char *out, size_t outsz, const void *s, size_t n);
 
 /*
+ * The same for text that is read as a sentence, as a reply is: <...> and [...] stay where they
+ * enclose nothing but octets of an address or a host's name and no "=" is in front, which would
+ * make a field of them.
+ */
+char *log_escape_text(char *out, size_t outsz, const void *s, size_t n);
+
+/*
  * The same for a whole line that its writer has escaped already, so that nobody can forge one:
  * only controls, line separators and malformed UTF-8 become \xHH.
  */

@@ -55,6 +55,9 @@ check_peer(struct conf_load *l, struct conf_connector *k, const struct scan_sect
 {
 	int given = k->peer_name != NULL && *k->peer_name != '\0';
 
+	conf_check_queue(l, k, at);
+	if (conf_queues(k))
+		return;
 	if (k->transparent != CONF_TRANSPARENT_NO) {
 		if (given)
 			conf_error(&l->errs, conf_line(at, "peer"),
@@ -105,7 +108,7 @@ check_connector(struct conf_load *l, struct conf_connector *k, const struct scan
 	if (k->service != CONF_POP3 && k->banner)
 		conf_error(&l->errs, conf_line(at, "banner"),
 		    "banner stands in a %s connector: it belongs to pop3, remove it", service);
-	if (k->service != CONF_SMTP && k->sign_by_address.n > 0)
+	if (!conf_is_smtp(k->service) && k->sign_by_address.n > 0)
 		conf_error(&l->errs, conf_line(at, "sign_by_address"),
 		    "sign_by_address stands in a %s connector: it belongs to smtp, remove it",
 		    service);
@@ -173,6 +176,7 @@ conf_complete(struct conf_load *l)
 		conf_check_tls(l, &c->connectors[i], at[i]);
 	}
 	conf_check_ports(l);
+	conf_check_routes(l);
 	if (c->nconnectors == 0)
 		conf_error(
 		    &l->errs, 0, "no connector: nothing would listen; add a section connector");

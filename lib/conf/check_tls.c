@@ -224,7 +224,8 @@ conf_complete_action(struct conf_load *l, struct conf_connector *k, const struct
 	k->action = a;
 	k->inspect = a->tls;
 	k->profile = a->profile;
-	if (a->service != k->service)
+	/* One action of smtp does for all that speak it. */
+	if (a->service != k->service && !(a->service == CONF_SMTP && conf_is_smtp(k->service)))
 		conf_error(&l->errs, conf_line(at, "action"),
 		    "action = %s: that action (line %u) is of service %s, connector \"%s\" of %s",
 		    a->name, a->line, conf_word(CONF_S_ACTION, a, "service"), k->name,

@@ -21,7 +21,12 @@
 #define CONF_LIST_MAX 256 /* values in one list */
 #define CONF_PRINTS_MAX 8 /* fingerprints of one peer */
 
-enum conf_service { CONF_SMTP, CONF_POP3 };
+/*
+ * What a connector does: proxies in front of a peer (smtp, pop3); or SMTP into the queue: mx takes
+ * mail of the world for our domains, relay what designated hosts send out, submission what users
+ * send out after a login.
+ */
+enum conf_service { CONF_SMTP, CONF_POP3, CONF_MX, CONF_RELAY, CONF_SUBMISSION };
 /* How one port speaks: never TLS, TLS on request, TLS from the first octet on. */
 enum conf_tls { CONF_TLS_NONE, CONF_TLS_STARTTLS, CONF_TLS_IMPLICIT };
 /* Which ports of a connector are bound: the clear ones, both kinds, the TLS ones. */
@@ -51,6 +56,19 @@ enum conf_starttls { CONF_STARTTLS_DEFAULT, CONF_STARTTLS_OPTIONAL, CONF_STARTTL
 enum conf_factor { CONF_FACTOR_NONE, CONF_FACTOR_CERTIFICATE, CONF_FACTOR_PASSWORD };
 enum conf_sizes { CONF_SIZES_FAST, CONF_SIZES_EXACT };
 enum conf_case { CONF_CASE_LOWER, CONF_CASE_KEEP };
+/* What checks a login on a connector of the queue: nobody, an smtp peer, a Dovecot auth socket. */
+enum conf_auth { CONF_AUTH_NONE, CONF_AUTH_PEER, CONF_AUTH_SASL };
+/* What mx does with encrypted mail for our consumers: as it is, or opened at the door. */
+enum conf_inbound { CONF_INBOUND_PASS, CONF_INBOUND_DECRYPT };
+enum conf_protocol { CONF_PROTO_SMTP, CONF_PROTO_LMTP };
+/* TLS of a route's deliveries: never; if offered; always; with a good certificate; with DANE. */
+enum conf_route_tls {
+	CONF_ROUTE_TLS_NONE,
+	CONF_ROUTE_TLS_MAY,
+	CONF_ROUTE_TLS_ENCRYPT,
+	CONF_ROUTE_TLS_VERIFY,
+	CONF_ROUTE_TLS_DANE
+};
 
 struct conf_nets {
 	struct net *v;
@@ -88,6 +106,13 @@ struct conf_log {
 	char *file; /* with CONF_LOG_FILE */
 	int facility; /* LOG_MAIL ... of <syslog.h> */
 	enum log_level level; /* least important level that is still logged */
+	char *tag; /* in front of the programs' names in lines */
+	int postfix_names; /* lines have the names that Postfix's programs have for them */
+	int records; /* transactions are kept in the database too, for gwctl log */
+	uint64_t keep_days; /* records older than this are dropped */
+	uint64_t keep_size; /* octets of the database; the oldest records go first */
+	char *metrics; /* where Prometheus asks: an absolute path of a Unix socket, or a loopback
+			* address with port; "" for nowhere */
 };
 
 struct conf_ignition {
@@ -96,7 +121,7 @@ struct conf_ignition {
 };
 
 struct conf_processes {
-	uint64_t smtpd, pop3d; /* how many of each */
+	uint64_t smtpd, pop3d, deliverd; /* how many of each */
 	uint64_t cryptod_threads; /* of the one cryptod, for operations that take long */
 };
 
@@ -114,8 +139,9 @@ struct conf_dns {
 };
 
 struct conf_keyd {
-	struct conf_nets
-	    allow; /* beside the Internet: responders there may be asked, on any port */
+	struct conf_nets allow; /* beside the Internet: servers there may be asked, on any port */
+	char *sts_ca_file; /* authorities of the servers with policies of MTA-STS (RFC 8461) */
+	uint64_t sts_port; /* of these servers */
 };
 
 struct conf_limits {
@@ -134,6 +160,73 @@ struct conf_limits {
 	uint64_t peer_timeout; /* seconds for a connect or a reply of a peer */
 	uint64_t sessions; /* per process */
 	uint64_t sessions_per_client; /* per client address and process */
+};
+
+/* The queue, and the life of a message in it. Times in seconds. */
+struct conf_queue {
+	uint64_t lifetime; /* then a message is returned */
+	uint64_t bounce_lifetime; /* of a message from <>, then it is dropped */
+	uint64_t delay_warning; /* the sender is told once; 0: never */
+	uint64_t retry_min, retry_max; /* between attempts; doubled each time */
+	uint64_t size; /* octets that the spool may take on the disk */
+	uint64_t min_free; /* octets that stay free on its file system, else 452 */
+	uint64_t segment; /* octets of a segment of the log */
+	uint64_t memory; /* octets of messages kept in memory for delivery */
+	uint64_t active; /* deliveries under way at once */
+	uint64_t concurrency; /* the same to one destination, at most */
+	uint64_t recipients; /* of one delivery */
+	char *postmaster; /* gets what cannot be returned (double bounces); "": dropped, logged */
+	int tls_reports; /* RFC 8460: sent daily to those who ask */
+	char *report_from; /* their sender; "": postmaster */
+};
+
+/*
+ * Whom a connector of the queue talks to, and how long it bears with him.  Rates are per minute and
+ * count over all processes; per client means the address, or for IPv6 its /64.
+ */
+struct conf_gate {
+	char *name;
+	unsigned line;
+	struct conf_nets exempt; /* from everything here */
+	uint64_t connections; /* at once per client; 0, as all rates: no limit */
+	uint64_t network_connections; /* the same per /24 or /48 */
+	uint64_t connection_rate;
+	uint64_t message_rate;
+	uint64_t recipient_rate;
+	uint64_t error_rate; /* commands refused, unknown recipients, failed logins */
+	uint64_t tarpit; /* seconds before an answer, from the third error of a session on */
+	uint64_t greet_wait; /* seconds before the greeting: who talks meanwhile is refused */
+	uint64_t pass_days; /* a client that waited need not again so long */
+	int helo_required;
+	int helo_check; /* names that cannot be true are refused: ours, bad syntax */
+	struct conf_strings dnsbl; /* "ZONE", "ZONE*WEIGHT", "ZONE=127.0.0.N*WEIGHT" */
+	uint64_t dnsbl_threshold; /* weights that sum up to this are refused */
+	int greylist;
+	uint64_t greylist_delay; /* seconds */
+	uint64_t greylist_days; /* that a pair which came again is known */
+};
+
+/* Which servers take the mail of some domains. The one for "*" is for all others, else their MX. */
+struct conf_route {
+	char *name;
+	unsigned line;
+	struct conf_strings domains; /* "example.org", ".example.org" with all below, "*" */
+	struct conf_strings servers; /* "HOST", "HOST:PORT", "[V6]:PORT", "mx:DOMAIN"; in front
+				      * "N/" the priority (lowest first), behind "*W" the weight
+				      * within it; empty: the MX of the domain */
+	struct conf_strings fallback; /* the same, when none of these can be reached */
+	enum conf_protocol protocol;
+	enum conf_route_tls tls;
+	int implicit; /* TLS from the first octet on */
+	int dane; /* where DNSSEC has TLSA records they count (RFC 7672), also above tls = may */
+	int mta_sts; /* RFC 8461, for routes to MX */
+	char *profile_name;
+	const struct conf_profile *profile; /* versions, ciphers, ca_file, fingerprints */
+	char *login; /* AUTH at the servers (PLAIN or LOGIN, under TLS); "": none */
+	char *password_file; /* its first line */
+	uint64_t concurrency; /* 0: queue.concurrency */
+	uint64_t reuse; /* seconds that an idle connection stays for the next message */
+	uint64_t timeout; /* of a connect, and of a reply */
 };
 
 /* How TLS is spoken, towards clients and towards peers. "default" is there without a section. */
@@ -217,7 +310,19 @@ struct conf_connector {
 	enum conf_factor second_factor;
 	enum conf_sizes sizes; /* pop3 */
 	int banner; /* pop3: the verdict is shown in the text too */
-	char *tenant;
+	char *tenant; /* mx: the domains of all tenants are taken */
+
+	/* Of connectors of the queue. */
+	char *gate_name;
+	const struct conf_gate *gate; /* mx: "default" unless given; else NULL unless given */
+	struct conf_nets relay_clients; /* may send to everywhere without a login */
+	struct conf_strings relay_certificates; /* the same by certificate, as fingerprints */
+	enum conf_auth auth; /* peer: names it */
+	char *sasl_socket; /* Dovecot's auth-client, with CONF_AUTH_SASL */
+	char *login_domain; /* the same: as in conf_peer */
+	enum conf_inbound inbound;
+	struct conf_nets proxy_protocol; /* balancers in front of us: they begin with PROXY */
+	struct conf_nets xclient; /* hosts that may say XCLIENT and XFORWARD */
 };
 
 struct conf {
@@ -229,10 +334,15 @@ struct conf {
 	struct conf_dns dns;
 	struct conf_keyd keyd;
 	struct conf_limits limits;
+	struct conf_queue queue;
 	struct conf_profile *profiles; /* at least one: "default" */
 	size_t nprofiles;
 	struct conf_action *actions;
 	size_t nactions;
+	struct conf_gate *gates; /* at least one: "default" */
+	size_t ngates;
+	struct conf_route *routes;
+	size_t nroutes;
 	struct conf_peer *peers;
 	size_t npeers;
 	struct conf_connector *connectors; /* at least one */
@@ -295,6 +405,37 @@ const struct conf_listener *conf_listener_find(const struct conf_connector *k, c
 
 const struct conf_profile *conf_profile_find(const struct conf *c, const char *name);
 const struct conf_action *conf_action_find(const struct conf *c, const char *name);
+const struct conf_gate *conf_gate_find(const struct conf *c, const char *name);
+
+/*
+ * The route of a domain (lower case, A-labels): the longest match; NULL when its MX count.
+ */
+const struct conf_route *conf_route_of(const struct conf *c, const char *domain);
+const struct conf_route *conf_route_find(const struct conf *c, const char *name);
+
+/* One of conf_route.servers, taken apart; -1 with EINVAL when it is wrong. */
+struct conf_server {
+	char host[HOST_MAX];
+	uint16_t port; /* 0: the protocol's */
+	int mx; /* host is a domain whose MX are meant */
+	unsigned priority; /* 0 to 65535 */
+	unsigned weight; /* 1 to 1000 */
+};
+int conf_server_parse(const char *text, struct conf_server *s);
+
+/* One of conf_gate.dnsbl, taken apart; -1 with EINVAL. */
+struct conf_dnsbl {
+	char zone[HOST_MAX];
+	uint8_t low[4], high[4]; /* answers that count */
+	int weight; /* -1000 to 1000 */
+};
+int conf_dnsbl_parse(const char *text, struct conf_dnsbl *d);
+
+/* Does this connector put mail into the queue; does any? */
+int conf_queues(const struct conf_connector *k);
+int conf_has_queue(const struct conf *c);
+/* Is it for smtpd? */
+int conf_is_smtp(enum conf_service s);
 
 /* The name that the certificate of a server asked for by this name must have: profile.names. */
 const char *conf_profile_expects(const struct conf_profile *p, const char *asked);

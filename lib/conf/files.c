@@ -40,6 +40,33 @@ of_connector(const struct caller *to, const struct conf_connector *k)
 	return give(to, "tls_profile", p->name, "ca_file", p->ca_file, p->verify == CONF_VERIFY_CA);
 }
 
+static int
+of_route(const struct caller *to, const struct conf_route *r)
+{
+	const struct conf_profile *p = r->profile;
+
+	if (r->tls != CONF_ROUTE_TLS_NONE &&
+	    give(to, "tls_profile", p->name, "ca_file", p->ca_file,
+		r->tls == CONF_ROUTE_TLS_VERIFY && p->verify != CONF_VERIFY_FINGERPRINT) == -1)
+		return -1;
+	if (*r->login == '\0')
+		return 0;
+	return give(to, "route", r->name, "password_file", r->password_file, 1);
+}
+
+/* Deliveries: by routes, and to MX that no route is about. */
+static int
+of_queue(const struct caller *to, const struct conf *c)
+{
+	const struct conf_profile *usual = conf_profile_find(c, "default");
+	size_t i;
+
+	for (i = 0; i < c->nroutes; i++)
+		if (of_route(to, &c->routes[i]) == -1)
+			return -1;
+	return give(to, "tls_profile", "default", "ca_file", usual->ca_file, 0);
+}
+
 int
 conf_files(const struct conf *c, conf_file_fn fn, void *arg)
 {
@@ -56,6 +83,11 @@ conf_files(const struct conf *c, conf_file_fn fn, void *arg)
 						   p->verify == CONF_VERIFY_CA) == -1)
 			return -1;
 	}
+	if (conf_has_queue(c) && of_queue(&to, c) == -1)
+		return -1;
+	if (conf_has_queue(c) &&
+	    give(&to, "keyd", "", "sts_ca_file", c->keyd.sts_ca_file, 0) == -1)
+		return -1;
 	if (c->dns.servers.n == 0 && give(&to, "dns", "", "servers", CONF_RESOLV_FILE, 0) == -1)
 		return -1;
 	if (c->dns.hosts && give(&to, "dns", "", "hosts", CONF_HOSTS_FILE, 0) == -1)

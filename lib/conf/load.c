@@ -195,7 +195,8 @@ load_titled(struct conf_load *l, enum conf_section_id id, const struct scan_sect
 	return load_section(l, kind, at, root, array);
 }
 
-/* An array for each kind of titled section, with room for one more: the profile "default". */
+/* An array for each kind of titled section, with room for one more: the "default" of profiles and
+ * gates. */
 static int
 make_arrays(struct conf_load *l)
 {
@@ -236,8 +237,11 @@ load_all(struct conf_load *l, cfg_t *root)
 		    load_titled(l, at->id, at, at->title, root) == -1)
 			return -1;
 	}
-	if (conf_profile_find(l->c, "default") == NULL)
-		return load_titled(l, CONF_S_PROFILE, NULL, "default", root);
+	if (conf_profile_find(l->c, "default") == NULL &&
+	    load_titled(l, CONF_S_PROFILE, NULL, "default", root) == -1)
+		return -1;
+	if (conf_gate_find(l->c, "default") == NULL)
+		return load_titled(l, CONF_S_GATE, NULL, "default", root);
 	return 0;
 }
 

@@ -66,6 +66,10 @@ void conf_complete_ports(
 void conf_check_tls(struct conf_load *l, struct conf_connector *k, const struct scan_section *at);
 void conf_check_ports(struct conf_load *l);
 
+/* Of a connector that puts mail into the queue; and all routes. */
+void conf_check_queue(struct conf_load *l, struct conf_connector *k, const struct scan_section *at);
+void conf_check_routes(struct conf_load *l);
+
 void conf_no_memory(struct conf_load *l);
 
 #endif

@@ -6,7 +6,11 @@
 #include "conf/load.h"
 
 /* In clear, and with TLS from the first octet on. */
-static const uint16_t listen_ports[][2] = {[CONF_SMTP] = {587, 465}, [CONF_POP3] = {110, 995}};
+static const uint16_t listen_ports[][2] = {[CONF_SMTP] = {587, 465},
+    [CONF_POP3] = {110, 995},
+    [CONF_MX] = {25, 465},
+    [CONF_RELAY] = {25, 465},
+    [CONF_SUBMISSION] = {587, 465}};
 
 /*
  * What a connector could listen on whatever connector.tls is, the n-th of it; key and i say which
@@ -23,7 +27,8 @@ port_at(const struct conf_connector *k, size_t n, struct conf_listener *out, con
 		*i = n / 2;
 		*out = (struct conf_listener){k->listen.v[*i], CONF_TLS_STARTTLS};
 		if (n % 2 == 1) {
-			if (out->addr.port != 0)
+			/* Servers that send to us know port 25 only. */
+			if (out->addr.port != 0 || usual[0] == 25)
 				return 0;
 			out->tls = CONF_TLS_IMPLICIT;
 		}
@@ -125,7 +130,12 @@ conf_complete_ports(struct conf_load *l, struct conf_connector *k, const struct 
 		}
 	if (k->nbound == 0)
 		complain_of_none(l, k, at);
-	/* Off loopback a login in clear has to be wanted. */
+	/*
+	 * Off loopback a login in clear has to be wanted.  Where nobody logs in, mail of the world
+	 * comes as it can.
+	 */
+	if (k->service == CONF_MX || (k->service == CONF_RELAY && k->auth == CONF_AUTH_NONE))
+		open = 0;
 	if (k->starttls == CONF_STARTTLS_DEFAULT)
 		k->starttls = open || k->tls == CONF_SUPPORT_REQUIRED ? CONF_STARTTLS_REQUIRED
 								      : CONF_STARTTLS_OPTIONAL;

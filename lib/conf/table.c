@@ -9,7 +9,21 @@
 #define GB (1024 * MB)
 #define DAY 86400ULL
 
-static const struct conf_word services[] = {{"smtp", CONF_SMTP}, {"pop3", CONF_POP3}, {NULL, 0}};
+/* The first word of a value is the one that is written; a proxy may be called by that name too. */
+static const struct conf_word services[] = {{"smtp", CONF_SMTP}, {"pop3", CONF_POP3},
+    {"mx", CONF_MX}, {"relay", CONF_RELAY}, {"submission", CONF_SUBMISSION}, {"proxy", CONF_SMTP},
+    {NULL, 0}};
+static const struct conf_word peer_services[] = {
+    {"smtp", CONF_SMTP}, {"pop3", CONF_POP3}, {NULL, 0}};
+static const struct conf_word auths[] = {
+    {"none", CONF_AUTH_NONE}, {"peer", CONF_AUTH_PEER}, {"sasl", CONF_AUTH_SASL}, {NULL, 0}};
+static const struct conf_word inbounds[] = {
+    {"pass", CONF_INBOUND_PASS}, {"decrypt", CONF_INBOUND_DECRYPT}, {NULL, 0}};
+static const struct conf_word protocols[] = {
+    {"smtp", CONF_PROTO_SMTP}, {"lmtp", CONF_PROTO_LMTP}, {NULL, 0}};
+static const struct conf_word route_tls[] = {{"none", CONF_ROUTE_TLS_NONE},
+    {"may", CONF_ROUTE_TLS_MAY}, {"encrypt", CONF_ROUTE_TLS_ENCRYPT},
+    {"verify", CONF_ROUTE_TLS_VERIFY}, {"dane", CONF_ROUTE_TLS_DANE}, {NULL, 0}};
 static const struct conf_word tls_modes[] = {{"none", CONF_TLS_NONE},
     {"starttls", CONF_TLS_STARTTLS}, {"implicit", CONF_TLS_IMPLICIT}, {NULL, 0}};
 static const struct conf_word supports[] = {{"disabled", CONF_SUPPORT_DISABLED},
@@ -95,6 +109,12 @@ static const struct conf_key logging[] = {
     TEXT(conf_log, "file", file, CONF_T_PATH, LOCALSTATEDIR "/log/postern.log"),
     WORD(conf_log, facility, facilities, "mail"),
     WORD(conf_log, level, levels, "info"),
+    TEXT(conf_log, "tag", tag, CONF_T_NAME, "postern"),
+    BOOL(conf_log, postfix_names, "no"),
+    BOOL(conf_log, records, "yes"),
+    NUM(conf_log, keep_days, 1, 36500, "30"),
+    SIZE(conf_log, keep_size, 16 * MB, 1024 * GB, "1G"),
+    TEXT(conf_log, "metrics", metrics, CONF_T_TEXT, ""),
 };
 
 static const struct conf_key ignition[] = {
@@ -105,6 +125,7 @@ static const struct conf_key ignition[] = {
 static const struct conf_key processes[] = {
     NUM(conf_processes, smtpd, 1, 64, "2"),
     NUM(conf_processes, pop3d, 1, 64, "2"),
+    NUM(conf_processes, deliverd, 1, 64, "2"),
     NUM(conf_processes, cryptod_threads, 1, 64, "2"),
 };
 
@@ -122,8 +143,12 @@ static const struct conf_key dns[] = {
     TEXT(conf_dns, "trust_anchor", trust_anchor, CONF_T_PATH, ""),
 };
 
+#define CA_BUNDLE "/etc/ssl/certs/ca-certificates.crt"
+
 static const struct conf_key keyd[] = {
     LIST(conf_keyd, allow, CONF_T_NETS, 0),
+    TEXT(conf_keyd, "sts_ca_file", sts_ca_file, CONF_T_PATH, CA_BUNDLE),
+    NUM(conf_keyd, sts_port, 1, 65535, "443"),
 };
 
 /*
@@ -148,7 +173,60 @@ static const struct conf_key limits[] = {
     NUM(conf_limits, sessions_per_client, 1, 100000, "50"),
 };
 
-#define CA_BUNDLE "/etc/ssl/certs/ca-certificates.crt"
+static const struct conf_key queue[] = {
+    NUM(conf_queue, lifetime, 60, 365 * DAY, "432000"),
+    NUM(conf_queue, bounce_lifetime, 60, 365 * DAY, "432000"),
+    NUM(conf_queue, delay_warning, 0, 365 * DAY, "14400"),
+    NUM(conf_queue, retry_min, 1, DAY, "300"),
+    NUM(conf_queue, retry_max, 1, 7 * DAY, "4000"),
+    SIZE(conf_queue, size, 64 * MB, 1024 * GB, "16G"),
+    SIZE(conf_queue, min_free, 0, 1024 * GB, "128M"),
+    SIZE(conf_queue, segment, MB, GB, "16M"),
+    SIZE(conf_queue, memory, MB, 64 * GB, "32M"),
+    NUM(conf_queue, active, 1, 100000, "500"),
+    NUM(conf_queue, concurrency, 1, 10000, "20"),
+    NUM(conf_queue, recipients, 1, 1000, "100"),
+    TEXT(conf_queue, "postmaster", postmaster, CONF_T_TEXT, ""),
+    BOOL(conf_queue, tls_reports, "no"),
+    TEXT(conf_queue, "report_from", report_from, CONF_T_TEXT, ""),
+};
+
+static const struct conf_key gate[] = {
+    LIST(conf_gate, exempt, CONF_T_NETS, 0),
+    NUM(conf_gate, connections, 0, 100000, "50"),
+    NUM(conf_gate, network_connections, 0, 100000, "200"),
+    NUM(conf_gate, connection_rate, 0, 1000000, "0"),
+    NUM(conf_gate, message_rate, 0, 1000000, "0"),
+    NUM(conf_gate, recipient_rate, 0, 1000000, "0"),
+    NUM(conf_gate, error_rate, 0, 1000000, "60"),
+    NUM(conf_gate, tarpit, 0, 300, "1"),
+    NUM(conf_gate, greet_wait, 0, 60, "0"),
+    NUM(conf_gate, pass_days, 1, 365, "7"),
+    BOOL(conf_gate, helo_required, "yes"),
+    BOOL(conf_gate, helo_check, "yes"),
+    LIST(conf_gate, dnsbl, CONF_T_WORDS, 0),
+    NUM(conf_gate, dnsbl_threshold, 1, 1000, "1"),
+    BOOL(conf_gate, greylist, "no"),
+    NUM(conf_gate, greylist_delay, 1, DAY, "300"),
+    NUM(conf_gate, greylist_days, 1, 3650, "35"),
+};
+
+static const struct conf_key route[] = {
+    {"domains", CONF_T_WORDS, OF(conf_route, domains), 1, CONF_LIST_MAX, NULL, NULL, 0},
+    LIST(conf_route, servers, CONF_T_WORDS, 0),
+    LIST(conf_route, fallback, CONF_T_WORDS, 0),
+    WORD(conf_route, protocol, protocols, "smtp"),
+    WORD(conf_route, tls, route_tls, "may"),
+    BOOL(conf_route, implicit, "no"),
+    BOOL(conf_route, dane, "yes"),
+    BOOL(conf_route, mta_sts, "yes"),
+    TEXT(conf_route, "profile", profile_name, CONF_T_NAME, "default"),
+    TEXT(conf_route, "login", login, CONF_T_TEXT, ""),
+    TEXT(conf_route, "password_file", password_file, CONF_T_PATH, ""),
+    NUM(conf_route, concurrency, 0, 10000, "0"),
+    NUM(conf_route, reuse, 0, 3600, "5"),
+    NUM(conf_route, timeout, 1, 3600, "60"),
+};
 
 static const struct conf_key profile[] = {
     WORD(conf_profile, min_version, versions, "1.2"),
@@ -170,13 +248,13 @@ static const struct conf_key profile[] = {
 };
 
 static const struct conf_key action[] = {
-    WORD(conf_action, service, services, NULL),
+    WORD(conf_action, service, peer_services, NULL),
     WORD(conf_action, tls, inspect, "inspect"),
     TEXT(conf_action, "profile", profile_name, CONF_T_NAME, "default"),
 };
 
 static const struct conf_key peer[] = {
-    WORD(conf_peer, service, services, NULL),
+    WORD(conf_peer, service, peer_services, NULL),
     TEXT(conf_peer, "host", host, CONF_T_HOST, NULL),
     {"port", CONF_T_NUM, OF(conf_peer, port), 1, 65535, NULL, NULL, 1},
     {"tls_port", CONF_T_NUM, OF(conf_peer, tls_port), 1, 65535, NULL, NULL, 1},
@@ -210,6 +288,16 @@ static const struct conf_key connector[] = {
     WORD(conf_connector, sizes, sizes, "fast"),
     BOOL(conf_connector, banner, "no"),
     TEXT(conf_connector, "tenant", tenant, CONF_T_NAME, "default"),
+    TEXT(conf_connector, "gate", gate_name, CONF_T_NAME, ""),
+    LIST(conf_connector, relay_clients, CONF_T_NETS, 0),
+    {"relay_certificates", CONF_T_PRINTS, OF(conf_connector, relay_certificates), 0, CONF_LIST_MAX,
+	"", NULL, 0},
+    WORD(conf_connector, auth, auths, "none"),
+    TEXT(conf_connector, "sasl_socket", sasl_socket, CONF_T_PATH, ""),
+    TEXT(conf_connector, "login_domain", login_domain, CONF_T_DOMAIN, ""),
+    WORD(conf_connector, inbound, inbounds, "pass"),
+    LIST(conf_connector, proxy_protocol, CONF_T_NETS, 0),
+    LIST(conf_connector, xclient, CONF_T_NETS, 0),
 };
 
 #define KEYS(k) k, sizeof k / sizeof k[0]
@@ -225,8 +313,11 @@ const struct conf_section conf_sections[CONF_S_COUNT] = {
     [CONF_S_DNS] = {"dns", OF(conf, dns), SINGLE(dns)},
     [CONF_S_KEYD] = {"keyd", OF(conf, keyd), SINGLE(keyd)},
     [CONF_S_LIMITS] = {"limits", OF(conf, limits), SINGLE(limits)},
+    [CONF_S_QUEUE] = {"queue", OF(conf, queue), SINGLE(queue)},
     [CONF_S_PROFILE] = {"tls_profile", OF(conf, profiles), TITLED(profile, conf_profile)},
     [CONF_S_ACTION] = {"action", OF(conf, actions), TITLED(action, conf_action)},
+    [CONF_S_GATE] = {"gate", OF(conf, gates), TITLED(gate, conf_gate)},
+    [CONF_S_ROUTE] = {"route", OF(conf, routes), TITLED(route, conf_route)},
     [CONF_S_PEER] = {"peer", OF(conf, peers), TITLED(peer, conf_peer)},
     [CONF_S_CONNECTOR] = {"connector", OF(conf, connectors), TITLED(connector, conf_connector)},
 };

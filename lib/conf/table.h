@@ -52,14 +52,17 @@ enum conf_section_id {
 	CONF_S_DNS,
 	CONF_S_KEYD,
 	CONF_S_LIMITS,
+	CONF_S_QUEUE,
 	CONF_S_PROFILE,
 	CONF_S_ACTION,
+	CONF_S_GATE,
+	CONF_S_ROUTE,
 	CONF_S_PEER,
 	CONF_S_CONNECTOR,
 	CONF_S_COUNT
 };
 
-#define CONF_KEYS_MAX 20 /* keys of one section; checked by conf_sections' test */
+#define CONF_KEYS_MAX 32 /* keys of one section; checked by conf_sections' test */
 
 struct conf_section {
 	const char *name;

@@ -39,6 +39,9 @@ enum proc_id {
 	P_DNSD,
 	P_LOGD,
 	P_KEYD,
+	P_QUEUED,
+	P_DELIVERD,
+	P_ANVILD, /* what is counted and remembered of clients, over all smtpd */
 	P_GWCTL,
 	P_KEYCTL,
 	P_MAX
@@ -48,7 +51,7 @@ enum proc_id {
 #define PM_PROXIES (PM(P_SMTPD) | PM(P_POP3D) | PM(P_IMAPD))
 #define PM_DAEMONS                                                                                 \
 	(PM_PROXIES | PM(P_FILTERD) | PM(P_CRYPTOD) | PM(P_POLICYD) | PM(P_DNSD) | PM(P_LOGD) |    \
-	    PM(P_KEYD))
+	    PM(P_KEYD) | PM(P_QUEUED) | PM(P_DELIVERD) | PM(P_ANVILD))
 #define PM_TOOLS (PM(P_GWCTL) | PM(P_KEYCTL))
 
 /* "smtpd", "policyd"...; "?" when p is out of range. */

@@ -9,6 +9,9 @@ FILTER_RECORDS(REC_DEFINE)
 KEYS_RECORDS(REC_DEFINE)
 ADMIN_RECORDS(REC_DEFINE)
 KEYD_RECORDS(REC_DEFINE)
+QUEUE_RECORDS(REC_DEFINE)
+ANVIL_RECORDS(REC_DEFINE)
+LOG_RECORDS(REC_DEFINE)
 
 #define IPC_ROW(number, record, from, to, fd) {number, #record, &rec_##record, from, to, fd},
 
@@ -61,6 +64,9 @@ proc_name(enum proc_id p)
 	    [P_DNSD] = "dnsd",
 	    [P_LOGD] = "logd",
 	    [P_KEYD] = "keyd",
+	    [P_QUEUED] = "queued",
+	    [P_DELIVERD] = "deliverd",
+	    [P_ANVILD] = "anvild",
 	    [P_GWCTL] = "gwctl",
 	    [P_KEYCTL] = "keyctl",
 	};

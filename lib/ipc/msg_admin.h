@@ -27,6 +27,10 @@ enum admin_status {
 
 #define REC_DOMAIN_PUT(F, L) L(domain, domain, 1, 1)
 #define REC_DOMAIN_DEL(F, L) F(STR, name, 1, 255)
+#define REC_RECIPIENT_PUT(F, L) L(recipient, recipients, 1, ADMIN_PAGE_MAX)
+#define REC_RECIPIENT_DEL(F, L) F(STR, addr, 2, 320)
+#define REC_RECIPIENT_LIST(F, L) F(STR, after, 0, 320)
+#define REC_RECIPIENT_PAGE(F, L) L(recipient, recipients, 0, ADMIN_PAGE_MAX)
 #define REC_DOMAIN_LIST(F, L) F(STR, after, 0, 255)
 #define REC_DOMAIN_PAGE(F, L) L(domain, domains, 0, ADMIN_PAGE_MAX)
 
@@ -71,6 +75,10 @@ enum admin_status {
 	R(domain_put, REC_DOMAIN_PUT)                                                              \
 	R(domain_del, REC_DOMAIN_DEL)                                                              \
 	R(domain_list, REC_DOMAIN_LIST)                                                            \
+	R(recipient_put, REC_RECIPIENT_PUT)                                                        \
+	R(recipient_del, REC_RECIPIENT_DEL)                                                        \
+	R(recipient_list, REC_RECIPIENT_LIST)                                                      \
+	R(recipient_page, REC_RECIPIENT_PAGE)                                                      \
 	R(domain_page, REC_DOMAIN_PAGE)                                                            \
 	R(consumer_put, REC_CONSUMER_PUT)                                                          \
 	R(consumer_del, REC_CONSUMER_DEL)                                                          \
@@ -91,6 +99,10 @@ enum admin_status {
 	MSG(0x0702, domain_del, PM(P_GWCTL), PM(P_POLICYD), FD_NONE)                               \
 	MSG(0x0703, domain_list, PM_TOOLS, PM(P_POLICYD), FD_NONE)                                 \
 	MSG(0x0704, domain_page, PM(P_POLICYD), PM_TOOLS, FD_NONE)                                 \
+	MSG(0x0705, recipient_put, PM(P_GWCTL), PM(P_POLICYD), FD_NONE)                            \
+	MSG(0x0706, recipient_del, PM(P_GWCTL), PM(P_POLICYD), FD_NONE)                            \
+	MSG(0x0707, recipient_list, PM(P_GWCTL), PM(P_POLICYD), FD_NONE)                           \
+	MSG(0x0708, recipient_page, PM(P_POLICYD), PM(P_GWCTL), FD_NONE)                           \
 	MSG(0x0710, consumer_put, PM(P_GWCTL), PM(P_POLICYD), FD_NONE)                             \
 	MSG(0x0711, consumer_del, PM(P_GWCTL), PM(P_POLICYD), FD_NONE)                             \
 	MSG(0x0712, consumer_get, PM_TOOLS, PM(P_POLICYD), FD_NONE)                                \

@@ -62,6 +62,12 @@
 	F(U8, ok, 0, 1)                                                                            \
 	F(STR, text, 0, 255) /* why not */
 
+/* The socket that checks logins for a connector with auth = sasl, connected by master. */
+#define REC_SASL_REQ(F, L) F(STR, connector, 1, 64)
+#define REC_SASL_REP(F, L)                                                                         \
+	F(U8, ok, 0, 1)                                                                            \
+	F(STR, text, 0, 255) /* why not */
+
 /* All channels and listeners are there: serve. The daemon answers with ready. */
 #define REC_START(F, L) F(U8, unused, 0, 0)
 #define REC_READY(F, L)                                                                            \
@@ -149,6 +155,8 @@ enum { PROC_STARTING, PROC_RUNNING, PROC_BACKOFF, PROC_DRAINING };
 	R(ticket_keys, REC_TICKET_KEYS)                                                            \
 	R(source_req, REC_SOURCE_REQ)                                                              \
 	R(source_rep, REC_SOURCE_REP)                                                              \
+	R(sasl_req, REC_SASL_REQ)                                                                  \
+	R(sasl_rep, REC_SASL_REP)                                                                  \
 	R(start, REC_START)                                                                        \
 	R(ready, REC_READY)                                                                        \
 	R(reload, REC_RELOAD)                                                                      \
@@ -186,11 +194,12 @@ enum { PROC_STARTING, PROC_RUNNING, PROC_BACKOFF, PROC_DRAINING };
 	MSG(0x010a, seal_drop, PM(P_CRYPTOD), PM(P_MASTER), FD_NONE)                               \
 	MSG(0x010b, failed, PM_DAEMONS, PM(P_MASTER), FD_NONE)                                     \
 	MSG(0x010c, plumb_lost, PM_DAEMONS, PM(P_MASTER), FD_NONE)                                 \
-	MSG(0x010d, config_file, PM(P_MASTER), PM_PROXIES | PM(P_DNSD) | PM(P_KEYD), FD_ONE)       \
+	MSG(0x010d, config_file, PM(P_MASTER),                                                     \
+	    PM_PROXIES | PM(P_DNSD) | PM(P_KEYD) | PM(P_DELIVERD), FD_ONE)                         \
 	MSG(0x010e, ticket_keys, PM(P_MASTER), PM_PROXIES, FD_NONE)                                \
 	MSG(0x0110, log_line, PM_DAEMONS | PM(P_MASTER), PM(P_LOGD), FD_NONE)                      \
-	MSG(0x0120, status_req, PM(P_GWCTL), PM_DAEMONS, FD_NONE)                                  \
-	MSG(0x0121, status_rep, PM_DAEMONS, PM(P_GWCTL), FD_NONE)                                  \
+	MSG(0x0120, status_req, PM(P_GWCTL) | PM(P_LOGD), PM_DAEMONS, FD_NONE)                     \
+	MSG(0x0121, status_rep, PM_DAEMONS, PM(P_GWCTL) | PM(P_LOGD), FD_NONE)                     \
 	MSG(0x0130, ctl_hello, PM_TOOLS, PM(P_MASTER), FD_NONE)                                    \
 	MSG(0x0131, ctl_connect, PM_TOOLS, PM(P_MASTER), FD_NONE)                                  \
 	MSG(0x0132, ctl_channel, PM(P_MASTER), PM_TOOLS, FD_ONE)                                   \
@@ -199,7 +208,9 @@ enum { PROC_STARTING, PROC_RUNNING, PROC_BACKOFF, PROC_DRAINING };
 	MSG(0x0135, ctl_status_req, PM(P_GWCTL), PM(P_MASTER), FD_NONE)                            \
 	MSG(0x0136, ctl_status_rep, PM(P_MASTER), PM(P_GWCTL), FD_NONE)                            \
 	MSG(0x0140, source_req, PM_PROXIES, PM(P_MASTER), FD_NONE)                                 \
-	MSG(0x0141, source_rep, PM(P_MASTER), PM_PROXIES, FD_MAYBE)
+	MSG(0x0141, source_rep, PM(P_MASTER), PM_PROXIES, FD_MAYBE)                                \
+	MSG(0x0142, sasl_req, PM(P_SMTPD), PM(P_MASTER), FD_NONE)                                  \
+	MSG(0x0143, sasl_rep, PM(P_MASTER), PM(P_SMTPD), FD_MAYBE)
 
 CORE_RECORDS(REC_DECLARE)
 

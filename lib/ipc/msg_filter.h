@@ -8,8 +8,6 @@
 
 /* Workers: how they come to be, and what proxies ask of them. */
 
-#define RCPTS_MAX 1000 /* recipients of one transaction, RFC 5321, 4.5.3.1.8 asks for 100 */
-
 /* A proxy asks the dispatcher for a worker for one of its sessions; the descriptor is its end. */
 #define REC_WORKER_REQ(F, L) F(BYTES, session, SESSION_ID, SESSION_ID)
 #define REC_WORKER_REP(F, L)                                                                       \
@@ -101,8 +99,8 @@ enum open_result { OPEN_UNCHANGED, OPEN_VIRTUAL, OPEN_DEFER };
 	MSG(0x0510, secure_req, PM(P_SMTPD), PM(P_WORKER), FD_MAYBE)                               \
 	MSG(0x0511, secure_out, PM(P_WORKER), PM(P_SMTPD), FD_MAYBE)                               \
 	MSG(0x0512, secure_rep, PM(P_WORKER), PM(P_SMTPD), FD_NONE)                                \
-	MSG(0x0520, open_req, PM(P_POP3D) | PM(P_IMAPD), PM(P_WORKER), FD_MAYBE)                   \
-	MSG(0x0521, open_rep, PM(P_WORKER), PM(P_POP3D) | PM(P_IMAPD), FD_MAYBE)
+	MSG(0x0520, open_req, PM_PROXIES, PM(P_WORKER), FD_MAYBE)                                  \
+	MSG(0x0521, open_rep, PM(P_WORKER), PM_PROXIES, FD_MAYBE)
 
 FILTER_RECORDS(REC_DECLARE)
 

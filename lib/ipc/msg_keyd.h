@@ -37,13 +37,34 @@ enum ocsp_status {
 	F(U64, next_update, 0, UINT64_MAX) /* 0: it does not say */                                \
 	F(BYTES, response, 0, OCSP_DER_MAX)
 
+/*
+ * The MTA-STS policy of a domain (RFC 8461), kept for its max_age and fetched anew when the TXT
+ * record's id changes or it gets old.  STS_UNKNOWN: it has one perhaps, and nobody knows it (RFC
+ * 8461, 3.3: as if there was none, unless one is kept: that one is given then).
+ */
+enum sts_mode { STS_NONE, STS_TESTING, STS_ENFORCE, STS_UNKNOWN };
+#define STS_MXS_MAX 64
+#define REC_STS_REQ(F, L) F(STR, domain, 1, 255)
+#define REC_STS_MX(F, L) F(STR, pattern, 1, 255) /* "mail.example.org", "*.example.org" */
+#define REC_STS_REP(F, L)                                                                          \
+	F(U8, mode, 0, 3) /* enum sts_mode */                                                      \
+	F(STR, text, 0, 255)                                                                       \
+	F(STR, policy, 0, 2000) /* as it stands, lines separated by \n, for reports */             \
+	F(STR, failure, 0, 64) /* RFC 8460, 4.3.2: "sts-policy-fetch-error"...; "" */              \
+	L(sts_mx, mxs, 0, STS_MXS_MAX)
+
 #define KEYD_RECORDS(R)                                                                            \
 	R(ocsp_req, REC_OCSP_REQ)                                                                  \
-	R(ocsp_rep, REC_OCSP_REP)
+	R(ocsp_rep, REC_OCSP_REP)                                                                  \
+	R(sts_req, REC_STS_REQ)                                                                    \
+	R(sts_mx, REC_STS_MX)                                                                      \
+	R(sts_rep, REC_STS_REP)
 
 #define KEYD_MSGS(MSG)                                                                             \
 	MSG(0x0800, ocsp_req, PM_PROXIES, PM(P_KEYD), FD_NONE)                                     \
-	MSG(0x0801, ocsp_rep, PM(P_KEYD), PM_PROXIES, FD_NONE)
+	MSG(0x0801, ocsp_rep, PM(P_KEYD), PM_PROXIES, FD_NONE)                                     \
+	MSG(0x0802, sts_req, PM(P_DELIVERD), PM(P_KEYD), FD_NONE)                                  \
+	MSG(0x0803, sts_rep, PM(P_KEYD), PM(P_DELIVERD), FD_NONE)
 
 KEYD_RECORDS(REC_DECLARE)
 

@@ -12,6 +12,7 @@
 #define WORKER_ID 16
 #define JOB_ID 16
 #define ADDR_MAX 320 /* RFC 5321, 4.5.3.1: 64 @ 255 */
+#define RCPTS_MAX 1000 /* recipients of one transaction, RFC 5321, 4.5.3.1.8 asks for 100 */
 #define PLAN_RCPTS_MAX 16 /* recipients in one question; a worker asks again for more */
 #define OPENING_KEYS_MAX 64 /* keys of one consumer that a grant covers */
 #define OPENING_IDS_MAX 1024 /* PKESK of one message */
@@ -24,7 +25,9 @@
 	F(STR, authzid, 0, ADDR_MAX) /* "" when the client gave none */                            \
 	F(STR, authcid, 0, ADDR_MAX)                                                               \
 	F(U8, by_address, 0, 1)                                                                    \
-	F(STR, client, 0, 64)
+	F(STR, client, 0, 64)                                                                      \
+	F(STR, rcpt, 0, ADDR_MAX) /* mx with inbound = decrypt: whose mail is to be opened; its    \
+				   * session reads and signs nothing */
 #define REC_SESSION_OPEN_REP(F, L)                                                                 \
 	F(BYTES, session, SESSION_ID, SESSION_ID)                                                  \
 	F(STR, consumer, 0, 64) /* "": unmapped, mail passes as it is */
@@ -111,6 +114,38 @@ enum opening_result { OPENING_NOKEY, OPENING_GRANTED, OPENING_DEFER };
 	F(U8, defer, 0, 1) /* the database cannot answer now */                                    \
 	F(STR, phrase, 0, PHRASE_LEN)
 
+/*
+ * The queue's way in: a sender or recipient of a message.  Who is it, and may mail be sent to him?
+ *
+ * tenant	of the recipients before; "" for the first one
+ */
+enum whose_addr {
+	WHOSE_FOREIGN, /* of no domain of ours */
+	WHOSE_OURS, /* takes mail */
+	WHOSE_UNKNOWN, /* of a domain of ours, and not there: 550 5.1.1 */
+	WHOSE_ASK /* of a domain of ours whose server is to be asked (call-ahead) */
+};
+#define REC_WHOSE_REQ(F, L)                                                                        \
+	F(STR, addr, 1, ADDR_MAX)                                                                  \
+	F(U8, sender, 0, 1)
+#define REC_WHOSE_REP(F, L)                                                                        \
+	F(U8, defer, 0, 1) /* the database cannot answer now */                                    \
+	F(U8, whose, 0, 3) /* enum whose_addr */                                                   \
+	F(STR, tenant, 0, 64)                                                                      \
+	F(STR, consumer, 0, 64) /* "": none has this address */                                    \
+	F(U8, reads, 0, 1) /* we hold a key with which his mail can be opened */
+
+/*
+ * Outbound through the queue: is there anything that a worker could do?  Only a message without any
+ * trigger (lib/policy) may be passed on the answer 0, octet for octet.
+ */
+#define REC_SCREEN_REQ(F, L)                                                                       \
+	F(BYTES, session, SESSION_ID, SESSION_ID)                                                  \
+	F(STR, sender, 0, ADDR_MAX)                                                                \
+	L(mailbox, rcpts, 1, RCPTS_MAX)
+#define REC_SCREEN_REP(F, L)                                                                       \
+	F(U8, worker, 0, 1) /* 1: a key, a signature or a doubt: ask a worker */
+
 #define POLICY_RECORDS(R)                                                                          \
 	R(session_open_req, REC_SESSION_OPEN_REQ)                                                  \
 	R(session_open_rep, REC_SESSION_OPEN_REP)                                                  \
@@ -129,7 +164,11 @@ enum opening_result { OPENING_NOKEY, OPENING_GRANTED, OPENING_DEFER };
 	R(signer, REC_SIGNER)                                                                      \
 	R(signer_rep, REC_SIGNER_REP)                                                              \
 	R(phrase_req, REC_PHRASE_REQ)                                                              \
-	R(phrase_rep, REC_PHRASE_REP)
+	R(phrase_rep, REC_PHRASE_REP)                                                              \
+	R(whose_req, REC_WHOSE_REQ)                                                                \
+	R(whose_rep, REC_WHOSE_REP)                                                                \
+	R(screen_req, REC_SCREEN_REQ)                                                              \
+	R(screen_rep, REC_SCREEN_REP)
 
 #define POLICY_MSGS(MSG)                                                                           \
 	MSG(0x0300, session_open_req, PM_PROXIES, PM(P_POLICYD), FD_NONE)                          \
@@ -138,6 +177,10 @@ enum opening_result { OPENING_NOKEY, OPENING_GRANTED, OPENING_DEFER };
 	MSG(0x0303, worker_bind, PM(P_FILTERD), PM(P_POLICYD) | PM(P_CRYPTOD), FD_ONE)             \
 	MSG(0x0304, factor_req, PM_PROXIES, PM(P_POLICYD), FD_NONE)                                \
 	MSG(0x0305, factor_rep, PM(P_POLICYD), PM_PROXIES, FD_NONE)                                \
+	MSG(0x0306, whose_req, PM(P_SMTPD), PM(P_POLICYD), FD_NONE)                                \
+	MSG(0x0307, whose_rep, PM(P_POLICYD), PM(P_SMTPD), FD_NONE)                                \
+	MSG(0x0308, screen_req, PM(P_SMTPD), PM(P_POLICYD), FD_NONE)                               \
+	MSG(0x0309, screen_rep, PM(P_POLICYD), PM(P_SMTPD), FD_NONE)                               \
 	MSG(0x0310, plan_req, PM(P_WORKER), PM(P_POLICYD), FD_NONE)                                \
 	MSG(0x0311, plan_rep, PM(P_POLICYD), PM(P_WORKER), FD_NONE)                                \
 	MSG(0x0312, opening_req, PM(P_WORKER), PM(P_POLICYD), FD_NONE)                             \

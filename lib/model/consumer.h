@@ -17,11 +17,21 @@
 
 #define PHRASE_LEN 16 /* letters of a consumer's phrase: 48 bits */
 
+/* Consumers' addresses take mail always.  Others: the server behind us is asked; those listed; all.
+ */
+enum domain_recipients { DOMAIN_ASK, DOMAIN_LIST, DOMAIN_ANY };
+
 enum consumer_kind { CONSUMER_INTERNAL, CONSUMER_EXTERNAL };
 
 /* A domain that this organisation's mail is written in. */
 #define REC_DOMAIN(F, L)                                                                           \
 	F(STR, name, 1, 255) /* ASCII lower case, A-labels */                                      \
+	F(STR, tenant, 1, 64)                                                                      \
+	F(U8, recipients, 0, 2) /* enum domain_recipients: who takes mail at it, for mx */
+
+/* A recipient that is no consumer: its domain's list has it too. "@domain": all of it. */
+#define REC_RECIPIENT(F, L)                                                                        \
+	F(STR, addr, 2, 320)                                                                       \
 	F(STR, tenant, 1, 64)
 
 #define REC_ADDRESS(F, L) F(STR, addr, 3, 320) /* as address_normalise gives it */
@@ -43,6 +53,7 @@ enum consumer_kind { CONSUMER_INTERNAL, CONSUMER_EXTERNAL };
 	L(login, logins, 0, CONSUMER_LOGINS_MAX)
 
 REC_DECLARE(domain, REC_DOMAIN)
+REC_DECLARE(recipient, REC_RECIPIENT)
 REC_DECLARE(address, REC_ADDRESS)
 REC_DECLARE(login, REC_LOGIN)
 REC_DECLARE(consumer, REC_CONSUMER)

@@ -245,20 +245,23 @@ conn_paused(const struct conn *c)
 /* --- output --- */
 
 /*
- * A long write goes to the socket at once, behind what is queued, so that it need not be copied.
- * Returns the octets of it that were taken, or -1 when the connection has failed.
+ * A long write of n octets goes to the socket at once, behind what is queued, so that it need not
+ * be copied.  Returns the octets of it that were taken, or -1 when the connection has failed.
  */
 static ssize_t
-write_through(struct conn *c, const void *p, size_t n)
+write_through(struct conn *c, const struct iovec *v, unsigned pieces, size_t n)
 {
 	size_t queued = buf_len(&c->out);
-	struct iovec iov[2] = {
-	    {(void *)(uintptr_t)buf_ptr(&c->out), queued}, {(void *)(uintptr_t)p, n}};
-	struct msghdr m = {.msg_iov = queued > 0 ? iov : iov + 1, .msg_iovlen = queued > 0 ? 2 : 1};
+	struct iovec iov[CONN_PIECES_MAX + 1];
+	struct msghdr m = {0};
 	ssize_t put;
 
 	if (n < THROUGH_MIN || c->tls != NULL || c->wr_on || c->through >= CONN_TURN_MAX)
 		return 0;
+	iov[0] = (struct iovec){(void *)(uintptr_t)buf_ptr(&c->out), queued};
+	memcpy(iov + 1, v, pieces * sizeof *v);
+	m.msg_iov = queued > 0 ? iov : iov + 1;
+	m.msg_iovlen = pieces + (queued > 0);
 	while ((put = sendmsg(c->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT)) == -1 && errno == EINTR)
 		;
 	if (put == -1) {
@@ -277,25 +280,54 @@ write_through(struct conn *c, const void *p, size_t n)
 	return put - (ssize_t)queued;
 }
 
-int
-conn_write(struct conn *c, const void *p, size_t n)
+/* Queue what stands behind the first skip octets; n is all that is left. */
+static int
+queue_pieces(struct conn *c, const struct iovec *v, unsigned pieces, size_t skip, size_t n)
 {
+	uint8_t *to;
+	size_t part;
+
+	if (n == 0)
+		return 0;
+	if ((to = buf_reserve(&c->out, n)) == NULL)
+		return -1;
+	buf_added(&c->out, n);
+	for (; pieces > 0; pieces--, v++) {
+		if (skip >= v->iov_len) {
+			skip -= v->iov_len;
+			continue;
+		}
+		part = v->iov_len - skip;
+		memcpy(to, (const uint8_t *)v->iov_base + skip, part);
+		to += part;
+		skip = 0;
+	}
+	return 0;
+}
+
+int
+conn_writev(struct conn *c, const struct iovec *v, unsigned pieces)
+{
+	size_t n = 0;
 	ssize_t gone;
+	unsigned i;
 	bool empty;
 
+	for (i = 0; i < pieces; i++)
+		n += v[i].iov_len;
 	if (c->failed) {
 		errno = EPIPE;
 		return -1;
 	}
-	if (n > conn_room(c)) {
+	if (n > conn_room(c) || pieces > CONN_PIECES_MAX) {
 		errno = EMSGSIZE;
 		return -1;
 	}
-	if ((gone = write_through(c, p, n)) == -1)
+	if ((gone = write_through(c, v, pieces, n)) == -1)
 		return -1;
 	empty = buf_len(&c->out) == 0;
 	n -= (size_t)gone;
-	if (buf_put(&c->out, (const uint8_t *)p + gone, n) == -1) {
+	if (queue_pieces(c, v, pieces, (size_t)gone, n) == -1) {
 		if (gone == 0)
 			return -1;
 		/* Half of it is gone. */
@@ -311,6 +343,14 @@ conn_write(struct conn *c, const void *p, size_t n)
 		conn_kick(c);
 	}
 	return 0;
+}
+
+int
+conn_write(struct conn *c, const void *p, size_t n)
+{
+	struct iovec v = {(void *)(uintptr_t)p, n};
+
+	return conn_writev(c, &v, 1);
 }
 
 int

@@ -9,6 +9,7 @@
 #include "base/io.h"
 
 struct event_base;
+struct iovec;
 struct ssl_ctx_st;
 
 /*
@@ -123,6 +124,8 @@ bool conn_paused(const struct conn *c);
  * or EPIPE (the connection has failed; closed was or will be called).
  */
 int conn_write(struct conn *c, const void *p, size_t n);
+#define CONN_PIECES_MAX 32
+int conn_writev(struct conn *c, const struct iovec *v, unsigned pieces); /* to that many */
 int conn_puts(struct conn *c, const char *s);
 int conn_printf(struct conn *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
@@ -157,6 +160,7 @@ struct conn_peer {
 	const char *name; /* DNS name or address, 1 to 255 octets; sent as SNI when a DNS name, and
 			   * looked for in the certificate */
 	const char *expected; /* another name to be looked for instead; NULL: name */
+	const char *also; /* a further name that will do (RFC 7672, 3.2.2); NULL: none */
 	enum conn_verify verify;
 	bool report; /* a bad certificate does not end the handshake: conn_tls_bad tells */
 	bool staple; /* ask for an OCSP response (RFC 6066, 8) */
@@ -186,6 +190,8 @@ int conn_start_tls(
  *
  * conn_tls_bad		why the server's certificate is bad where report was set, for people;
  *			NULL: it is good (as far as CONN_VERIFY_* asked)
+ * conn_tls_error	the same as a number: X509_V_ERR_* of OpenSSL, 0 for none; also in closed with
+ *			CONN_TLS_FAILED
  * conn_tls_peer_der	DER of the server's certificate (i = 0) and of the chain that was built
  *			behind it or, if none was, sent; *n: octets; NULL: no more
  * conn_tls_stapled	the OCSP response that came with it; NULL: none
@@ -193,6 +199,7 @@ int conn_start_tls(
  *			more, or above 100.  What is no host name is left out.
  */
 const char *conn_tls_bad(const struct conn *c);
+int conn_tls_error(const struct conn *c);
 const uint8_t *conn_tls_peer_der(const struct conn *c, unsigned i, size_t *n);
 const uint8_t *conn_tls_stapled(const struct conn *c, size_t *n);
 const char *conn_tls_alt_name(const struct conn *c, unsigned i);
@@ -250,6 +257,12 @@ void conn_tls_continue(struct conn *c);
  * verified.
  */
 const char *conn_tls_client_addr(const struct conn *c, unsigned i);
+
+/*
+ * SHA-256 of the certificate that the client showed and that was verified, and of its public key
+ * (SubjectPublicKeyInfo), both as DER.  0, or -1: it showed none, or none was verified.
+ */
+int conn_tls_client_prints(const struct conn *c, uint8_t cert[32], uint8_t key[32]);
 
 /* The handshake is done and everything since is encrypted. */
 bool conn_is_tls(const struct conn *c);

@@ -219,18 +219,27 @@ is_addr(const unsigned char *p, int n)
 	return at != NULL && at != p && at != p + n - 1;
 }
 
+/* The certificate that was shown and verified, or NULL. */
+static X509 *
+verified(const struct conn_tls *t)
+{
+	if ((SSL_get_verify_mode(t->ssl) & SSL_VERIFY_PEER) == 0 ||
+	    SSL_get_verify_result(t->ssl) != X509_V_OK)
+		return NULL;
+	return SSL_get0_peer_certificate(t->ssl);
+}
+
 /* Without memory there are no addresses, and whoever needs one is refused. */
 void
 conn_tls_note_addrs(struct conn_tls *t)
 {
-	X509 *cert = SSL_get0_peer_certificate(t->ssl);
+	X509 *cert = verified(t);
 	GENERAL_NAMES *names;
 	const GENERAL_NAME *g;
 	struct buf b;
 	int i, n, seen = 0;
 
-	if (cert == NULL || (SSL_get_verify_mode(t->ssl) & SSL_VERIFY_PEER) == 0 ||
-	    SSL_get_verify_result(t->ssl) != X509_V_OK)
+	if (cert == NULL)
 		return;
 	names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
 	buf_init(&b, ADDRS_MAX * (ADDR_MAX + 1) + 1);
@@ -262,4 +271,24 @@ conn_tls_client_addr(const struct conn *c, unsigned i)
 		if (i-- == 0)
 			return p;
 	return NULL;
+}
+
+int
+conn_tls_client_prints(const struct conn *c, uint8_t cert[32], uint8_t key[32])
+{
+	X509 *x = NULL;
+	uint8_t *der = NULL;
+	int n, ok;
+
+	/* A server's certificate is judged in other ways. */
+	if (c->tls != NULL && c->tls->state == TLS_OPEN && c->tls->client == NULL)
+		x = verified(c->tls);
+	if (x == NULL)
+		return -1;
+	ok = X509_digest(x, EVP_sha256(), cert, NULL) == 1;
+	n = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x), &der);
+	ok = ok && n > 0 && EVP_Digest(der, (size_t)n, key, NULL, EVP_sha256(), NULL) == 1;
+	OPENSSL_free(der);
+	ERR_clear_error();
+	return ok ? 0 : -1;
 }

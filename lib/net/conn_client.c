@@ -20,6 +20,7 @@
 struct conn_tls_client {
 	enum conn_verify verify;
 	bool report;
+	int error; /* X509_V_ERR_* of the first thing that is wrong with the certificate */
 	struct tls_der ders[PEER_CERTS_MAX]; /* once asked for */
 	size_t nprints;
 	uint8_t prints[][SHA256_DIGEST_LENGTH];
@@ -76,7 +77,7 @@ conn_tls_judge(X509_STORE_CTX *store, void *arg)
 {
 	SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
 	struct conn_tls *t = SSL_get_app_data(ssl);
-	const struct conn_tls_client *w = t->client;
+	struct conn_tls_client *w = t->client;
 	int error = X509_V_OK;
 
 	(void)arg;
@@ -104,6 +105,7 @@ conn_tls_judge(X509_STORE_CTX *store, void *arg)
 		break;
 	}
 	X509_STORE_CTX_set_error(store, error);
+	w->error = error;
 	return error == X509_V_OK || w->report;
 }
 
@@ -195,7 +197,8 @@ set_up(struct conn_tls *t, const struct conn_peer *peer, struct err *e)
 	if (records == -1)
 		goto no_memory;
 	if ((peer->verify == CONN_VERIFY_CA || peer->verify == CONN_VERIFY_DANE) &&
-	    expect(t->ssl, expected) == -1)
+	    (expect(t->ssl, expected) == -1 ||
+		(peer->also != NULL && expect(t->ssl, peer->also) == -1)))
 		goto no_memory;
 	if (peer->staple && SSL_set_tlsext_status_type(t->ssl, TLSEXT_STATUSTYPE_ocsp) != 1)
 		goto no_memory;
@@ -206,12 +209,17 @@ no_memory:
 	return err_set(e, ENOMEM, "TLS with %s cannot be set up", t->name);
 }
 
+/* Of those that need not be given. */
+static bool
+bad_name(const char *name)
+{
+	return name != NULL && (*name == '\0' || strlen(name) > PEER_NAME_MAX);
+}
+
 static int
 check(const struct conn_peer *peer, size_t n, struct err *e)
 {
-	if (n == 0 || n > PEER_NAME_MAX ||
-	    (peer->expected != NULL &&
-		(*peer->expected == '\0' || strlen(peer->expected) > PEER_NAME_MAX)))
+	if (n == 0 || n > PEER_NAME_MAX || bad_name(peer->expected) || bad_name(peer->also))
 		return err_set(e, EINVAL, "TLS needs a name of 1 to 255 octets to look for");
 	if (peer->verify == CONN_VERIFY_FINGERPRINT &&
 	    (peer->nprints == 0 || peer->nprints > PRINTS_MAX))
@@ -274,6 +282,12 @@ conn_tls_bad(const struct conn *c)
 	if (t->bad == NULL && SSL_get_verify_result(t->ssl) != X509_V_OK)
 		return "its certificate is bad";
 	return t->bad;
+}
+
+int
+conn_tls_error(const struct conn *c)
+{
+	return c->tls != NULL && c->tls->client != NULL ? c->tls->client->error : 0;
 }
 
 const uint8_t *

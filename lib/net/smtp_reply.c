@@ -1,6 +1,8 @@
 #include "net/smtp_reply.h"
 
+#include <ctype.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -145,4 +147,35 @@ smtp_reply_keyword(const struct smtp_reply *r, const char *keyword)
 			return p + n + 1 + strspn(p + n + 1, " ");
 	}
 	return NULL;
+}
+
+bool
+smtp_reply_has(const struct smtp_reply *r, const char *keyword, const char *word)
+{
+	const char *p = smtp_reply_keyword(r, keyword);
+	size_t n = strlen(word), len;
+
+	while (p != NULL && *p != '\0') {
+		p += strspn(p, " ");
+		len = strcspn(p, " ");
+		if (len == n && strncasecmp(p, word, n) == 0)
+			return true;
+		p += len;
+	}
+	return false;
+}
+
+uint64_t
+smtp_reply_size(const struct smtp_reply *r)
+{
+	const char *p = smtp_reply_keyword(r, "SIZE");
+	uint64_t size;
+	char *end;
+
+	/* Up to 20 digits. */
+	if (p == NULL || !isdigit((unsigned char)*p) || strlen(p) > 20)
+		return 0;
+	errno = 0;
+	size = strtoull(p, &end, 10);
+	return *end != '\0' || errno != 0 ? 0 : size;
 }

@@ -1,7 +1,9 @@
 #ifndef NET_SMTP_REPLY_H
 #define NET_SMTP_REPLY_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/buf.h"
 
@@ -50,5 +52,11 @@ const char *smtp_reply_text(const struct smtp_reply *r, const char *prev);
  * at.  "AUTH=LOGIN" of old servers counts as AUTH with the parameter LOGIN.
  */
 const char *smtp_reply_keyword(const struct smtp_reply *r, const char *keyword);
+
+/* Does the extension have this word, in any case, among its parameters ("AUTH", "PLAIN")? */
+bool smtp_reply_has(const struct smtp_reply *r, const char *keyword, const char *word);
+
+/* What SIZE says (RFC 1870, 4): octets; 0 when it says nothing, or nonsense. */
+uint64_t smtp_reply_size(const struct smtp_reply *r);
 
 #endif

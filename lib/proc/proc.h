@@ -112,6 +112,8 @@ struct proc_source;
 typedef void (*proc_source_fn)(int fd, const char *why, void *arg);
 struct proc_source *proc_source(
     const char *connector, const uint8_t *ip, size_t n, proc_source_fn fn, void *arg);
+/* The same for a stream connected to the connector's sasl_socket. */
+struct proc_source *proc_sasl(const char *connector, proc_source_fn fn, void *arg);
 void proc_source_cancel(struct proc_source *s); /* fn is not called; NULL is allowed */
 
 /* Tell master (and gwctl status) what is special: "key store is locked"; "" when nothing is. */

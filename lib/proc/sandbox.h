@@ -21,6 +21,7 @@ enum sandbox_calls { /* sets of system calls, to be or-ed */
 	SB_TMPFILE = 1 << 7, /* openat of O_TMPFILE relative to a directory descriptor */
 	SB_EXEC = 1 << 8, /* tools only: run allowed programs (sandbox_allow_exec), which talk to
 			   * each other through Unix sockets in writable folders */
+	SB_ACCEPT = 1 << 10, /* take connections at sockets that were opened before */
 	SB_BIND = 1 << 9 /* bind sockets of SB_NET: the resolver's, of datagrams */
 };
 

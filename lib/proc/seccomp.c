@@ -177,11 +177,11 @@ static const struct call calls[] = {
     CALL(connect, SB_NET | SB_UNIX),
     CALL(fchdir, SB_UNIX), /* to a socket's folder, outside the jail, and back */
     CALL(chdir, SB_UNIX),
-    CALL(accept4, SB_NET),
+    CALL(accept4, SB_NET | SB_ACCEPT),
     CALL(accept, SB_NET),
     CALL(bind, SB_BIND),
     CALL(setsockopt, SB_NET | SB_UNIX),
-    CALL(sendmmsg, SB_NET),
+    CALL(sendmmsg, SB_NET | SB_UNIX),
     CALL(recvmmsg, SB_NET),
     CALL(splice, SB_NET), /* a tunnel's octets */
 

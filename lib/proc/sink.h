@@ -1,11 +1,13 @@
 #ifndef PROC_SINK_H
 #define PROC_SINK_H
 
+#include "ipc/messages.h"
 #include "proc/chan.h"
 
 /*
- * The way of log lines to logd, of daemons and of master.  It never waits: a slow or dead logd must
- * not hold up mail.  What does not fit is counted, and the count is logged when there is room.
+ * The way of log lines and events to logd, of daemons and of master.  It never waits: a slow or
+ * dead logd must not hold up mail.  What does not fit is counted, and the count is logged when
+ * there is room.
  *
  * Warnings and errors leave at once, and take with them what waits; other lines wait 20 ms for
  * more, or until they are 8 KiB.  A process that is killed takes those with it.
@@ -17,6 +19,9 @@
  * hold	1: until then they are held; 0: they go to stderr
  */
 void sink_start(int hold);
+
+/* One event, all of whose fields are within their bounds; before sink_start to standard error. */
+void sink_event(const struct log_event *e);
 
 /* logd's channel came or (NULL) went.  While it is away after having been there, lines are held,
  * too. */

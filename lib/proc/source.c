@@ -1,4 +1,5 @@
-/* Sockets with a client's address as their source, which master alone can make. */
+/* Sockets that master alone can make: with a client's address as their source; to where logins are
+ * checked. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,7 @@ drop(struct proc_source *s)
 	free(s);
 }
 
+/* source_rep and sasl_rep are the same but for their names. */
 static void
 on_answer(void *arg, struct ipc_msg *m, int error)
 {
@@ -48,10 +50,9 @@ on_answer(void *arg, struct ipc_msg *m, int error)
 	fn(fd, why, arg);
 }
 
-struct proc_source *
-proc_source(const char *connector, const uint8_t *ip, size_t n, proc_source_fn fn, void *arg)
+static struct proc_source *
+ask(uint16_t type, const void *q, proc_source_fn fn, void *arg)
 {
-	struct source_req q = {.connector = connector, .ip = {ip, n}};
 	struct chan *master = proc_master();
 	struct proc_source *s;
 
@@ -63,13 +64,29 @@ proc_source(const char *connector, const uint8_t *ip, size_t n, proc_source_fn f
 		return NULL;
 	s->fn = fn;
 	s->arg = arg;
-	s->asked = chan_request(master, M_source_req, &q, -1, SOURCE_MS, on_answer, s);
+	s->asked = chan_request(master, type, q, -1, SOURCE_MS, on_answer, s);
 	if (s->asked == NULL) {
 		free(s);
 		return NULL;
 	}
 	LIST_INSERT_HEAD(&sources, s, next);
 	return s;
+}
+
+struct proc_source *
+proc_source(const char *connector, const uint8_t *ip, size_t n, proc_source_fn fn, void *arg)
+{
+	struct source_req q = {.connector = connector, .ip = {ip, n}};
+
+	return ask(M_source_req, &q, fn, arg);
+}
+
+struct proc_source *
+proc_sasl(const char *connector, proc_source_fn fn, void *arg)
+{
+	struct sasl_req q = {.connector = connector};
+
+	return ask(M_sasl_req, &q, fn, arg);
 }
 
 void

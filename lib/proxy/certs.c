@@ -98,7 +98,8 @@ certs_make(struct tls_file **to, const struct tls_file *old, const struct conf *
 	*to = NULL;
 	for (i = 0; i < conf->nconnectors; i++) {
 		k = &conf->connectors[i];
-		for (j = 0; k->service == service && j < k->chains.n; j++) {
+		for (j = 0; conf_is_smtp(k->service) == conf_is_smtp(service) && j < k->chains.n;
+		     j++) {
 			if ((c = certs_find(*to, k->chains.v[j])) == NULL) {
 				if (make(to, old, k->name, k->chains.v[j], e) == -1) {
 					certs_free(to);

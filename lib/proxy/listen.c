@@ -34,22 +34,48 @@ listener_free(struct listening *l)
 	free(l);
 }
 
+/* May this address have a session more?  Then it is counted. */
+static int
+enter(const struct conf_connector *k, const struct sockaddr_storage *from, enum proxy_refusal *why)
+{
+	const struct sockaddr *sa = (const struct sockaddr *)from;
+
+	*why = PROXY_NOT_ALLOWED;
+	if (k->clients.n > 0 && sa->sa_family != AF_UNSPEC &&
+	    !cidr_match(k->clients.v, k->clients.n, sa))
+		return -1;
+	if (clients_enter(clients, sa) == 0)
+		return 0;
+	*why = errno == EUSERS ? PROXY_TOO_MANY_HERE : PROXY_TOO_MANY;
+	return -1;
+}
+
+int
+proxy_is_balancer(const struct conf_connector *k, const struct sockaddr_storage *from)
+{
+	return cidr_match(k->proxy_protocol.v, k->proxy_protocol.n, (const struct sockaddr *)from);
+}
+
+int
+proxy_readmit(const struct conf_connector *k, const struct sockaddr_storage *before,
+    const struct sockaddr_storage *from, enum proxy_refusal *why)
+{
+	clients_leave(clients, (const struct sockaddr *)before);
+	return enter(k, from, why);
+}
+
 static void
 admit(struct listening *l, int fd, const struct sockaddr_storage *from)
 {
+	static const struct sockaddr_storage nobody = {.ss_family = AF_UNSPEC};
 	const struct conf_connector *k = proxy_connector(l->connector);
 	const struct conf_listener *at = k != NULL ? conf_listener_find(k, l->address) : NULL;
-	const struct sockaddr *sa = (const struct sockaddr *)from;
+	enum proxy_refusal why;
 
-	if (at == NULL) { /* a reload has just taken it away */
+	if (at == NULL) /* a reload has just taken it away */
 		close(fd);
-		return;
-	}
-	if (k->clients.n > 0 && !cidr_match(k->clients.v, k->clients.n, sa))
-		l->service->refuse(PROXY_NOT_ALLOWED, fd, from);
-	else if (clients_enter(clients, sa) == -1)
-		l->service->refuse(
-		    errno == EUSERS ? PROXY_TOO_MANY_HERE : PROXY_TOO_MANY, fd, from);
+	else if (enter(k, proxy_is_balancer(k, from) ? &nobody : from, &why) == -1)
+		l->service->refuse(why, fd, from);
 	else
 		l->service->accept(k, at, fd, from);
 }

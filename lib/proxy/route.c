@@ -73,6 +73,56 @@ proxy_route_peer(struct proxy_route *r, const struct conf_peer *p, const struct 
 	set_prints(r, &p->fingerprints);
 }
 
+void
+proxy_route_server(struct proxy_route *r, const struct conf_route *to,
+    const struct conf_server *server, const struct conf *conf)
+{
+	memset(r, 0, sizeof *r);
+	set_ours(r, conf);
+	set_profile(r, to->profile);
+	(void)strlcpy(r->connector, to->name, sizeof r->connector);
+	(void)strlcpy(r->host, server->host, sizeof r->host);
+	r->port = server->port;
+	r->tls = to->tls == CONF_ROUTE_TLS_NONE ? CONF_TLS_NONE
+		 : to->implicit			? CONF_TLS_IMPLICIT
+						: CONF_TLS_STARTTLS;
+	r->verify = to->tls == CONF_ROUTE_TLS_VERIFY ? to->profile->verify
+		    : to->tls == CONF_ROUTE_TLS_DANE ? CONF_VERIFY_DANE
+						     : CONF_VERIFY_NONE;
+	if (to->tls < CONF_ROUTE_TLS_VERIFY)
+		r->ocsp = CONF_OCSP_OFF;
+	r->tls_may = to->tls == CONF_ROUTE_TLS_MAY;
+	r->lmtp = to->protocol == CONF_PROTO_LMTP;
+	if (r->port == 0)
+		r->port = r->lmtp ? 24 : r->tls == CONF_TLS_IMPLICIT ? 465 : 25;
+	(void)strlcpy(r->server_name, server->host, sizeof r->server_name);
+	(void)strlcpy(r->ca_file, to->profile->ca_file, sizeof r->ca_file);
+	set_prints(r, &to->profile->fingerprints);
+	r->limits.peer_timeout = to->timeout;
+}
+
+/*
+ * A connector of the queue has nobody behind it.  Its logins are those of the peer that checks
+ * them, or its own.
+ */
+static void
+set_queue(struct proxy_route *r, const struct conf_connector *k, const struct conf *conf)
+{
+	if (k->auth == CONF_AUTH_PEER && k->peer != NULL)
+		proxy_route_peer(r, k->peer, conf);
+	else {
+		memset(r, 0, sizeof *r);
+		set_ours(r, conf);
+	}
+	if (k->auth == CONF_AUTH_SASL) {
+		(void)strlcpy(r->peer, k->name, sizeof r->peer);
+		(void)strlcpy(r->login_domain, k->login_domain, sizeof r->login_domain);
+	}
+	r->auth = k->auth;
+	r->inbound = k->inbound;
+	r->outside_senders = k->outside_senders;
+}
+
 /* To whatever server a client wants to reach. */
 static void
 set_foreign(struct proxy_route *r, const struct conf_connector *k, enum conf_tls listener,
@@ -96,10 +146,13 @@ void
 proxy_route_set(struct proxy_route *r, const struct conf_connector *k, enum conf_tls listener,
     const struct conf *conf)
 {
-	if (k->transparent != CONF_TRANSPARENT_NO)
+	if (conf_queues(k))
+		set_queue(r, k, conf);
+	else if (k->transparent != CONF_TRANSPARENT_NO)
 		set_foreign(r, k, listener, conf);
 	else
 		proxy_route_peer(r, k->peer, conf);
+	r->service = k->service;
 	(void)strlcpy(r->connector, k->name, sizeof r->connector);
 	(void)strlcpy(r->tenant, k->tenant, sizeof r->tenant);
 	r->inspect = k->inspect;

@@ -15,6 +15,7 @@
 #define ROUTE_PRINTS_MAX 8 /* fingerprints of one peer */
 
 struct proxy_route {
+	enum conf_service service; /* of the connector */
 	char connector[65], tenant[65];
 	char peer[65]; /* whose login rules count; "" where a foreign server is nobody's */
 	char host[HOST_MAX]; /* "" when transparent: see struct proxy_target */
@@ -42,6 +43,13 @@ struct proxy_route {
 	enum conf_factor second_factor;
 	enum conf_sizes sizes;
 	int banner;
+	/* Of connectors of the queue; what is above of a peer is of the one that checks logins. */
+	enum conf_auth auth;
+	enum conf_inbound inbound;
+	int outside_senders;
+	/* Of a server that a conf_route names. */
+	int lmtp;
+	int tls_may; /* with CONF_TLS_STARTTLS: only if it is offered */
 };
 
 /*
@@ -78,6 +86,14 @@ void proxy_route_set(struct proxy_route *r, const struct conf_connector *k, enum
 /* The same for a peer alone (peer.notify); connector and tenant stay empty. */
 void proxy_route_peer(struct proxy_route *r, const struct conf_peer *p, const struct conf *conf);
 
+/*
+ * The same for a server that a conf_route names, to be asked about recipients; peer is "" and
+ * connector the route's name.  tls is CONF_TLS_STARTTLS where TLS is wanted; where it is only taken
+ * if it is offered (tls = may) the server is not verified.
+ */
+void proxy_route_server(struct proxy_route *r, const struct conf_route *to,
+    const struct conf_server *server, const struct conf *conf);
+
 /* By name in the running configuration, or NULL. */
 const struct conf_connector *proxy_connector(const char *name);
 const struct conf_peer *proxy_peer(const char *name);
@@ -104,8 +120,28 @@ void proxy_unlisten(const char *connector, const char *address);
 /* Close all listeners (drain). */
 void proxy_unlisten_all(void);
 
-/* A session that was accepted has ended. */
+/*
+ * A session that was accepted has ended.
+ *
+ * from	the address that it is counted by: the client's, or zeroed (AF_UNSPEC) for a balancer's
+ *	connection whose client is not known yet
+ */
 void proxy_left(const struct sockaddr_storage *from);
+
+/*
+ * Is it one of connector.proxy_protocol?  Neither connector.clients nor the limit for one client
+ * counts for these: both are for the client behind, with proxy_readmit.
+ */
+int proxy_is_balancer(const struct conf_connector *k, const struct sockaddr_storage *from);
+
+/*
+ * A session's client has another address than it was counted by (before: as for proxy_left).
+ *
+ * Returns 0: it may stay, and is counted by from now; or -1 with why: it may not, and is not
+ * counted any more.
+ */
+int proxy_readmit(const struct conf_connector *k, const struct sockaddr_storage *before,
+    const struct sockaddr_storage *from, enum proxy_refusal *why);
 
 /* Take over changed limits after a reload. 0, or -1 with e. */
 int proxy_limits(const struct conf_limits *l, struct err *e);

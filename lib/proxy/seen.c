@@ -45,7 +45,8 @@ entry(const struct proxy_route *r)
 {
 	struct seen *x, *next;
 
-	if (r->transparent != CONF_TRANSPARENT_NO)
+	/* Servers of routes are no peers. */
+	if (r->transparent != CONF_TRANSPARENT_NO || r->peer[0] == '\0')
 		return NULL;
 	LIST_FOREACH_SAFE (x, &all, next, next) {
 		if (strcmp(x->peer, r->peer) == 0 && strcmp(x->host, r->host) == 0 &&

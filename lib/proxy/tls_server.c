@@ -229,7 +229,7 @@ service(void)
 static bool
 offers_tls(const struct conf_connector *k)
 {
-	return k->service == service() && k->tls != CONF_SUPPORT_DISABLED &&
+	return conf_is_smtp(k->service) == conf_is_smtp(service()) && k->tls != CONF_SUPPORT_DISABLED &&
 	       k->inspect == CONF_TLS_INSPECT;
 }
 

@@ -92,6 +92,15 @@ make_all(struct context_list *l, const struct conf *c, struct err *e)
 		    make(l, p->profile, p->ca_file, p->verify == CONF_VERIFY_CA, who, e) == -1)
 			return -1;
 	}
+	/* Servers of routes are asked about recipients. */
+	for (i = 0; i < c->nroutes; i++) {
+		const struct conf_route *r = &c->routes[i];
+
+		(void)snprintf(who, sizeof who, "route %s", r->name);
+		if (proc_env()->self == P_SMTPD && r->tls != CONF_ROUTE_TLS_NONE &&
+		    make(l, r->profile, r->profile->ca_file, false, who, e) == -1)
+			return -1;
+	}
 	for (i = 0; i < c->nconnectors; i++) {
 		const struct conf_connector *k = &c->connectors[i];
 

@@ -12,12 +12,15 @@
 #define ANSWER_MARGIN 15000 /* milliseconds beyond the worker's own deadline */
 #define TRIES 2 /* a worker that dies over a message gets one successor */
 
-enum step { IDLE, OPENING, FINDING, WAITING };
+#define SCREEN_MS 5000 /* milliseconds for policyd to say whether a worker is needed */
+
+enum step { IDLE, OPENING, FINDING, WAITING, SCREENING };
 
 struct proxy_worker {
 	LIST_ENTRY(proxy_worker) next;
 	const struct proxy_route *route;
 	char authzid[ADDR_MAX + 1], authcid[ADDR_MAX + 1], client[65];
+	char tenant[65], *rcpt; /* rcpt NULL: a session of somebody who sends, or fetches */
 	int by_address;
 	/* the session at policyd */
 	int open;
@@ -29,6 +32,9 @@ struct proxy_worker {
 	unsigned tries;
 	uint64_t id;
 	struct proc_req *req;
+	struct screen_req *screen;
+	proxy_worker_screened screened; /* the request is this one; ops is NULL */
+	struct chan_req *asked;
 	struct event *timer; /* runs the steps; while waiting, their deadline */
 	/* the worker */
 	struct chan *chan;
@@ -63,8 +69,11 @@ rest(struct proxy_worker *w)
 {
 	w->step = IDLE;
 	w->ops = NULL;
+	w->screened = NULL;
 	proc_cancel(w->req);
 	w->req = NULL;
+	chan_cancel(w->asked);
+	w->asked = NULL;
 	(void)event_del(w->timer);
 	if (w->chan != NULL)
 		after(w, PROXY_WORKER_IDLE);
@@ -83,11 +92,26 @@ called(struct proxy_worker *w)
 }
 
 static void
+screened(struct proxy_worker *w, int worker)
+{
+	proxy_worker_screened done = w->screened;
+	void *arg = w->arg;
+
+	rest(w);
+	done(worker, arg);
+}
+
+static void
 fail(struct proxy_worker *w, const char *why)
 {
 	const struct proxy_worker_ops *ops = w->ops;
 	void *arg = w->arg;
 
+	/* Who asks for a worker then is told why there is none. */
+	if (w->screened != NULL) {
+		screened(w, 1);
+		return;
+	}
 	drop_chan(w);
 	rest(w);
 	ops->failed(why, arg);
@@ -202,7 +226,8 @@ static void
 open_session(struct proxy_worker *w)
 {
 	struct session_open_req q = {
-	    .tenant = w->route->tenant,
+	    .tenant = w->rcpt != NULL ? w->tenant : w->route->tenant,
+	    .rcpt = w->rcpt,
 	    .connector = w->route->connector,
 	    .peer = w->route->peer,
 	    .authzid = w->authzid,
@@ -230,12 +255,39 @@ find_worker(struct proxy_worker *w)
 		fail(w, "filterd cannot be asked");
 }
 
+static void
+on_screened(void *arg, struct ipc_msg *m, int error)
+{
+	struct proxy_worker *w = arg;
+
+	(void)error;
+	w->asked = NULL;
+	screened(w, m == NULL || ((const struct screen_rep *)m->body)->worker);
+}
+
+/* A message waits for it: asked once, of the policyd that is there. */
+static void
+screen(struct proxy_worker *w)
+{
+	struct chan *c = proc_chan(P_POLICYD, 0);
+
+	w->step = SCREENING;
+	w->screen->session = (struct bytes){w->session, SESSION_ID};
+	if (c != NULL)
+		w->asked =
+		    chan_request(c, M_screen_req, w->screen, -1, SCREEN_MS, on_screened, w);
+	if (w->asked == NULL)
+		after(w, 0);
+}
+
 /* What is missing next: the session, the worker, the answer. */
 static void
 step(struct proxy_worker *w)
 {
 	if (!w->open)
 		open_session(w);
+	else if (w->screened != NULL)
+		screen(w);
 	else if (w->chan == NULL)
 		find_worker(w);
 	else
@@ -251,7 +303,9 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (w->step == WAITING)
 		fail(w, "the worker did not answer in time");
-	else if (w->ops != NULL)
+	else if (w->step == SCREENING)
+		screened(w, 1);
+	else if (w->ops != NULL || w->screened != NULL)
 		step(w);
 	else
 		drop_chan(w);
@@ -282,6 +336,22 @@ proxy_worker_new(const struct proxy_route *r, const char *authzid, const char *a
 	return w;
 }
 
+struct proxy_worker *
+proxy_worker_for(
+    const struct proxy_route *r, const char *tenant, const char *rcpt, const char *client)
+{
+	struct proxy_worker *w = proxy_worker_new(r, "", "", 0, client);
+
+	if (w == NULL)
+		return NULL;
+	(void)strlcpy(w->tenant, tenant, sizeof w->tenant);
+	if (strlen(rcpt) > ADDR_MAX || (w->rcpt = strdup(rcpt)) == NULL) {
+		proxy_worker_free(w);
+		return NULL;
+	}
+	return w;
+}
+
 void
 proxy_worker_free(struct proxy_worker *w)
 {
@@ -298,6 +368,7 @@ proxy_worker_free(struct proxy_worker *w)
 	}
 	event_free(w->timer);
 	LIST_REMOVE(w, next);
+	free(w->rcpt);
 	if (w->calling)
 		w->freed = 1;
 	else
@@ -307,7 +378,7 @@ proxy_worker_free(struct proxy_worker *w)
 int
 proxy_worker_ask(struct proxy_worker *w, const struct proxy_worker_ops *ops, void *arg)
 {
-	if (w->ops != NULL) {
+	if (w->ops != NULL || w->screened != NULL) {
 		errno = EBUSY;
 		return -1;
 	}
@@ -316,6 +387,26 @@ proxy_worker_ask(struct proxy_worker *w, const struct proxy_worker_ops *ops, voi
 	w->tries = 0;
 	w->step = IDLE;
 	after(w, 0);
+	return 0;
+}
+
+int
+proxy_worker_screen(
+    struct proxy_worker *w, struct screen_req *q, proxy_worker_screened done, void *arg)
+{
+	if (w->ops != NULL || w->screened != NULL) {
+		errno = EBUSY;
+		return -1;
+	}
+	w->screened = done;
+	w->screen = q;
+	w->arg = arg;
+	/* A worker that waits for its next message does not go meanwhile. */
+	(void)event_del(w->timer);
+	if (w->open)
+		screen(w);
+	else
+		after(w, 0);
 	return 0;
 }
 
@@ -339,7 +430,7 @@ proxy_worker_plumbed(enum proc_id peer, struct chan *c)
 		return;
 	LIST_FOREACH (w, &all, next) {
 		w->open = 0;
-		if (w->step == IDLE && w->chan != NULL)
+		if ((w->step == IDLE || w->step == SCREENING) && w->chan != NULL)
 			drop_chan(w);
 	}
 }

@@ -29,6 +29,28 @@ struct proxy_worker_ops {
 struct proxy_worker *proxy_worker_new(const struct proxy_route *r, const char *authzid,
     const char *authcid, int by_address, const char *client);
 
+/*
+ * At the door of a connector of service mx: for a recipient whose mail it opens (open_req).
+ *
+ * tenant	the recipient's
+ */
+struct proxy_worker *proxy_worker_for(
+    const struct proxy_route *r, const char *tenant, const char *rcpt, const char *client);
+
+/*
+ * Mail that goes out: has a worker anything to do with a message from this sender to these
+ * recipients, as far as keys and people go (screen_req)?  done is called once, from the loop,
+ * never from within; worker is 1 too when policyd cannot say.  One request at a time, of this or
+ * the other kind; not from within a callback of ops.
+ *
+ * q	its session is filled in; it and what it points to must stay until then
+ *
+ * Returns 0, or -1 with errno EBUSY, ENOMEM.
+ */
+typedef void (*proxy_worker_screened)(int worker, void *arg);
+int proxy_worker_screen(
+    struct proxy_worker *w, struct screen_req *q, proxy_worker_screened done, void *arg);
+
 /* Ends the session at policyd and the worker; no callback any more. NULL is allowed. */
 void proxy_worker_free(struct proxy_worker *w);
 

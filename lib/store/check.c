@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -214,6 +215,8 @@ static void __attribute__((noreturn)) child(struct store *s, int fd, const struc
 	sigset_t none;
 	size_t i;
 
+	/* Nobody would read what it finds, and it holds the lock. */
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	for (i = 0; i < sizeof deadly / sizeof deadly[0]; i++)
 		(void)signal(deadly[i], SIG_DFL);
 	(void)sigemptyset(&none);

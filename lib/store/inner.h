@@ -38,7 +38,7 @@ struct store {
 	unsigned ntables;
 	struct frame_ctx frame;
 	size_t map_size;
-	int readonly;
+	int readonly, unsynced;
 	int seq_fd; /* data.seq, locked */
 	pid_t pid; /* who opened it */
 	unsigned readers;

@@ -57,6 +57,7 @@ store_new(const char *dir, const struct store_options *o, struct err *e)
 	s->seq_fd = -1;
 	s->pid = getpid();
 	s->readonly = o->readonly;
+	s->unsynced = o->unsynced;
 	s->map_size = o->map_size != 0 ? o->map_size : MAP_DEFAULT;
 	if (s->map_size < MAP_LEAST)
 		s->map_size = MAP_LEAST;
@@ -92,7 +93,8 @@ env_open(struct store *s, int readonly, unsigned *missing, struct err *e)
 	 * belongs to its handle, not to a thread.  NOMEMINIT is not set: unused room in pages
 	 * must not carry memory of ours to the disk.  Never WRITEMAP: a full disk would be a
 	 * SIGBUS, and a stray pointer a write into the file. */
-	unsigned flags = MDB_NOSUBDIR | MDB_NOLOCK | MDB_NOTLS | (readonly ? MDB_RDONLY : 0);
+	unsigned flags = MDB_NOSUBDIR | MDB_NOLOCK | MDB_NOTLS | (readonly ? MDB_RDONLY : 0) |
+			 (s->unsynced ? MDB_NOSYNC : 0);
 	MDB_txn *txn = NULL;
 	unsigned i;
 	int rc;

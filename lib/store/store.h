@@ -35,6 +35,9 @@ struct store_options {
 	const uint8_t *secret; /* STORE_SECRET_LEN octets: records are sealed with AES-256-GCM;
 				* NULL: records are checksummed. Copied, wiped by store_close. */
 	int readonly; /* never create, never write */
+	int unsynced; /* a commit does not wait for the disk: it survives the end of the process,
+		       * and after that of the machine the store may be damaged, which is noticed:
+		       * for what can be done without */
 	int unchecked; /* the caller just ran store_check itself */
 };
 
@@ -105,5 +108,11 @@ int store_next(
 
 /* Records in a table; -1 with errno. */
 int64_t store_count(struct store_txn *t, unsigned table, struct err *e);
+
+/*
+ * Octets of the file that hold something, for who keeps a store below its map_size: a file never
+ * gets smaller, what lies free in it is used first.  0, or -1 with errno.
+ */
+int store_used(struct store_txn *t, uint64_t *octets, struct err *e);
 
 #endif

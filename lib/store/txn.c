@@ -370,3 +370,21 @@ store_count(struct store_txn *t, unsigned table, struct err *e)
 	}
 	return (int64_t)tally.count;
 }
+
+int
+store_used(struct store_txn *t, uint64_t *octets, struct err *e)
+{
+	MDB_stat st;
+	unsigned i;
+	int rc;
+
+	*octets = 0;
+	for (i = 0; i <= t->s->ntables; i++) {
+		rc = mdb_stat(t->txn, i == 0 ? t->s->tally : t->s->dbi[i - 1], &st);
+		if (rc != 0)
+			return store_fail(t->s, e, rc, "read");
+		*octets += (uint64_t)st.ms_psize *
+			   (st.ms_branch_pages + st.ms_leaf_pages + st.ms_overflow_pages);
+	}
+	return 0;
+}

@@ -11,6 +11,7 @@ from pt.world import World
 from front import Front
 from outbound import outbound
 from pop3 import pop3
+from relay import relay
 from tls import tls
 
 SIZES = {"4KiB": 4 * KIB, "1MiB": MIB}
@@ -200,8 +201,13 @@ def smtp(quick=False):
     outbound(mail, gpg_home, quick)
 
 
+def queue(quick=False):
+    """Mail through the queue."""
+    relay(mail, quick)
+
+
 FIGURES = {"mail_scan": mail_scan, "memory": memory, "openpgp": openpgp, "outbound": smtp,
-           "pop3": pop3, "tls": tls}
+           "pop3": pop3, "relay": queue, "tls": tls}
 
 
 def main(argv):

@@ -1,7 +1,10 @@
 /*
  * An SMTP client of several sessions at a time, each as fast as its server answers:
  *
- *	smtp_load PORT SESSIONS FILE SENDER RCPT
+ *	smtp_load [-p] [-m MESSAGES] PORT SESSIONS FILE SENDER RCPT
+ *
+ * -p	MAIL, RCPT and DATA leave at once (RFC 2920)
+ * -m	after so many messages a session begins anew
  *
  * FILE is the message.  Commands (see load.h) are numbers of messages.  Before those that count,
  * each session sends one that does not: what a server does for the first message of a session is
@@ -18,7 +21,7 @@
 #define STALL_MS 60000
 #define LINE_ROOM 4096
 
-enum state { GREETING, HELLO, REST, MAIL, RCPT, DATA, TEXT };
+enum state { GREETING, HELLO, REST, MAIL, RCPT, DATA, TEXT, LEAVING };
 
 struct session {
 	int fd;
@@ -26,6 +29,7 @@ struct session {
 	char in[LINE_ROOM];
 	size_t have;
 	size_t sent; /* octets of the message */
+	unsigned done; /* messages of this connection */
 };
 
 static unsigned port, nsessions, left, busy;
@@ -33,7 +37,8 @@ static struct session sessions[SESSIONS_MAX];
 static const char *sender, *rcpt;
 static char *text; /* the message with its dots stuffed and its end */
 static size_t text_len;
-static int ep;
+static int ep, pipelining;
+static unsigned per_connection;
 
 static void
 load_text(const char *path)
@@ -71,7 +76,7 @@ watch(struct session *s, int op, uint32_t events)
 static void
 say(struct session *s, enum state next, const char *verb, const char *arg, const char *end)
 {
-	char line[LINE_ROOM];
+	char line[3 * LINE_ROOM];
 	int n = snprintf(line, sizeof line, "%s%s%s\r\n", verb, arg, end);
 
 	s->state = next;
@@ -101,13 +106,34 @@ send_text(struct session *s)
 static void
 next_message(struct session *s)
 {
+	char line[2 * LINE_ROOM];
+
 	s->state = REST;
 	if (left == 0) {
 		busy--;
 		return;
 	}
+	if (per_connection != 0 && s->done == per_connection) {
+		say(s, LEAVING, "QUIT", "", "");
+		return;
+	}
 	left--;
-	say(s, MAIL, "MAIL FROM:<", sender, ">");
+	s->done++;
+	if (!pipelining) {
+		say(s, MAIL, "MAIL FROM:<", sender, ">");
+		return;
+	}
+	(void)snprintf(line, sizeof line, "MAIL FROM:<%s>\r\nRCPT TO:<%s>\r\nDATA", sender, rcpt);
+	say(s, MAIL, line, "", "");
+}
+
+static void
+begin(struct session *s)
+{
+	s->fd = load_connect(port);
+	s->state = GREETING;
+	s->have = s->done = 0;
+	watch(s, EPOLL_CTL_ADD, EPOLLIN);
 }
 
 static void
@@ -122,10 +148,20 @@ reply(struct session *s, const char *line)
 		say(s, HELLO, "EHLO ", "load.test", "");
 		break;
 	case MAIL:
-		say(s, RCPT, "RCPT TO:<", rcpt, ">");
+		if (pipelining)
+			s->state = RCPT;
+		else
+			say(s, RCPT, "RCPT TO:<", rcpt, ">");
 		break;
 	case RCPT:
-		say(s, DATA, "DATA", "", "");
+		if (pipelining)
+			s->state = DATA;
+		else
+			say(s, DATA, "DATA", "", "");
+		break;
+	case LEAVING:
+		close(s->fd);
+		begin(s);
 		break;
 	case DATA:
 		s->state = TEXT;
@@ -155,6 +191,8 @@ readable(struct session *s)
 		if (end - line < 4 || line[3] != '-')
 			reply(s, line);
 		line = end + 2;
+		if (s->state == GREETING)
+			return; /* another connection */
 	}
 	s->have -= (size_t)(line - s->in);
 	memmove(s->in, line, s->have);
@@ -171,11 +209,9 @@ run(unsigned count)
 	left = count;
 	busy = nsessions;
 	for (i = 0; i < nsessions; i++) {
-		if (sessions[i].fd == -1) {
-			sessions[i].fd = load_connect(port);
-			sessions[i].state = GREETING;
-			watch(&sessions[i], EPOLL_CTL_ADD, EPOLLIN);
-		} else
+		if (sessions[i].fd == -1)
+			begin(&sessions[i]);
+		else
 			next_message(&sessions[i]);
 	}
 	while (busy > 0) {
@@ -196,9 +232,20 @@ main(int argc, char *argv[])
 	char line[32];
 	unsigned count, i;
 	double start;
+	int c;
 
+	while ((c = getopt(argc, argv, "+pm:")) != -1) {
+		if (c == 'p')
+			pipelining = 1;
+		else if (c == 'm')
+			per_connection = load_number(optarg, 1, 1000000);
+		else
+			exit(64);
+	}
+	argc -= optind - 1;
+	argv += optind - 1;
 	if (argc != 6)
-		errx(64, "usage: smtp_load PORT SESSIONS FILE SENDER RCPT");
+		errx(64, "usage: smtp_load [-p] [-m MESSAGES] PORT SESSIONS FILE SENDER RCPT");
 	port = load_number(argv[1], 1, 65535);
 	nsessions = load_number(argv[2], 1, SESSIONS_MAX);
 	load_text(argv[3]);

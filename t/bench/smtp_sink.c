@@ -3,8 +3,8 @@
  *
  *	smtp_sink PORT
  *
- * The verb LAST gives the message that came last, "250 SIZE" and as many octets, for whoever wants
- * to know what is being measured.
+ * The verb COUNT gives how many came, "250 NUMBER".  The verb LAST gives the message that came
+ *last, "250 SIZE" and as many octets, for whoever wants to know what is being measured.
  */
 #include <errno.h>
 #include <sys/epoll.h>
@@ -29,6 +29,7 @@ struct session {
 static char window[256 * 1024];
 static char last[KEEP_MAX];
 static size_t last_len;
+static unsigned long taken;
 static int ep;
 
 static void
@@ -71,7 +72,12 @@ command(struct session *s)
 		last_len = 0;
 	} else if (strncasecmp(s->line, "LAST", 4) == 0)
 		send_last(s);
-	else if (strncasecmp(s->line, "QUIT", 4) == 0) {
+	else if (strncasecmp(s->line, "COUNT", 5) == 0) {
+		char text[32];
+
+		(void)snprintf(text, sizeof text, "250 %lu\r\n", taken);
+		reply(s, text);
+	} else if (strncasecmp(s->line, "QUIT", 4) == 0) {
 		reply(s, "221 2.0.0 Bye\r\n");
 		return 1;
 	} else
@@ -111,8 +117,10 @@ take_text(struct session *s, const char *p, const char *end)
 		memmove(s->tail, s->tail + n, 5 - n);
 		memcpy(s->tail + 5 - n, p, n);
 	}
-	if (!s->in_text)
+	if (!s->in_text) {
+		taken++;
 		reply(s, "250 2.0.0 Ok\r\n");
+	}
 	return at;
 }
 

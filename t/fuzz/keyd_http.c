@@ -1,4 +1,4 @@
-/* A hostile responder's HTTP: the whole at once and in pieces says the same; then as a URL. */
+/* A hostile server's HTTP, 1.0 and 1.1: at once and in pieces it says the same; then as a URL. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,13 +7,13 @@
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 
 static enum http_status
-play(struct http *h, const uint8_t *p, size_t n, size_t step)
+play(struct http *h, const uint8_t *p, size_t n, size_t step, int chunks)
 {
 	enum http_status s = HTTP_MORE;
 	size_t from = 0, to = 0, used;
 	struct err e;
 
-	http_init(h);
+	http_init(h, OCSP_DER_MAX, chunks ? "text/plain" : NULL, chunks);
 	while (s == HTTP_MORE && to < n) {
 		to = n - to < step ? n : to + step;
 		s = http_take(h, p + from, to - from, &used, &e);
@@ -25,16 +25,14 @@ play(struct http *h, const uint8_t *p, size_t n, size_t step)
 	return s == HTTP_MORE ? http_end(h, &e) : s;
 }
 
-int
-LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
+static void
+both(const uint8_t *p, size_t n, int chunks)
 {
 	enum http_status at_once, pieces;
 	struct http a, b;
-	struct url u;
-	struct err e;
 
-	at_once = play(&a, p, n, n + 1);
-	pieces = play(&b, p, n, 7);
+	at_once = play(&a, p, n, n + 1, chunks);
+	pieces = play(&b, p, n, 7, chunks);
 	if (at_once != pieces)
 		abort();
 	if (at_once == HTTP_DONE &&
@@ -43,6 +41,16 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 		abort();
 	http_free(&a);
 	http_free(&b);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
+{
+	struct url u;
+	struct err e;
+
+	both(p, n, 0);
+	both(p, n, 1);
 	if (url_parse(p, n, &u, &e) == 0 && (u.host[0] == '\0' || u.port == 0 || u.path[0] != '/' ||
 						strpbrk(u.path, "\r\n ") != NULL))
 		abort();

@@ -310,7 +310,7 @@ def command_lines_are_completed(w):
         (gwctl + "key list --consumer ", ids),
         (gwctl + "key list --consumer=b", {"bob"}),
         (gwctl + f"key delete {fpr[:8]}", {fpr}),
-        (gwctl + "setup --placement ", {"internal"}),
+        (gwctl + "setup --placement ", {"internal", "gateway", "both"}),
         (keyctl + "un", {"unlock"}),
         (keyctl + "-", {"-c", "-h", "-V"}),
         (keyctl + "ca ", {"init", "list", "export", "import"}),

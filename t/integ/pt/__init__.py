@@ -20,7 +20,8 @@ process id when the world closes.
 """
 
 from .cases import Skip, case, run
+from .relay import QueueSite
 from .site import Site
 from .world import World
 
-__all__ = ["Site", "Skip", "World", "case", "run"]
+__all__ = ["QueueSite", "Site", "Skip", "World", "case", "run"]

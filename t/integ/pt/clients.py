@@ -107,7 +107,7 @@ class Raw:
 
 
 def send(port, sender, recipients, data, login=None, tls_ca=None, host="127.0.0.1", mail_options=(),
-         timeout=30):
+         rcpt_options=(), timeout=30):
     """Send octets by SMTP; the dict of refused recipients.  login: (user, password)."""
     recipients = [recipients] if isinstance(recipients, str) else recipients
     with smtplib.SMTP(host, port, local_hostname="client.test", timeout=timeout) as s:
@@ -115,7 +115,7 @@ def send(port, sender, recipients, data, login=None, tls_ca=None, host="127.0.0.
             s.starttls(context=ssl.create_default_context(cafile=tls_ca))
         if login is not None:
             s.login(*login)
-        return s.sendmail(sender, recipients, data, mail_options=mail_options)
+        return s.sendmail(sender, recipients, data, mail_options=mail_options, rcpt_options=rcpt_options)
 
 
 def fetch(port, login, delete=False, tls_ca=None, host="127.0.0.1", timeout=30):

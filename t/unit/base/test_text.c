@@ -35,6 +35,32 @@ START_TEST(log_escape_leaves_no_way_to_forge_a_line)
 }
 END_TEST
 
+START_TEST(text_keeps_addresses_readable_and_makes_no_field_of_them)
+{
+	static const struct {
+		const char *in, *out;
+	} cases[] = {
+	    {"550 5.1.1 <a@b.test>: no such user", "550 5.1.1 <a@b.test>: no such user"},
+	    {"host mx.test[192.0.2.1] said: 550 <>", "host mx.test[192.0.2.1] said: 550 <>"},
+	    {"[2001:db8::1]", "[2001:db8::1]"},
+	    {"), to=<x@y>, status=sent (ok", ")\\x2C to=\\x3Cx@y\\x3E\\x2C status=sent (ok"},
+	    {"from=[192.0.2.1]", "from=\\x5B192.0.2.1\\x5D"},
+	    {"<a b>", "\\x3Ca b\\x3E"},
+	    {"<a@b", "\\x3Ca@b"},
+	    {"a> [x <y> ]", "a\\x3E \\x5Bx <y> \\x5D"},
+	    {"<a\"b>", "\\x3Ca\\x22b\\x3E"},
+	    {"<a\nb>", "\\x3Ca\\x0Ab\\x3E"},
+	};
+	char out[256];
+	size_t i;
+
+	for (i = 0; i < sizeof cases / sizeof cases[0]; i++)
+		ck_assert_str_eq(
+		    log_escape_text(out, sizeof out, cases[i].in, strlen(cases[i].in)),
+		    cases[i].out);
+}
+END_TEST
+
 START_TEST(log_escape_never_writes_past_its_room)
 {
 	char in[300], *out;
@@ -44,6 +70,16 @@ START_TEST(log_escape_never_writes_past_its_room)
 	for (room = 8; room < 64; room++) {
 		out = malloc(room);
 		log_escape(out, room, in, sizeof in);
+		ck_assert_uint_lt(strlen(out), room);
+		ck_assert_str_eq(out + strlen(out) - 3, "...");
+		free(out);
+	}
+	memset(in, 'a', sizeof in);
+	in[3] = '<';
+	in[30] = '>';
+	for (room = 8; room < 64; room++) {
+		out = malloc(room);
+		log_escape_text(out, room, in, sizeof in);
 		ck_assert_uint_lt(strlen(out), room);
 		ck_assert_str_eq(out + strlen(out) - 3, "...");
 		free(out);
@@ -118,6 +154,7 @@ Suite *
 text_suite(void)
 {
 	return unit_suite("text", (const TTest *const[]){log_escape_leaves_no_way_to_forge_a_line,
+				      text_keeps_addresses_readable_and_makes_no_field_of_them,
 				      log_escape_never_writes_past_its_room,
 				      base64_round_trips_and_refuses_what_is_not_canonical,
 				      a_buffer_holds_its_maximum_and_no_more,

@@ -1,310 +1,14 @@
-#include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unbound-event.h>
-#include <unbound.h>
-#include <unistd.h>
 
-#include "base/buf.h"
-#include "dnsd/dnsd.h"
-#include "proc/internal.h"
-#include "t/unit/unit.h"
+#include "t/unit/dnsd/harness.h"
 
 Suite *daemon_suite(void);
-
-#define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
-#define SHA2_32 "9439b8c47f32cf46c9abf0be67ccafb5c1e3217145e54e869251b31c388da8ed"
-#define TEST_DS "test. IN DS 1 13 2 " SHA2_32
-#define QUESTIONS 3000
-
-enum { INSECURE, BOGUS, SECURE }; /* what ub_event_callback_type gets */
-
-/* ---- a libunbound that answers what and when a test wants ---- */
-
-struct ub_ctx {
-	char anchors[4][200], server[100];
-	unsigned nanchors;
-};
-
-static struct question {
-	char name[256];
-	int type;
-	void *arg;
-	ub_event_callback_type fn;
-} questions[QUESTIONS];
-static unsigned nquestions;
-static struct ub_ctx contexts[10], *current;
-static unsigned ncontexts;
-
-struct ub_ctx *
-ub_ctx_create_event(struct event_base *base)
-{
-	(void)base;
-	ck_assert_uint_lt(ncontexts, 10);
-	current = &contexts[ncontexts++];
-	return current;
-}
-
-static void
-give(unsigned i, int rcode, const uint8_t *packet, size_t n, int sec, const char *why)
-{
-	struct question q = questions[i];
-
-	questions[i] = questions[--nquestions];
-	q.fn(q.arg, rcode, (void *)(uintptr_t)packet, (int)n, sec, (char *)(uintptr_t)why, 0);
-}
-
-/* The real one fails what is open, in the callbacks. */
-void
-ub_ctx_delete(struct ub_ctx *c)
-{
-	(void)c;
-	while (nquestions > 0)
-		give(0, 2, NULL, 0, 0, NULL);
-}
-
-int
-ub_ctx_set_option(struct ub_ctx *c, const char *opt, const char *val)
-{
-	(void)c;
-	(void)opt;
-	(void)val;
-	return 0;
-}
-
-int
-ub_ctx_set_fwd(struct ub_ctx *c, const char *addr)
-{
-	(void)strlcpy(c->server, addr, sizeof c->server);
-	return 0;
-}
-
-int
-ub_ctx_add_ta(struct ub_ctx *c, const char *ta)
-{
-	ck_assert_uint_lt(c->nanchors, 4);
-	(void)strlcpy(c->anchors[c->nanchors++], ta, sizeof c->anchors[0]);
-	return 0;
-}
-
-int
-ub_ctx_zone_remove(struct ub_ctx *c, const char *name)
-{
-	(void)c;
-	(void)name;
-	return 0;
-}
-
-const char *
-ub_strerror(int err)
-{
-	(void)err;
-	return "an error of libunbound";
-}
-
-int
-ub_resolve_event(struct ub_ctx *c, const char *name, int type, int class, void *arg,
-    ub_event_callback_type fn, int *id)
-{
-	(void)class;
-	(void)id;
-	ck_assert_ptr_eq(c, current);
-	ck_assert_uint_lt(nquestions, QUESTIONS);
-	(void)strlcpy(questions[nquestions].name, name, sizeof questions[0].name);
-	questions[nquestions].type = type;
-	questions[nquestions].arg = arg;
-	questions[nquestions++].fn = fn;
-	return 0;
-}
-
-/* ---- dnsd, and somebody who asks ---- */
-
-static struct conf conf;
-static struct netaddr server;
-static struct ipc pop3d;
-static char anchor_path[] = "/anchor";
-
-static struct proc_env *
-env(void)
-{
-	return (struct proc_env *)proc_env();
-}
-
-/* The files of the next start or reload. */
-static void
-stage(const char *path, const char *text)
-{
-	const struct config_file m = {.path = path};
-	int fd = memfd_create("t", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
-	ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
-	ck_assert_int_eq(fcntl(fd, F_ADD_SEALS, SEALS), 0);
-	ck_assert_int_eq(files_stage(&m, fd, NULL), 0);
-	close(fd);
-}
-
-/* fn: dnsd.start or dnsd.reload, with what was staged. */
-static int
-load(int (*fn)(const struct proc_env *, struct err *), struct err *e)
-{
-	int rc;
-
-	ck_assert_int_eq(files_switch(e), 0);
-	rc = fn(env(), e);
-	files_settle(rc == 0);
-	return rc;
-}
-
-static void
-set_up(void)
-{
-	static uint32_t serial;
-	struct plumb p = {.peer = P_POP3D, .serial = ++serial};
-	struct err e = {0};
-	int fds[2];
-
-	ck_assert_int_eq(netaddr_parse_host("192.0.2.53", &server), 0);
-	server.port = 53;
-	conf.dns.servers = (struct conf_addrs){&server, 1};
-	conf.dns.trust_anchor = anchor_path;
-	env()->base = event_base_new();
-	env()->conf = &conf;
-	env()->self = P_DNSD;
-	neighbours_init(env(), &dnsd, dnsd.handlers);
-	ck_assert_int_eq(ipc_pair(fds), 0);
-	ck_assert_int_eq(neighbours_plumb(&p, fds[0]), 0);
-	ipc_init(&pop3d, fds[1], P_POP3D, P_DNSD);
-	stage(anchor_path, TEST_DS);
-	ck_assert_msg(load(dnsd.start, &e) == 0, "%s", e.text);
-}
-
-static void
-tear_down(void)
-{
-	resolver_close();
-	neighbours_free();
-	ipc_close(&pop3d);
-	files_free();
-	event_base_free(env()->base);
-}
-
-static void
-turn(void)
-{
-	unsigned i;
-
-	for (i = 0; i < 4; i++)
-		(void)event_base_loop(env()->base, EVLOOP_NONBLOCK);
-}
-
-/* libunbound's answer to the question of this type; it must be there. */
-static void
-resolve(int type, int rcode, const uint8_t *packet, size_t n, int sec, const char *why)
-{
-	unsigned i = 0;
-
-	turn();
-	while (i < nquestions && questions[i].type != type)
-		i++;
-	ck_assert_msg(i < nquestions, "type %d was not asked for", type);
-	give(i, rcode, packet, n, sec, why);
-	turn();
-}
-
-/* A message with one record, or none. */
-static const uint8_t *
-packet(unsigned type, const void *data, size_t len, size_t *n)
-{
-	static uint8_t p[600];
-
-	memset(p, 0, sizeof p);
-	*n = 12;
-	if (len == 0)
-		return p;
-	put_be16(p + 6, 1);
-	put_be16(p + 13, (uint16_t)type);
-	put_be16(p + 15, 1);
-	put_be16(p + 21, (uint16_t)len);
-	memcpy(p + 23, data, len);
-	*n = 23 + len;
-	return p;
-}
-
-static void
-found(int type, const void *data, size_t len, int sec)
-{
-	size_t n;
-	const uint8_t *p = packet((unsigned)type, data, len, &n);
-
-	resolve(type, 0, p, n, sec, NULL);
-}
-
-static void
-ask(uint64_t id, const char *name)
-{
-	struct dns_addr_req q = {.name = name};
-
-	ck_assert_int_eq(ipc_send(&pop3d, M_dns_addr_req, id, &q, -1, 1000), 0);
-	turn();
-}
-
-static void
-ask_tlsa(uint64_t id, const char *name)
-{
-	struct dns_tlsa_req q = {.name = name};
-
-	ck_assert_int_eq(ipc_send(&pop3d, M_dns_tlsa_req, id, &q, -1, 1000), 0);
-	turn();
-}
-
-static int
-has_answer(void)
-{
-	struct pollfd p = {.fd = pop3d.fd, .events = POLLIN};
-
-	turn();
-	return poll(&p, 1, 0) > 0;
-}
-
-/* dnsd's answer to id: "status secure count: text", with the first record's data. */
-static const char *
-answer(uint64_t id)
-{
-	static const char *const names[] = {"ok", "notfound", "tempfail", "bogus"};
-	static char text[600];
-	const struct dns_addr_rep *a;
-	const struct dns_tlsa_rep *t;
-	struct ipc_msg m;
-
-	ck_assert_msg(has_answer(), "no answer to %u", (unsigned)id);
-	ck_assert_int_eq(ipc_recv(&pop3d, &m, 1000), 0);
-	ck_assert_uint_eq(m.id, id);
-	if (m.def->type == M_dns_tlsa_rep) {
-		t = m.body;
-		(void)snprintf(text, sizeof text, "%s %u %zu%.*s: %s", names[t->status], t->secure,
-		    t->records.n, t->records.n > 0 ? (int)t->records.v[0].data.n : 0,
-		    t->records.n > 0 ? (const char *)t->records.v[0].data.p : "", t->text);
-	} else {
-		ck_assert_uint_eq(m.def->type, M_dns_addr_rep);
-		a = m.body;
-		(void)snprintf(text, sizeof text, "%s %u %zu: %s", names[a->status], a->secure,
-		    a->addrs.n, a->text);
-	}
-	ipc_done(&pop3d, &m);
-	ck_assert(!has_answer());
-	return text;
-}
-
-#define IS(got, want) ck_assert_str_eq(got, want)
 
 static const uint8_t v4[4] = {192, 0, 2, 1}, v6[16] = {0x20, 1, 0xd, 0xb8};
 static const uint8_t key[] = {3, 1, 1, 'k', 'e', 'y'};
 
 #define NAME "_995._tcp.mail.test"
-
-/* ---- the tests ---- */
 
 START_TEST(addresses_are_secure_when_all_of_them_are)
 {
@@ -351,6 +55,38 @@ START_TEST(that_there_are_no_addresses_may_be_secure)
 	found(TYPE_A, NULL, 0, SECURE);
 	resolve(TYPE_AAAA, 2, NULL, 0, INSECURE, NULL);
 	IS(answer(3), "tempfail 0 0: the name servers do not answer");
+}
+END_TEST
+
+/* RFC 7672, 2.2.2 */
+START_TEST(the_name_behind_secure_aliases_is_told)
+{
+	ask(1, "mail.test");
+	packet_empty();
+	packet_add(5, "mail.test", "\3mx1\4test", 10);
+	packet_add(TYPE_A, "MX1.test", v4, 4);
+	found_packet(TYPE_A, SECURE);
+	found(TYPE_AAAA, NULL, 0, SECURE);
+	IS(answer(1), "ok 1 1: mx1.test");
+	ask(2, "mail.test");
+	packet_empty();
+	packet_add(TYPE_A, "mx1.test", v4, 4);
+	found_packet(TYPE_A, INSECURE);
+	found(TYPE_AAAA, NULL, 0, SECURE);
+	IS(answer(2), "ok 0 1: ");
+	ask(3, "mx1.test");
+	packet_empty();
+	packet_add(TYPE_AAAA, "MX1.test", v6, 16);
+	found_packet(TYPE_AAAA, SECURE);
+	found(TYPE_A, NULL, 0, SECURE);
+	IS(answer(3), "ok 1 1: ");
+	/* A name that cannot be asked for is not told. */
+	ask(4, "mail.test");
+	packet_empty();
+	packet_add(TYPE_A, "m x.test", v4, 4);
+	found_packet(TYPE_A, SECURE);
+	found(TYPE_AAAA, NULL, 0, SECURE);
+	IS(answer(4), "ok 1 1: ");
 }
 END_TEST
 
@@ -408,7 +144,9 @@ START_TEST(what_is_not_known_of_tlsa_records_is_not_said_to_be_none)
 	resolve(TYPE_TLSA, 0, NULL, 0, BOGUS, "signature expired");
 	IS(answer(2), "bogus 0 0: DNSSEC: signature expired");
 	ask_tlsa(3, NAME);
-	p = packet(TYPE_TLSA, key, sizeof key, &n);
+	packet_empty();
+	packet_add(TYPE_TLSA, "", key, sizeof key);
+	p = packet(&n);
 	resolve(TYPE_TLSA, 0, p, n - 1, SECURE, NULL);
 	IS(answer(3), "tempfail 0 0: the answer is malformed");
 	ask_tlsa(4, NAME);
@@ -539,17 +277,25 @@ START_TEST(an_asker_may_go_away)
 }
 END_TEST
 
-START_TEST(questions_are_bounded)
+START_TEST(questions_are_bounded_for_each_asker)
 {
+	struct err e = {0};
 	unsigned i;
 
-	for (i = 0; i < 1000; i++)
+	for (i = 0; i < QUERIES_EACH; i++)
 		ask_tlsa(i, NAME);
 	ck_assert(!has_answer());
 	ask_tlsa(i, NAME);
 	IS(answer(i), "tempfail 0 0: too many names are being looked up");
 	ask(i, "mail.test");
 	IS(answer(i), "tempfail 0 0: too many names are being looked up");
+	/* Others ask on. */
+	ask_of(&deliverd, M_dns_tlsa_req, 1, &(struct dns_tlsa_req){.name = NAME});
+	ck_assert(!has_answer_of(&deliverd));
+	/* Once they are answered there is room again. */
+	conf.dns.trust_anchor[0] = '\0';
+	ck_assert_int_eq(load(dnsd.reload, &e), 0);
+	ck_assert_uint_eq(query_count()->open, 0);
 }
 END_TEST
 
@@ -604,8 +350,8 @@ daemon_suite(void)
 {
 	return unit_suite_around("daemon", set_up, tear_down,
 	    (const TTest *const[]){addresses_are_secure_when_all_of_them_are,
-		that_there_are_no_addresses_may_be_secure, half_of_a_forged_answer_is_forged,
-		tlsa_records_are_given_when_they_are_signed,
+		the_name_behind_secure_aliases_is_told, that_there_are_no_addresses_may_be_secure,
+		half_of_a_forged_answer_is_forged, tlsa_records_are_given_when_they_are_signed,
 		that_there_are_no_tlsa_records_counts_when_it_is_signed,
 		what_is_not_known_of_tlsa_records_is_not_said_to_be_none,
 		names_are_checked_before_they_are_asked_for,
@@ -613,6 +359,7 @@ daemon_suite(void)
 		a_reload_takes_another_trust_anchor, a_bad_trust_anchor_changes_nothing,
 		name_servers_that_strip_dnssec_are_told_of,
 		questions_under_way_fail_when_the_resolver_starts_again, an_asker_may_go_away,
-		questions_are_bounded, hosts_and_resolv_conf_are_read_again_at_a_reload,
+		questions_are_bounded_for_each_asker,
+		hosts_and_resolv_conf_are_read_again_at_a_reload,
 		the_systems_anchor_counts_until_it_does_not_work, NULL});
 }

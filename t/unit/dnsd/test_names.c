@@ -141,6 +141,52 @@ START_TEST(reads_a_hosts_file)
 }
 END_TEST
 
+static const char *
+name_of(const struct hosts *h, const char *text)
+{
+	struct addr a;
+
+	ck_assert(name_numeric(text, &a));
+	return hosts_name(h, &a);
+}
+
+START_TEST(the_first_name_of_an_address_is_its_name)
+{
+	struct hosts *h = hosts_parse(hosts_text, sizeof hosts_text - 1);
+
+	ck_assert_str_eq(name_of(h, "192.0.2.1"), "mail.example.org");
+	ck_assert_str_eq(name_of(h, "192.0.2.9"), "good.name");
+	ck_assert_str_eq(name_of(h, "192.0.2.7"), "last");
+	ck_assert_str_eq(name_of(h, "127.0.0.1"), "localhost");
+	ck_assert_str_eq(name_of(h, "::1"), "localhost");
+	ck_assert_ptr_null(name_of(h, "192.0.2.8"));
+	ck_assert_ptr_null(name_of(h, "2001:db8::1"));
+	ck_assert_str_eq(name_of(NULL, "127.0.0.1"), "localhost");
+	ck_assert_ptr_null(name_of(NULL, "127.0.0.2"));
+	hosts_free(h);
+}
+END_TEST
+
+START_TEST(names_of_addresses_are_reversed)
+{
+	static const uint8_t ip[16] = {192, 0, 2, 1};
+	char zone[NAME_MAX_OCTETS + 1], out[NAME_MAX_OCTETS + 1];
+
+	ck_assert_int_eq(name_reversed(ip, 4, "list.test", out), 0);
+	ck_assert_str_eq(out, "1.2.0.192.list.test");
+	ck_assert_int_eq(name_reversed(ip, 16, NULL, out), 0);
+	ck_assert_str_eq(
+	    out, "0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.1.0.2.0.0.0.0.c.ip6.arpa");
+	memset(zone, 'x', sizeof zone);
+	zone[NAME_MAX_OCTETS - 64] = '\0';
+	ck_assert_int_eq(name_reversed(ip, 16, zone, out), 0);
+	ck_assert_uint_eq(strlen(out), NAME_MAX_OCTETS);
+	zone[NAME_MAX_OCTETS - 64] = 'x';
+	zone[NAME_MAX_OCTETS - 63] = '\0';
+	ck_assert_int_eq(name_reversed(ip, 16, zone, out), -1);
+}
+END_TEST
+
 START_TEST(localhost_never_goes_out)
 {
 	struct addrs a;
@@ -175,8 +221,10 @@ END_TEST
 Suite *
 names_suite(void)
 {
-	return unit_suite("names",
-	    (const TTest *const[]){accepts_host_names_and_nothing_else,
-		accepts_names_of_tlsa_records_and_nothing_else, numeric_addresses_need_no_question,
-		reads_a_hosts_file, localhost_never_goes_out, reads_resolv_conf, NULL});
+	return unit_suite(
+	    "names", (const TTest *const[]){accepts_host_names_and_nothing_else,
+			 accepts_names_of_tlsa_records_and_nothing_else,
+			 numeric_addresses_need_no_question, reads_a_hosts_file,
+			 the_first_name_of_an_address_is_its_name, names_of_addresses_are_reversed,
+			 localhost_never_goes_out, reads_resolv_conf, NULL});
 }

@@ -5,11 +5,12 @@
 Suite *setup_suite(void);
 Suite *verbs_suite(void);
 Suite *keyread_suite(void);
+Suite *route_suite(void);
 Suite *term_suite(void);
 
 int
 main(void)
 {
 	return unit_run(
-	    (Suite *(*[])(void)){setup_suite, verbs_suite, keyread_suite, term_suite, NULL});
+	    (Suite *(*[])(void)){setup_suite, verbs_suite, keyread_suite, term_suite, route_suite, NULL});
 }

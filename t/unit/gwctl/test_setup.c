@@ -96,6 +96,59 @@ START_TEST(with_a_certificate_both_kinds_of_ports_are_there)
 }
 END_TEST
 
+START_TEST(a_gateway_takes_mail_in_and_sends_it_on)
+{
+	const struct conf_connector *k;
+	struct err e = {0};
+	struct conf *c;
+
+	tool_begin();
+	ck_assert_msg(tool("setup", "--placement", "gateway", "--domain", "acme.test",
+			  "--mail-host", "mail.acme.test", "--relay-client", "10.0.0.5",
+			  "--relay-client", "10.0.0.6", "--output", "a.conf", NULL) == 0,
+	    "%s", tool_err);
+	ck_assert_ptr_null(strstr(tool_out, "POP3"));
+	ck_assert_ptr_nonnull(strstr(tool_out, "MX records of acme.test"));
+	ck_assert_ptr_nonnull(c = conf_load("a.conf", NULL, &e));
+	ck_assert_uint_eq(c->nconnectors, 2);
+	ck_assert_uint_eq(c->npeers, 0);
+	k = conf_connector_find(c, "mx");
+	ck_assert_int_eq(k->service, CONF_MX);
+	ck_assert_uint_eq(k->bound[0].addr.port, 25);
+	k = conf_connector_find(c, "relay");
+	ck_assert_uint_eq(k->relay_clients.n, 2);
+	ck_assert_uint_eq(k->bound[0].addr.port, 2525);
+	ck_assert_str_eq(conf_route_of(c, "acme.test")->servers.v[0], "mail.acme.test:25");
+	ck_assert_int_eq(conf_route_of(c, "sub.acme.test")->tls, CONF_ROUTE_TLS_VERIFY);
+	ck_assert_ptr_null(conf_route_of(c, "elsewhere.test"));
+	ck_assert_str_eq(c->queue.postmaster, "postmaster@acme.test");
+	conf_free(c);
+	tool_end();
+}
+END_TEST
+
+START_TEST(both_placements_go_together)
+{
+	struct err e = {0};
+	struct conf *c;
+
+	tool_begin();
+	ck_assert_msg(tool("setup", "--placement", "both", "--domain", "acme.test", "--mail-host",
+			  "mail.acme.test", "--output", "a.conf", NULL) == 0,
+	    "%s", tool_err);
+	ck_assert_ptr_nonnull(c = conf_load("a.conf", NULL, &e));
+	ck_assert_uint_eq(c->nconnectors, 3);
+	ck_assert_uint_eq(c->npeers, 3);
+	conf_free(c);
+	ck_assert_int_eq(
+	    tool("setup", "--placement", "gateway", "--domain", "acme.test", "--mail-host",
+		"mail.acme.test", "--relay-listen", "127.0.0.1:26", "--output", "b.conf", NULL),
+	    EX_USAGE);
+	ck_assert_ptr_nonnull(strstr(tool_err, "--relay-client"));
+	tool_end();
+}
+END_TEST
+
 START_TEST(keeps_a_file_that_is_there)
 {
 	static const char *const words[] = {"setup", "--placement", "internal", "--domain",
@@ -121,8 +174,8 @@ START_TEST(refuses_what_makes_no_gateway)
 		int code;
 		const char *says;
 	} cases[] = {
-	    {"--placement", "gateway", EX_UNAVAILABLE, "internal"},
-	    {"--placement", "both", EX_UNAVAILABLE, "internal"},
+	    {"--mx-listen", "127.0.0.1:25", EX_USAGE, "--placement gateway"},
+	    {"--relay-client", "10.0.0.1", EX_USAGE, "--placement gateway"},
 	    {"--placement", "other", EX_USAGE, "internal"},
 	    {"--domain", "not a domain", EX_USAGE, "--domain"},
 	    {"--domain", "a\"b", EX_USAGE, "quotes"},
@@ -233,6 +286,7 @@ setup_suite(void)
 {
 	const TTest *const tests[] = {writes_a_configuration_that_loads,
 	    every_option_reaches_the_file, with_a_certificate_both_kinds_of_ports_are_there,
+	    a_gateway_takes_mail_in_and_sends_it_on, both_placements_go_together,
 	    keeps_a_file_that_is_there, refuses_what_makes_no_gateway,
 	    config_check_tells_every_error_and_dump_reads_back,
 	    config_check_tells_every_offender_and_warns, NULL};

@@ -112,12 +112,12 @@ tool(const char *first, ...)
 /* ---- the other side ---- */
 
 static void
-serve_policy(int fd, gateway_fn answer)
+serve_daemon(int fd, enum proc_id self, gateway_fn answer)
 {
 	struct ipc c;
 	struct ipc_msg m;
 
-	ipc_init(&c, fd, P_POLICYD, P_GWCTL);
+	ipc_init(&c, fd, self, P_GWCTL);
 	while (ipc_recv(&c, &m, 10000) == 0) {
 		answer(&c, &m);
 		ipc_done(&c, &m);
@@ -138,14 +138,15 @@ serve_master(int fd, gateway_fn answer)
 	while (fds[0] == -1 && ipc_recv(&c, &m, 10000) == 0) {
 		if (m.def->type == M_ctl_hello)
 			(void)ipc_send(&c, M_ctl_reply, m.id, &ok, -1, 1000);
-		else if (m.def->type == M_ctl_connect && ipc_pair(fds) == 0)
+		else if (m.def->type == M_ctl_connect && ipc_pair(fds) == 0) {
+			give.peer = ((const struct ctl_connect *)m.body)->peer;
 			(void)ipc_send(&c, M_ctl_channel, m.id, &give, fds[1], 1000);
-		else
+		} else
 			(void)ipc_send(&c, M_ctl_reply, m.id, &ok, -1, 1000);
 		ipc_done(&c, &m);
 	}
 	if (fds[0] != -1)
-		serve_policy(fds[0], answer);
+		serve_daemon(fds[0], give.peer, answer);
 	ipc_close(&c);
 }
 

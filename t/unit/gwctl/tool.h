@@ -23,9 +23,10 @@ void tool_write(const char *name, const char *text);
 
 /*
  * A gateway for one run of gwctl: a child that serves run/control of the folder, plays master,
- * and policyd with what answer says to each message.  gateway_end waits for it.
+ * and the daemon that is asked for, most often policyd, with what answer says to each message.
+ * gateway_end waits for it.
  */
-typedef void (*gateway_fn)(struct ipc *policy, const struct ipc_msg *m);
+typedef void (*gateway_fn)(struct ipc *daemon, const struct ipc_msg *m);
 void gateway_begin(gateway_fn answer, unsigned runs);
 void gateway_end(void);
 

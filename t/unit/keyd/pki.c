@@ -44,6 +44,8 @@ holder_make(struct holder *h, const struct holder_spec *s)
 		extend(x, s->issuer, NID_info_access, s->aia);
 	if (s->eku != NULL)
 		extend(x, s->issuer, NID_ext_key_usage, s->eku);
+	if (s->san != NULL)
+		extend(x, s->issuer, NID_subject_alt_name, s->san);
 	ck_assert_int_gt(
 	    X509_sign(x, s->issuer != NULL ? s->issuer->key : h->key, EVP_sha256()), 0);
 	len = i2d_X509(x, NULL);

@@ -22,13 +22,14 @@ struct holder {
  * serial	1 to ...
  * aia		value of authorityInfoAccess as in openssl.cnf, or NULL
  * eku		value of extendedKeyUsage, or NULL
+ * san		value of subjectAltName, or NULL
  */
 struct holder_spec {
 	const char *name;
 	const struct holder *issuer;
 	long serial;
 	int ca;
-	const char *aia, *eku;
+	const char *aia, *eku, *san;
 	int days_ago; /* that it has expired */
 };
 void holder_make(struct holder *h, const struct holder_spec *spec);

@@ -104,7 +104,7 @@ allowed(const char *text, uint16_t port, const struct conf_nets *nets)
 
 	ck_assert_int_eq(netaddr_parse_host(text, &a), 0);
 	a.port = port;
-	return address_allowed(&a, nets);
+	return address_allowed(&a, nets, 0);
 }
 
 START_TEST(connects_to_addresses_of_the_internet_only)

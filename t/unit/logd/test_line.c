@@ -1,3 +1,4 @@
+#include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
 
@@ -12,10 +13,11 @@ line(const char *text)
 {
 	struct line l = {
 	    .level = LOG_L_INFO,
+	    .tag = "postern",
 	    .who = "smtpd",
 	    .pid = 42,
 	    .text = text,
-	    .when = {.tm_year = 126, .tm_mon = 10, .tm_mday = 2, .tm_hour = 3, .tm_min = 4},
+	    .stamp = "Nov  2 03:04:00",
 	};
 
 	return l;
@@ -34,6 +36,34 @@ START_TEST(has_the_grammar_of_postfix)
 	ck_assert_str_eq(out, "<22>Nov  2 03:04:00 postern/smtpd[42]: NOQUEUE: reject: RCPT from "
 			      "unknown[192.0.2.1]: 550 5.7.1");
 	ck_assert_uint_eq(n, strlen(out));
+}
+END_TEST
+
+START_TEST(the_time_is_local_and_of_that_second)
+{
+	const time_t then = 1793588645; /* 2026-11-02 03:04:05 UTC */
+
+	(void)setenv("TZ", "UTC", 1);
+	tzset();
+	ck_assert_str_eq(line_stamp(then), "Nov  2 03:04:05");
+	ck_assert_str_eq(line_stamp(then), "Nov  2 03:04:05");
+	ck_assert_str_eq(line_stamp(then + 86400 * 10), "Nov 12 03:04:05");
+	ck_assert_str_eq(line_stamp(then), "Nov  2 03:04:05");
+}
+END_TEST
+
+START_TEST(programs_have_the_names_that_counters_of_postfix_know)
+{
+	ck_assert_str_eq(event_name(0, P_DELIVERD, EV_DELIVERY), "deliverd");
+	ck_assert_str_eq(event_name(1, P_DELIVERD, EV_DELIVERY), "smtp");
+	ck_assert_str_eq(event_name(1, P_SMTPD, EV_DELIVERY), "smtp");
+	ck_assert_str_eq(event_name(1, P_SMTPD, EV_QUEUED), "qmgr");
+	ck_assert_str_eq(event_name(1, P_SMTPD, EV_REJECT), "smtpd");
+	ck_assert_str_eq(event_name(1, P_QUEUED, EV_ADMIN), "qmgr");
+	ck_assert_str_eq(event_name(1, P_POP3D, EV_CONNECT), "pop3d");
+	ck_assert_str_eq(event_name(1, P_SMTPD, 250), "smtpd");
+	ck_assert_str_eq(line_name(1, P_QUEUED), "qmgr");
+	ck_assert_str_eq(line_name(0, P_QUEUED), "queued");
 }
 END_TEST
 
@@ -88,7 +118,7 @@ END_TEST
 
 START_TEST(fits_the_longest_text_of_the_worst_octets)
 {
-	char out[LINE_OUT_MAX], text[LOG_LINE_MAX], host[300];
+	char out[LINE_OUT_MAX], text[LOG_LINE_MAX], host[300], tag[300];
 	struct line l = line(text);
 	size_t n;
 
@@ -97,6 +127,9 @@ START_TEST(fits_the_longest_text_of_the_worst_octets)
 	memset(host, 'h', 253);
 	host[253] = '\0';
 	l.who = "policyd";
+	memset(tag, 't', sizeof tag - 1);
+	tag[sizeof tag - 1] = '\0';
+	l.tag = tag;
 	l.pid = UINT32_MAX;
 	l.level = LOG_L_WARN;
 	n = line_for_file(out, &l, host);
@@ -109,6 +142,8 @@ Suite *
 line_suite(void)
 {
 	return unit_suite("line",
-	    (const TTest *const[]){has_the_grammar_of_postfix, marks_what_is_not_plain_information,
+	    (const TTest *const[]){has_the_grammar_of_postfix, the_time_is_local_and_of_that_second,
+		programs_have_the_names_that_counters_of_postfix_know,
+		marks_what_is_not_plain_information,
 		no_text_makes_two_lines, fits_the_longest_text_of_the_worst_octets, NULL});
 }

@@ -43,7 +43,12 @@ tear_down(struct output *o)
 static void
 put(struct output *o, const char *text)
 {
-	struct line l = {.level = LOG_L_INFO, .who = "smtpd", .pid = 1, .text = text};
+	struct line l = {.level = LOG_L_INFO,
+	    .tag = "postern",
+	    .who = "smtpd",
+	    .pid = 1,
+	    .text = text,
+	    .stamp = "Nov  2 03:04:00"};
 
 	output_line(o, &l);
 }
@@ -69,11 +74,13 @@ START_TEST(goes_on_with_a_new_file_after_rotation)
 
 	ck_assert_msg(o != NULL, "%s", e.text);
 	put(o, "before");
+	output_flush(o);
 	(void)snprintf(old, sizeof old, "%s.1", path);
 	ck_assert_int_eq(rename(path, old), 0);
 	put(o, "between");
 	output_reopen(o, log_file_open(path, getuid(), getgid()));
 	put(o, "after");
+	output_flush(o);
 	ck_assert_ptr_nonnull(strstr(contents(), "after\n"));
 	ck_assert_ptr_null(strstr(contents(), "between"));
 	ck_assert_int_eq(stat(path, &st), 0);
@@ -95,19 +102,52 @@ START_TEST(survives_a_full_disk_and_says_what_is_missing)
 	(void)signal(SIGXFSZ, SIG_IGN);
 	/* Without assertions in between: they are written to a file, too. */
 	(void)setrlimit(RLIMIT_FSIZE, &small);
-	for (i = 0; i < 20; i++)
+	for (i = 0; i < 20; i++) {
 		put(o, "a line of text");
+		if (i % 7 == 0)
+			output_flush(o);
+	}
+	output_flush(o);
 	output_count(o, &n);
 	(void)setrlimit(RLIMIT_FSIZE, &large);
 	ck_assert_uint_gt(n.lost, 0);
 	ck_assert_uint_eq(n.lost + n.written, 20);
 	ck_assert_str_ne(n.trouble, "");
 	put(o, "room again");
+	output_flush(o);
 	ck_assert_ptr_nonnull(strstr(contents(), "log lines lost: "));
 	/* The torn line has an end of its own. */
 	ck_assert_ptr_nonnull(strstr(contents(), "]: room again\n"));
 	output_count(o, &n);
 	ck_assert_str_eq(n.trouble, "");
+	tear_down(o);
+}
+END_TEST
+
+START_TEST(lines_of_a_round_are_one_write)
+{
+	struct err e = {0};
+	struct output *o = set_up(&e);
+	struct output_counts n;
+	char one[24];
+	int i;
+
+	ck_assert_ptr_nonnull(o);
+	for (i = 0; i < 100; i++) {
+		(void)snprintf(one, sizeof one, "line %03d", i);
+		put(o, one);
+	}
+	ck_assert_str_eq(contents(), "");
+	output_flush(o);
+	ck_assert_ptr_nonnull(strstr(contents(), "]: line 000\n"));
+	ck_assert_ptr_nonnull(strstr(contents(), "]: line 099\n"));
+	output_count(o, &n);
+	ck_assert_uint_eq(n.written, 100);
+	/* More than are held at once leave by themselves, in their order. */
+	for (i = 0; i < 3 * OUTPUT_LINES; i++)
+		put(o, "x");
+	output_count(o, &n);
+	ck_assert_uint_ge(n.written, 100 + 2 * OUTPUT_LINES);
 	tear_down(o);
 }
 END_TEST
@@ -136,5 +176,6 @@ output_suite(void)
 {
 	return unit_suite("output", (const TTest *const[]){goes_on_with_a_new_file_after_rotation,
 					survives_a_full_disk_and_says_what_is_missing,
+					lines_of_a_round_are_one_write,
 					refuses_a_link_and_what_is_no_file, NULL});
 }

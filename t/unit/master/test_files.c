@@ -160,6 +160,38 @@ START_TEST(each_file_reaches_those_who_may_have_it_once_and_sealed)
 }
 END_TEST
 
+START_TEST(a_password_is_for_deliverd_alone)
+{
+	struct conf_connector relay = connector;
+	struct conf_route r = {.name = (char *)"r",
+	    .tls = CONF_ROUTE_TLS_ENCRYPT,
+	    .profile = &profile,
+	    .login = (char *)"me",
+	    .password_file = other};
+	struct conf c = conf;
+	struct err e = {0};
+	struct files *f;
+
+	put(other, "secret");
+	relay.service = CONF_RELAY;
+	relay.chains.n = 1;
+	c.connectors = &relay;
+	c.npeers = 0;
+	c.keyd.sts_ca_file = (char *)"";
+	c.routes = &r;
+	c.nroutes = 1;
+	ck_assert_msg((f = files_load(&c, &report, &e)) != NULL, "%s", e.text);
+	ck_assert_str_eq(sent(f, P_SMTPD), "ours.pem=ours ca.pem=authority ");
+	ck_assert_str_eq(sent(f, P_DELIVERD), "ours.pem=ours ca.pem=authority other.pem=secret ");
+	files_free(f);
+	/* Without a login nobody wants it. */
+	r.login = (char *)"";
+	ck_assert_msg((f = files_load(&c, &report, &e)) != NULL, "%s", e.text);
+	ck_assert_str_eq(sent(f, P_DELIVERD), "ours.pem=ours ca.pem=authority ");
+	files_free(f);
+}
+END_TEST
+
 START_TEST(what_can_be_done_without_is_a_warning)
 {
 	struct err e = {0};
@@ -247,7 +279,8 @@ files_suite(void)
 {
 	return unit_suite_around("files", set_up, tear_down,
 	    (const TTest *const[]){each_file_reaches_those_who_may_have_it_once_and_sealed,
-		what_can_be_done_without_is_a_warning, all_that_is_missing_is_told_each_once,
+		a_password_is_for_deliverd_alone, what_can_be_done_without_is_a_warning,
+		all_that_is_missing_is_told_each_once,
 		nothing_but_a_readable_file_of_bounded_size_will_do,
 		a_private_key_goes_to_no_daemon, NULL});
 }

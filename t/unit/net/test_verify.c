@@ -133,12 +133,23 @@ START_TEST(another_name_can_be_expected_than_is_asked_for)
 	accepts(&p);
 	p.expected = "192.0.2.8";
 	refuses(&p, "certificate of mail.example.org: name does not match: seen ");
-	p.name = "192.0.2.7";
 	p.expected = NULL;
+	p.also = "other.example";
+	refuses(&p, "certificate of mail.example.org: name does not match: seen ");
+	p.also = "internal.example";
+	accepts(&p);
+	p.name = "internal.example";
+	p.also = "mail.example.org";
+	accepts(&p);
+	p.also = NULL;
+	p.name = "192.0.2.7";
 	ck_assert(shakes(&p));
 	ck_assert_str_eq(conn_tls_asked(duo.s.c), "");
 	part();
 	p.expected = "";
+	cannot_start(&p, "1 to 255 octets");
+	p.expected = NULL;
+	p.also = "";
 	cannot_start(&p, "1 to 255 octets");
 	end();
 }
@@ -278,6 +289,11 @@ START_TEST(dane_ta_wants_the_authority_and_the_name)
 	p.expected = "elsewhere.example";
 	accepts(&p);
 	p.expected = NULL;
+	p.also = "elsewhere.example";
+	accepts(&p);
+	p.also = "other.example";
+	refuses(&p, "certificate of m.example: name does not match: seen elsewhere.example");
+	p.also = NULL;
 	end();
 
 	begin("DNS:m.example", -3);

@@ -58,7 +58,19 @@ static const char config[] = "node { hostname = gw.acme.test }\n"
 			     "connector byaddr { service = smtp\n"
 			     " listen = {\"127.0.0.1:1588\"}\n peer = out\n tls = disabled\n"
 			     " sign_by_address = {\"127.0.0.1/32\"}\n"
-			     " second_factor = password }\n";
+			     " second_factor = password }\n"
+			     "connector mx { service = mx\n"
+			     " listen = {\"127.0.0.1:1025\"}\n tls = disabled\n"
+			     " inbound = decrypt }\n"
+			     "connector passes { service = mx\n"
+			     " listen = {\"127.0.0.1:1026\"}\n tls = disabled }\n"
+			     "connector relay { service = relay\n"
+			     " listen = {\"127.0.0.1:1027\"}\n tls = disabled\n"
+			     " relay_clients = {\"127.0.0.1\"} }\n"
+			     "connector users { service = submission\n"
+			     " listen = {\"127.0.0.1:1028\"}\n tls = disabled\n"
+			     " auth = sasl\n sasl_socket = /auth\n"
+			     " login_domain = acme.test }\n";
 
 /* What the daemon asks of lib/proc, beside its neighbours. */
 const struct proc_env *

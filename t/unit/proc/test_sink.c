@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "ipc/messages.h"
+#include "proc/event.h"
 #include "proc/sink.h"
 #include "t/unit/unit.h"
 
@@ -35,8 +36,13 @@ line_there(void)
 
 	if (ipc_recv(&logd, &m, 0) == -1)
 		return "";
-	ck_assert_uint_eq(((const struct log_line *)m.body)->pid, (unsigned)getpid());
-	(void)strlcpy(text, ((const struct log_line *)m.body)->text, sizeof text);
+	if (m.def->type == M_log_event) {
+		ck_assert_uint_eq(((const struct log_event *)m.body)->pid, (unsigned)getpid());
+		(void)event_line(text, sizeof text, m.body);
+	} else {
+		ck_assert_uint_eq(((const struct log_line *)m.body)->pid, (unsigned)getpid());
+		(void)strlcpy(text, ((const struct log_line *)m.body)->text, sizeof text);
+	}
 	ipc_done(&logd, &m);
 	return text;
 }
@@ -144,12 +150,12 @@ START_TEST(many_lines_do_not_wait)
 	int i, n = 0;
 
 	set_up();
-	for (i = 0; i < 200; i++)
+	for (i = 0; i < 400; i++)
 		log_info("%0100d", i);
 	event_base_loop(base, EVLOOP_NONBLOCK);
 	while (line_there()[0] != '\0')
 		n++;
-	ck_assert_int_eq(n, 200);
+	ck_assert_int_eq(n, 400);
 	tear_down();
 }
 END_TEST
@@ -169,6 +175,41 @@ START_TEST(lines_wait_for_a_restarted_logd)
 }
 END_TEST
 
+START_TEST(events_keep_their_place_among_lines)
+{
+	const struct log_event e = {.kind = EV_REMOVED, .qid = "4F1A"};
+
+	set_up();
+	log_info("one");
+	proc_event(&e);
+	log_info("three");
+	ck_assert_str_eq(line_there(), "");
+	sink_push();
+	ck_assert_str_eq(line_there(), "one");
+	ck_assert_str_eq(line_there(), "4F1A: removed");
+	ck_assert_str_eq(line_there(), "three");
+	tear_down();
+}
+END_TEST
+
+START_TEST(events_wait_for_a_restarted_logd)
+{
+	const struct log_event e = {.kind = EV_REMOVED, .qid = "4F1A"};
+
+	set_up();
+	sink_logd(NULL);
+	chan_free(chan);
+	ipc_close(&logd);
+	log_info("before");
+	proc_event(&e);
+	connect_logd();
+	sink_push();
+	ck_assert_str_eq(line_there(), "before");
+	ck_assert_str_eq(line_there(), "4F1A: removed");
+	tear_down();
+}
+END_TEST
+
 START_TEST(a_slow_logd_costs_lines_and_says_how_many)
 {
 	const char *got;
@@ -177,12 +218,12 @@ START_TEST(a_slow_logd_costs_lines_and_says_how_many)
 
 	set_up();
 	/* More than the socket and the bounded queue take. */
-	for (i = 0; i < 20000; i++)
+	for (i = 0; i < 40000; i++)
 		log_info("%0100d", i);
 	/* Read all; then there is room for the confession. */
 	while ((got = next_line())[0] != '\0')
 		lines++;
-	ck_assert_int_lt(lines, 20000);
+	ck_assert_int_lt(lines, 40000);
 	log_info("room again");
 	while ((got = next_line())[0] != '\0') {
 		if (sscanf(got, "%u log lines dropped", &lost) == 1)
@@ -191,7 +232,7 @@ START_TEST(a_slow_logd_costs_lines_and_says_how_many)
 			ck_assert_str_eq(got, "room again");
 	}
 	ck_assert_int_eq(confessed, 1);
-	ck_assert_uint_eq(lost, (unsigned)(20000 - lines));
+	ck_assert_uint_eq(lost, (unsigned)(40000 - lines));
 	tear_down();
 }
 END_TEST
@@ -206,6 +247,8 @@ sink_suite(void)
 	    pushed_lines_are_out_of_the_process,
 	    many_lines_do_not_wait,
 	    lines_wait_for_a_restarted_logd,
+	    events_keep_their_place_among_lines,
+	    events_wait_for_a_restarted_logd,
 	    a_slow_logd_costs_lines_and_says_how_many,
 	    NULL,
 	};

@@ -1,0 +1,45 @@
+#ifndef DELIVERD_DOWNGRADE_H
+#define DELIVERD_DOWNGRADE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/io.h"
+#include "ipc/blob.h"
+
+/*
+ * What a message needs of the server that it goes to, seen from its octets alone, whatever was said
+ * of them before; and a form of it that needs less.
+ */
+struct facts {
+	uint64_t size; /* octets looked at so far */
+	bool eight; /* octets of 128 or more (RFC 6152) */
+	bool binary; /* NUL, or CR and LF that do not stand together (RFC 3030, BINARYMIME) */
+	bool dots; /* a line that begins with a dot */
+	uint8_t last; /* the last octet */
+	bool ends; /* the last line has its CRLF */
+};
+
+void facts_init(struct facts *f);
+
+/* Look at the next n octets, cut anywhere; facts_end behind the last. */
+void facts_add(struct facts *f, const uint8_t *p, size_t n);
+void facts_end(struct facts *f);
+
+/*
+ * Has its header (the first one, up to the empty line) octets of 128 or more?  1, 0, or -1 with
+ * errno of reading.
+ */
+int head_is_utf8(const struct octets *o);
+
+/*
+ * A form of 7-bit lines of the message (RFC 6152, 3): bodies in quoted-printable or base64, headers
+ * with encoded words; what is signed is never changed (lib/mail/encode.h).
+ *
+ * to	started, empty; receives it
+ *
+ * Returns 0, or -1 with errno EOPNOTSUPP (it cannot be done), or that of reading or writing.
+ */
+int downgrade(const struct octets *o, struct spool *to);
+
+#endif

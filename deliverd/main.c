@@ -1,0 +1,7 @@
+#include "deliverd/deliverd.h"
+
+int
+main(int argc, char *argv[])
+{
+	return proc_main(&deliverd, argc, argv);
+}
