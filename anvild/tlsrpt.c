@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/queue.h>
 
 #include "anvild/db.h"
@@ -404,7 +405,7 @@ tlsrpt_send(struct chan *c, uint64_t id, const struct tlsrpt_send_req *q)
 
 	for (x = days_first(&days); x != NULL && enabled(); x = days_next(x)) {
 		over = now >= ((uint64_t)x->r.day + 1) * DAY;
-		if (q->domain[0] == '\0' ? !over : strcmp(q->domain, x->r.domain) != 0)
+		if (q->domain[0] == '\0' ? !over : strcasecmp(q->domain, x->r.domain) != 0)
 			continue;
 		x->forced = 1;
 		rep.count++;

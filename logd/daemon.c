@@ -14,7 +14,7 @@
 #define ADMIN_GROUP "_gwadm" /* may use the tools, and look at the figures */
 #define DAY_MS 86400000ULL
 #define FACTS_MAX 16
-#define TOOLS_MAX 64 /* instances, as in struct plumb */
+#define INSTANCES_MAX 64 /* as in struct plumb */
 
 static struct output *out;
 static struct records *records; /* NULL: log.records = no */
@@ -227,10 +227,10 @@ logd_serve(const struct proc_env *env, struct err *e)
 static void
 logd_plumbed(enum proc_id peer, unsigned instance, struct chan *c)
 {
-	static struct chan *tools[TOOLS_MAX];
+	static struct chan *tools[INSTANCES_MAX];
 
 	scrape_plumbed(peer, instance, c);
-	if (peer != P_GWCTL || instance >= TOOLS_MAX)
+	if (peer != P_GWCTL || instance >= INSTANCES_MAX)
 		return;
 	if (records != NULL && tools[instance] != NULL)
 		records_forget(records, tools[instance]);
@@ -279,11 +279,18 @@ stopped(void *arg)
 	proc_drained();
 }
 
-/* All others are gone already. */
+/* All others are gone already; their last words may still be in the channels. */
 static void
 logd_drain(unsigned seconds)
 {
+	struct chan *c;
+	unsigned p, i;
+
 	(void)seconds;
+	for (p = 1; p < P_MAX; p++)
+		for (i = 0; i < INSTANCES_MAX; i++)
+			if ((c = proc_chan((enum proc_id)p, i)) != NULL)
+				chan_poll(c);
 	if (records != NULL)
 		records_stop(records, stopped, NULL);
 	else

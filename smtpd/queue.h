@@ -12,6 +12,7 @@
 
 /* What MAIL and RCPT go through, one after the other; each may have to wait. */
 enum step {
+	Q_REST, /* nothing is in hand */
 	Q_NAME, /* the name of the client's address */
 	Q_ROOM, /* queued is there, and has room */
 	Q_RATE, /* MAIL: the gate */

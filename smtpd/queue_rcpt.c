@@ -40,6 +40,7 @@ queue_stop(struct session *s)
 	stop_waiting(in);
 	free(in->rcpt);
 	in->rcpt = NULL;
+	in->step = Q_REST;
 }
 
 void
@@ -160,6 +161,7 @@ begin(struct session *s)
 	struct intake *in = s->intake;
 	struct timespec t;
 
+	next(s, Q_REST);
 	if (in->whose.defer) {
 		refuse(s, "MAIL", 451, "4.3.0 the gateway cannot look up the sender now", NULL);
 		return;
@@ -288,6 +290,7 @@ end_rcpt(struct session *s)
 {
 	free(s->intake->rcpt);
 	s->intake->rcpt = NULL;
+	next(s, Q_REST);
 }
 
 static void

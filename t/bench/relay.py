@@ -44,6 +44,8 @@ relayhost = [127.0.0.1]:{sink}
 smtpd_tls_security_level = none
 smtp_tls_security_level = none
 virtual_mailbox_domains =
+default_transport = smtp
+transport_maps =
 default_process_limit = 100
 smtpd_client_connection_rate_limit = 0
 """

@@ -5,9 +5,6 @@
 
 import base64
 import re
-import smtplib
-import ssl
-import time
 
 from pt import case, mails, run
 from pt.clients import Raw, plain_login
@@ -153,17 +150,19 @@ def letter(c, *to, sender=ALICE, data=LETTER):
 def only_designated_hosts_relay(w):
     with hello(w.relay) as c:
         assert letter(c, FAR)[0] == 250
-        assert letter(c, "x%y@far.test", '"a@b"@far.test', "x@[127.0.0.1]")[0] == 250
-    assert sorted(len(m.recipients) for m in w.outside.take(2)) == [1, 3] or True
-    for host in ("127.0.0.1",):
-        with hello(w.narrow) as c:
-            for to in (FAR, ALICE, "nobody@example.test", "postmaster", "x%far.test@example.test", '"x@far.test"@example.test'):
-                assert rcpt(c, to=to) [0] == 554, to
-                assert c.smtp("RSET")[0] == 250
-            assert rcpt(c, sender="x@far.test")[0] == 554
-            assert c.smtp("DATA")[0] == 554 or True
+        for odd in ("x%y@far.test", '"a@b"@far.test', "x@[127.0.0.1]"):
+            assert c.smtp(f"MAIL FROM:<{ALICE}>")[0] == 250
+            assert c.smtp(f"RCPT TO:<{odd}>")[0] == 250
+            assert c.smtp("RSET")[0] == 250
+    assert [m.recipients for m in w.outside.take()] == [[FAR]]
+    with hello(w.narrow) as c:
+        for to in (FAR, ALICE, "nobody@example.test", "postmaster", "x%far.test@example.test",
+                   '"x@far.test"@example.test'):
+            assert rcpt(c, to=to)[0] == 554, to
+            assert c.smtp("DATA")[0] == 503
+            assert c.smtp("RSET")[0] == 250
+        assert rcpt(c, sender="x@far.test")[0] == 554
     w.gw.wait_log(r"RCPT from localhost\[127\.0\.0\.1\]: 554 5\.7\.1 <friend@far\.test>: Relay access denied")
-    w.outside.clear()
 
 
 @case
@@ -225,7 +224,6 @@ def logged_in(w, port, login, password, mech="PLAIN", **tls):
     if mech == "PLAIN":
         return c, c.smtp(f"AUTH PLAIN {plain_login(login, password)}")
     assert c.smtp("AUTH LOGIN")[0] == 334
-    assert c.smtp(base64.b64encode(login.encode()))[0] if False else True
     assert c.smtp(base64.b64encode(login.encode()).decode())[0] == 334
     return c, c.smtp(base64.b64encode(password.encode()).decode())
 
@@ -292,17 +290,18 @@ def dovecot_checks_logins(w):
 
 @case
 def a_login_server_that_is_away_is_a_passing_failure(w):
-    w.judge.on("CONNECT", "421 4.3.2 not now")
+    w.judge.on("CONNECT", reply=b"421 4.3.2 not now", close=True)
     c, (code, _) = logged_in(w, w.by_peer, "alice", w.users["alice"], ca=w.ca.ca)
     with c:
-        assert code == 454
+        assert code == 454, code
         w.judge.clear()
         assert c.smtp(f"AUTH PLAIN {plain_login('alice', w.users['alice'])}")[0] == 235
     w.dove.stop()
+    w.gw.reload()
     try:
         c, (code, _) = logged_in(w, w.by_sasl, "alice", w.users["alice"])
         with c:
-            assert code == 454
+            assert code == 454, code
     finally:
         w.dove.start()
     c, (code, _) = logged_in(w, w.by_sasl, "alice", w.users["alice"])
@@ -350,8 +349,8 @@ def one_message_leaves_as_several_and_all_or_none_are_taken(w):
     assert len(secret) == 1 and secret[0].recipients == ["pat@partner.test"]
     clear = next(m for m in got if m is not secret[0])
     assert sorted(clear.recipients) == ["friend@far.test", "hidden@far.test"]
-    tx = w.gw.gwctl("trace", qid).stdout.decode()
-    assert tx.count("message-id=") == 2, tx
+    steps = w.gw.gwctl("trace", qid).stdout.decode()
+    assert len(set(re.findall(r"(\w+)  queued ", steps))) == 2, steps
 
 
 @case
@@ -378,7 +377,6 @@ def a_locked_key_store_defers_what_has_to_be_signed(w):
 @case
 def requirements_for_the_way_on_are_kept_with_it(w):
     c, (code, _) = logged_in(w, w.by_peer, "bob", w.users["bob"], ca=w.ca.ca)
-    w.outside.on("MAIL", "451 4.3.0 later", times=1) if False else None
     with c:
         assert code == 235
         code, text = c.smtp(f"MAIL FROM:<{BOB}> RET=HDRS ENVID=abc BODY=8BITMIME SMTPUTF8")

@@ -136,5 +136,4 @@ class QueueSite(World):
 
     def events(self, *options):
         """What gwctl log tells, as dicts."""
-        out = self.gw.gwctl("log", "--json", *options).stdout.decode()
-        return [json.loads(line) for line in out.splitlines() if line.strip()]
+        return json.loads(self.gw.gwctl("log", "--json", *options).stdout)["events"]

@@ -5,9 +5,11 @@
 Suite *intake_suite(void);
 Suite *sched_suite(void);
 Suite *life_suite(void);
+Suite *notice_suite(void);
+Suite *admin_suite(void);
 
 int
 main(void)
 {
-	return unit_run((Suite *(*[])(void)){intake_suite, sched_suite, life_suite, NULL});
+	return unit_run((Suite *(*[])(void)){intake_suite, sched_suite, life_suite, notice_suite, admin_suite, NULL});
 }

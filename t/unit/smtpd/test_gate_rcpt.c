@@ -193,8 +193,7 @@ START_TEST(the_greylist_defers_those_who_are_not_trusted)
 	ck_assert_int_eq(gw_after(), GATE_REFUSE);
 	ck_assert_uint_eq(gate_answer(gw.g)->code, 450);
 	ck_assert_str_eq(gate_answer(gw.g)->text,
-	    "4.2.0 <b@example.org>: Recipient address rejected: Greylisted, try again in 300 "
-	    "seconds");
+	    "4.2.0 <b@example.org>: Recipient address rejected: Greylisted for 300 seconds");
 	ck_assert_int_eq(gate_rcpt(gw.g, "", "b@example.org", 0), GATE_WAIT);
 	grey_says("", 1, 0);
 	ck_assert_int_eq(gw_after(), GATE_OK);
