@@ -237,19 +237,21 @@ anvild_drain(unsigned seconds)
 static void
 anvild_status(void)
 {
+	static const char *const refused[] = {
+	    [CLIENT_CONNECTIONS] = "clients.refused.connections",
+	    [CLIENT_NETWORK] = "clients.refused.network",
+	    [CLIENT_RATE] = "clients.refused.rate",
+	    [CLIENT_ERRORS] = "clients.refused.errors",
+	};
 	struct counts_facts f;
+	int i;
 
 	counts_facts(counts, &f);
 	proc_fact("clients", "%llu", (unsigned long long)tally.clients);
 	proc_fact("clients.connected", "%u", f.connections);
 	proc_fact("clients.remembered", "%u", f.clients);
-	proc_fact("clients.refused", "%llu connections=%llu network=%llu rate=%llu errors=%llu",
-	    (unsigned long long)(f.refused[CLIENT_CONNECTIONS] + f.refused[CLIENT_NETWORK] +
-				 f.refused[CLIENT_RATE] + f.refused[CLIENT_ERRORS]),
-	    (unsigned long long)f.refused[CLIENT_CONNECTIONS],
-	    (unsigned long long)f.refused[CLIENT_NETWORK],
-	    (unsigned long long)f.refused[CLIENT_RATE],
-	    (unsigned long long)f.refused[CLIENT_ERRORS]);
+	for (i = CLIENT_CONNECTIONS; i <= CLIENT_ERRORS; i++)
+		proc_fact(refused[i], "%llu", (unsigned long long)f.refused[i]);
 	proc_fact("rates.exceeded", "%llu", (unsigned long long)f.slowed);
 	proc_fact("greylist", "%lld", (long long)db_count(T_GREY));
 	proc_fact("greylist.deferred", "%llu", (unsigned long long)tally.greylisted);
@@ -260,7 +262,7 @@ anvild_status(void)
 }
 
 static const struct sandbox sandbox = {
-    .calls = SB_NET | SB_FILES | SB_MAPFILE,
+    .calls = SB_FILES | SB_MAPFILE,
     .starting = SB_FORK,
 };
 

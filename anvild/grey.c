@@ -80,7 +80,7 @@ triple_key(const struct client_key *net, const char *sender, const char *rcpt, s
 	size_t n = sizeof *net, i, len;
 
 	plain_sender(sender, text[0]);
-	for (i = 0; rcpt[i] != '\0' && i < ADDR_MAX; i++)
+	for (i = 0; i < ADDR_MAX && rcpt[i] != '\0'; i++)
 		text[1][i] = (char)tolower((unsigned char)rcpt[i]);
 	text[1][i] = '\0';
 	memcpy(octets, net, sizeof *net);

@@ -179,13 +179,14 @@ log_taken(const struct sending *s, const struct report *r)
 	    .msgid = report_id(r, msgid, sizeof msgid),
 	    .size = s->size,
 	    .nrcpt = (uint32_t)s->to.n};
-	uint64_t good, failed;
+	uint64_t good, failed, all;
 
 	day_sum(&s->day->r, &good, &failed);
+	all = good + failed;
 	proc_event(&e);
 	log_info("%s: tls report domain=%s, sessions=%llu, failed=%llu, to=<%s>", s->qid,
-	    log_str(s->day->r.domain), (unsigned long long)(good + failed),
-	    (unsigned long long)failed, log_str(s->to.v[0]));
+	    log_str(s->day->r.domain), (unsigned long long)all, (unsigned long long)failed,
+	    log_str(s->to.v[0]));
 }
 
 static struct report

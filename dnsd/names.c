@@ -82,7 +82,7 @@ int
 name_reversed(const uint8_t *ip, size_t n, const char *zone, char *out)
 {
 	const char *own = n == 4 ? "in-addr.arpa" : "ip6.arpa";
-	char text[64 + 1], *p = text;
+	char text[64 + 1] = "", *p = text;
 	size_t i;
 	int len;
 

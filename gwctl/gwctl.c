@@ -46,9 +46,9 @@ static const struct verb {
     {"log", NULL, verb_log,
 	"[--since TIME] [--until TIME] [--from PATTERN] [--to PATTERN]\n"
 	"    [--client PATTERN] [--message-id PATTERN] [--status sent|deferred|bounced]\n"
-	"    [--tenant NAME] [--id QID] [--kind connect|disconnect|lost|reject|login|login-failed|\n"
-	"    client|message|crypto|queued|delivery|held|notice|expired|removed|admin]...\n"
-	"    [-f | --follow] [-q | --quiet | --json]",
+	"    [--tenant NAME] [--id QID] [-f | --follow] [-q | --quiet | --json]\n"
+	"    [--kind connect|disconnect|lost|reject|login|login-failed|client|message|crypto|"
+	"queued|delivery|held|notice|expired|removed|admin]...",
 	"search what happened to mail"},
     {"trace", NULL, verb_trace, "[--json] QID", "tell the whole life of a transaction"},
     {"reload", NULL, verb_reload, "", "make the gateway read its configuration again"},

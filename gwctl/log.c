@@ -43,7 +43,8 @@ log_each(struct ipc *c, struct log_search_req *q, uint8_t after[16], log_fn fn, 
 	int rc = 0, end = 0;
 
 	while (!end && rc == 0) {
-		if (control_call(c, M_log_search_req, q, M_log_search_rep, &m, ANSWER_MS, &e) == -1) {
+		if (control_call(c, M_log_search_req, q, M_log_search_rep, &m, ANSWER_MS, &e) ==
+		    -1) {
 			rc = complain_err(&e);
 			break;
 		}

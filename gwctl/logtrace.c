@@ -54,8 +54,7 @@ keep(struct trace *t, const struct log_found *f)
 	}
 	k = &t->v[t->n];
 	buf_init(&b, IPC_FRAME_MAX);
-	if (rec_encode(&rec_log_found, f, &b) == -1 ||
-	    (k->mem = malloc(buf_len(&b))) == NULL) {
+	if (rec_encode(&rec_log_found, f, &b) == -1 || (k->mem = malloc(buf_len(&b))) == NULL) {
 		buf_free(&b);
 		return complain(EX_OSERR, "out of memory");
 	}
@@ -133,8 +132,7 @@ client_text(char *out, size_t outsz, const struct log_event *e)
 		n += snprintf(out + n, outsz - (size_t)n, ", login %s (%s)", shown(e->user),
 		    shown(e->mechanism));
 	if (e->connector[0] != '\0' && (size_t)n < outsz)
-		(void)snprintf(
-		    out + n, outsz - (size_t)n, ", connector %s", shown(e->connector));
+		(void)snprintf(out + n, outsz - (size_t)n, ", connector %s", shown(e->connector));
 }
 
 /* What stands behind the word. */
@@ -170,8 +168,8 @@ step_text(char *out, size_t outsz, const struct log_event *e)
 		(void)snprintf(out, outsz, "returned to <%s>", shown(e->sender));
 		break;
 	case EV_REJECT:
-		(void)snprintf(out, outsz, "%s %s: %s", shown(e->what), shown(e->client),
-		    shown(e->text));
+		(void)snprintf(
+		    out, outsz, "%s %s: %s", shown(e->what), shown(e->client), shown(e->text));
 		break;
 	case EV_LOST:
 		(void)snprintf(out, outsz, "%s %s", shown(e->what), shown(e->client));
@@ -269,10 +267,9 @@ print(const struct trace *t)
 	for (i = 0; i < t->n; i++) {
 		e = t->v[i].f->event.v;
 		step_text(text, sizeof text, e);
-		table_row(&table,
-		    (const char *const[]){log_time_text(e->when, when),
-			after_text(e->when - t->v[0].f->event.v->when, after), shown(e->qid),
-			step_name(e), text});
+		table_row(&table, (const char *const[]){log_time_text(e->when, when),
+				      after_text(e->when - t->v[0].f->event.v->when, after),
+				      shown(e->qid), step_name(e), text});
 		table_tint(&table, 3, log_tint(e));
 	}
 	return table_end(&table);
@@ -295,8 +292,7 @@ tell(const struct trace *t, int json)
 int
 verb_trace(struct gwctl *g, int argc, char *argv[])
 {
-	static const struct option longs[] = {
-	    {"json", no_argument, NULL, 'j'}, {NULL, 0, NULL, 0}};
+	static const struct option longs[] = {{"json", no_argument, NULL, 'j'}, {NULL, 0, NULL, 0}};
 	struct trace t = {0};
 	struct ipc c = {.fd = -1};
 	char tx[QUEUE_ID_MAX], id[QUEUE_ID_MAX];

@@ -19,7 +19,8 @@ daemons(struct buf *b, const struct shown_status *s)
 		(void)buf_printf(b, "postern_daemon_up{daemon=\"%s\",instance=\"%u\"} %d\n",
 		    s->daemons.v[i].daemon, s->daemons.v[i].instance,
 		    strcmp(s->daemons.v[i].state, "running") == 0);
-	metrics_head(b, "daemon_restarts_total", "counter", "times that it had to be started again");
+	metrics_head(
+	    b, "daemon_restarts_total", "counter", "times that it had to be started again");
 	for (i = 0; i < s->daemons.n; i++)
 		(void)buf_printf(b,
 		    "postern_daemon_restarts_total{daemon=\"%s\",instance=\"%u\"} %" PRIu32 "\n",
@@ -33,8 +34,7 @@ gateway(struct buf *b, const struct status *st)
 	char version[METRICS_LABEL_MAX];
 
 	metrics_head(b, "info", "gauge", "the running gateway");
-	(void)buf_printf(
-	    b, "postern_info{version=\"%s\"} 1\n", metrics_label(version, s->version));
+	(void)buf_printf(b, "postern_info{version=\"%s\"} 1\n", metrics_label(version, s->version));
 	metrics_head(b, "start_timestamp_seconds", "gauge", "when it was started");
 	(void)buf_printf(b, "postern_start_timestamp_seconds %" PRIu64 "\n", s->started);
 	metrics_head(b, "troubles", "gauge", "findings of gwctl status -q that mean trouble");

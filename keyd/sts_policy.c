@@ -133,11 +133,12 @@ take_age(struct bytes value, struct sts_policy *out, struct err *e)
 static int
 take_mx(struct bytes value, struct sts_policy *out, struct err *e)
 {
-	char *mx = out->mx[out->nmx];
+	char *mx;
 	size_t i;
 
 	if (out->nmx == STS_MXS_MAX)
 		return err_set(e, E2BIG, "it has more than %d mx", STS_MXS_MAX);
+	mx = out->mx[out->nmx];
 	if (value.n >= sizeof out->mx[0] || memchr(value.p, '\0', value.n) != NULL)
 		return err_set(e, EBADMSG, "one of its mx is no name");
 	for (i = 0; i < value.n; i++)

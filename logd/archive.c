@@ -541,7 +541,7 @@ archive_search(struct archive *a, const struct log_search_req *q, struct buf *ou
 	if (buf_reserve(&s->kept, KEPT_MAX) == NULL)
 		(void)err_sys(e, "search");
 	else if ((s->t = store_read(a->store, e)) != NULL && (rc = search(s, e)) == 0 &&
-	    (rc = rec_encode(&rec_log_search_rep, &s->rep, out)) == -1)
+		 (rc = rec_encode(&rec_log_search_rep, &s->rep, out)) == -1)
 		(void)err_sys(e, "search");
 	code = errno;
 	store_abort(s->t);

@@ -11,10 +11,10 @@
 /*
  * The records on disk: a store (lib/store) of two tables.
  *
- *	events	when its first event came (ms since the epoch, be64), a number that tells those of one
- *		millisecond apart (be32) -> version (1 octet), 3 octets 0, count (be32), packed events
- *		in the order in which they came
- *	ids	id of a transaction or a queue id, NUL, key of such a chunk -> nothing
+ *	events	when its first event came (ms since the epoch, be64), a number that tells those of
+ *one millisecond apart (be32) -> version (1 octet), 3 octets 0, count (be32), packed events in the
+ *order in which they came ids	id of a transaction or a queue id, NUL, key of such a chunk ->
+ *nothing
  *
  * A record holds a chunk of events, which is what makes them cheap; a search unpacks chunks.  All
  * of this may be used by one thread at a time; nothing here logs.

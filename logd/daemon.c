@@ -106,8 +106,8 @@ on_search(struct chan *c, struct ipc_msg *m)
 		answer_search(&none, m->id, c);
 }
 
-static const struct chan_handler handlers[] = {{M_log_event, on_event}, {M_log_line, on_line},
-    {M_log_search_req, on_search}, {0, NULL}};
+static const struct chan_handler handlers[] = {
+    {M_log_event, on_event}, {M_log_line, on_line}, {M_log_search_req, on_search}, {0, NULL}};
 
 static void
 take_style(const struct conf *c)
@@ -132,8 +132,8 @@ open_metrics(const struct proc_env *env, struct err *e)
 static int
 open_records(const struct proc_env *env, struct err *e)
 {
-	struct records_options o = {.keep_ms = env->conf->log.keep_days * DAY_MS,
-	    .size = env->conf->log.keep_size};
+	struct records_options o = {
+	    .keep_ms = env->conf->log.keep_days * DAY_MS, .size = env->conf->log.keep_size};
 	char name[1100];
 
 	if (!env->conf->log.records)

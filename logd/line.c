@@ -15,7 +15,8 @@ line_stamp(time_t now)
 	if (now == of)
 		return text;
 	/* RFC 3164, 4.1.2: the day of the month is padded with a space. */
-	if (localtime_r(&now, &tm) == NULL || strftime(text, sizeof text, "%b %e %H:%M:%S", &tm) == 0)
+	if (localtime_r(&now, &tm) == NULL ||
+	    strftime(text, sizeof text, "%b %e %H:%M:%S", &tm) == 0)
 		text[0] = '\0';
 	of = now;
 	return text;

@@ -42,7 +42,8 @@ size_t line_for_syslog(char *out, const struct line *l, int facility);
 
 /* ---- names.c ---- */
 
-/* The program that a line is of: the process' own name, or the one of Postfix's that writes such. */
+/* The program that a line is of: the process' own name, or the one of Postfix's that writes such.
+ */
 const char *line_name(int postfix_names, enum proc_id who);
 const char *event_name(int postfix_names, enum proc_id who, unsigned kind);
 

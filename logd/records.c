@@ -503,8 +503,9 @@ records_search(
 	struct ask *a;
 
 	if (r->state != OPEN) {
-		refuse(r->state == FAILED ? r->n.trouble
-					  : "the records are still being checked, try again in a moment",
+		refuse(r->state == FAILED
+			   ? r->n.trouble
+			   : "the records are still being checked, try again in a moment",
 		    id, fn, arg);
 		return;
 	}

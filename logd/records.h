@@ -42,8 +42,8 @@ void records_event(struct records *r, const char *who, const struct log_event *e
  * records_forget comes first; rep is gone when it returns.
  */
 typedef void (*records_fn)(const struct log_search_rep *rep, uint64_t id, void *arg);
-void records_search(struct records *r, const struct log_search_req *q, uint64_t id, records_fn fn,
-    void *arg);
+void records_search(
+    struct records *r, const struct log_search_req *q, uint64_t id, records_fn fn, void *arg);
 
 /* Nobody waits any more for searches with this arg. */
 void records_forget(struct records *r, const void *arg);

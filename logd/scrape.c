@@ -390,7 +390,8 @@ scrape_serve(int fd, const struct scrape_ops *ops, struct err *e)
 {
 	LIST_INIT(&S.all);
 	S.ops = ops;
-	if (event_assign(&S.ev, proc_env()->base, fd, EV_READ | EV_PERSIST, on_accept, NULL) == -1 ||
+	if (event_assign(&S.ev, proc_env()->base, fd, EV_READ | EV_PERSIST, on_accept, NULL) ==
+		-1 ||
 	    event_add(&S.ev, NULL) == -1)
 		return err_sys(e, "log: metrics");
 	return 0;

@@ -32,7 +32,7 @@ in_set(const char *p, const char *end, char c)
 	char low;
 
 	c = (char)tolower((unsigned char)c);
-	for (p += not; p < end - 1; p++) {
+	for (p += not ; p < end - 1; p++) {
 		low = (char)tolower((unsigned char)*p);
 		if (p[1] == '-' && p + 2 < end - 1) {
 			found |= c >= low && c <= (char)tolower((unsigned char)p[2]);
@@ -40,7 +40,7 @@ in_set(const char *p, const char *end, char c)
 		} else
 			found |= c == low;
 	}
-	return found != not;
+	return found != not ;
 }
 
 /* One octet of the text; *next receives the rest of the pattern. */

@@ -28,6 +28,7 @@ struct arrival {
 	int fd;
 	struct sockaddr_storage from; /* the balancer */
 	uint64_t until; /* clock_ms */
+	int had; /* octets that were there the last time */
 	struct event ev;
 };
 
@@ -119,11 +120,13 @@ on_header(evutil_socket_t fd, short what, void *arg)
 		arrived(a, &h);
 		return;
 	}
-	/* Wake us when there is more of it than now. */
+	/* Wake us when there is more of it than now; if there is not, it has ended. */
 	low = (int)n + 1;
-	if (used == 0 && clock_ms() < a->until && (size_t)n < sizeof text &&
-	    setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &low, sizeof low) == 0)
+	if (used == 0 && n > a->had && clock_ms() < a->until && (size_t)n < sizeof text &&
+	    setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &low, sizeof low) == 0) {
+		a->had = (int)n;
 		return;
+	}
 	if (n != 0) /* a balancer that looks whether we are there says nothing */
 		log_warn("connector %s: %s sent no good PROXY header", a->connector,
 		    cidr_text(ip, sizeof ip, (const struct sockaddr *)&a->from));
@@ -189,11 +192,19 @@ session_gate_closes(struct session *s)
 	session_end(s);
 }
 
+void
+session_gate_names(struct session *s)
+{
+	const char *name = gate_name(s->gate);
+
+	if (s->gate != NULL && strcmp(name, "unknown") != 0)
+		session_named(s, name);
+}
+
 /* The way is free, as far as it depends on the gate. */
 static void
 passed(struct session *s)
 {
-	session_named(s, gate_name(s->gate));
 	if (s->route->client_tls != CONF_TLS_IMPLICIT || conn_is_tls(s->c))
 		session_opened(s);
 }
@@ -207,7 +218,7 @@ on_gate(enum gate_verdict v, void *arg)
 	s->gated = GATED_NOT;
 	if (s->ended || s->ending)
 		return;
-	session_named(s, gate_name(s->gate));
+	session_gate_names(s);
 	if (v == GATE_CLOSE)
 		session_gate_closes(s);
 	else if (was == GATED_OPEN) {
@@ -229,8 +240,8 @@ session_gate_open(struct session *s, const char *name, int shy)
 		s->gate = gate_open(k, &s->from, name, shy, &gate_ops, s, &v);
 	if (name != NULL)
 		session_named(s, name);
-	else if (s->gate != NULL)
-		session_named(s, gate_name(s->gate));
+	else
+		session_gate_names(s);
 	if (v == GATE_WAIT)
 		s->gated = GATED_OPEN;
 	else if (v != GATE_OK)

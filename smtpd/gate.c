@@ -539,8 +539,8 @@ rcpt_answered(struct gate *g)
 	else if (g->grey_wait > 0) {
 		tally.greylisted++;
 		answer_set(&g->answer, 450,
-		    "4.2.0 <%s>: Recipient address rejected: Greylisted for %u seconds",
-		    g->rcpt, g->grey_wait);
+		    "4.2.0 <%s>: Recipient address rejected: Greylisted for %u seconds", g->rcpt,
+		    g->grey_wait);
 		v = GATE_REFUSE;
 	}
 	tell(g, v);

@@ -291,10 +291,7 @@ wait_for_room(struct put *p)
 	finish(p, 451, "4.3.0 out of memory");
 }
 
-/*
- * As much of the group as the channel takes.  Half a group of which the rest never comes is dropped
- * by queued with the channel; as no memory is a matter of moments, that is not waited for.
- */
+/* As much of the group as the channel takes. */
 static void
 send_on(struct put *p)
 {
@@ -305,11 +302,16 @@ send_on(struct put *p)
 			wait_for_room(p);
 			return;
 		}
-		if (send_one(p, c) == -1) {
-			log_err("%s: cannot hand it to the queue: %s", p->s->qid, strerror(errno));
-			finish(p, 451, "4.3.0 the queue cannot take it now, try again later");
+		if (send_one(p, c) == 0)
+			continue;
+		/* What has begun has to come to its end: memory and descriptors come back. */
+		if (p->at > 0 && (errno == ENOMEM || errno == EMFILE || errno == ENFILE)) {
+			wait_for_room(p);
 			return;
 		}
+		log_err("%s: cannot hand it to the queue: %s", p->s->qid, strerror(errno));
+		finish(p, 451, "4.3.0 the queue cannot take it now, try again later");
+		return;
 	}
 }
 

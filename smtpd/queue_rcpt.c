@@ -215,8 +215,7 @@ mail_on(struct session *s)
 {
 	switch (s->intake->step) {
 	case Q_NAME:
-		if (s->gate != NULL)
-			session_named(s, gate_name(s->gate));
+		session_gate_names(s);
 		/* FALLTHROUGH */
 	case Q_ROOM:
 		next(s, Q_ROOM);

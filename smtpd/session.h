@@ -230,6 +230,7 @@ void session_named(struct session *s, const char *name);
 enum gated { GATED_NOT, GATED_OPEN, GATED_MAIL, GATED_RCPT };
 void session_gate_open(struct session *s, const char *name, int shy);
 void session_gate_closes(struct session *s);
+void session_gate_names(struct session *s); /* the client, if the gate knows by now */
 
 /* Replies; what the gate says is told by session_refused. */
 void session_answer(struct session *s, const struct answer *a);

@@ -85,8 +85,7 @@ conf_files(const struct conf *c, conf_file_fn fn, void *arg)
 	}
 	if (conf_has_queue(c) && of_queue(&to, c) == -1)
 		return -1;
-	if (conf_has_queue(c) &&
-	    give(&to, "keyd", "", "sts_ca_file", c->keyd.sts_ca_file, 0) == -1)
+	if (conf_has_queue(c) && give(&to, "keyd", "", "sts_ca_file", c->keyd.sts_ca_file, 0) == -1)
 		return -1;
 	if (c->dns.servers.n == 0 && give(&to, "dns", "", "servers", CONF_RESOLV_FILE, 0) == -1)
 		return -1;

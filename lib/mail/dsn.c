@@ -243,31 +243,42 @@ put_text(const struct dsn_facts *f, struct buf *b)
 	return rc == 0 ? put_lines(b, f->after) : rc;
 }
 
-/* An address as the type says; one that is not ASCII is spelt so where it must be (RFC 6533, 3). */
+/* In ASCII (RFC 6533, 3: utf-8-addr-xtext). -1: it is too long for a line so. */
+static int
+spell(const char *addr, char out[FOLD_AT])
+{
+	const uint8_t *p = (const uint8_t *)addr;
+	size_t left = strlen(addr), n = 0;
+	uint32_t cp;
+	unsigned len;
+
+	for (; left > 0; p += len, left -= len) {
+		len = mail_utf8_next(p, left, &cp);
+		if (len == 0 || cp <= ' ' || cp == 0x7f) {
+			len = len == 0 ? 1 : len;
+			cp = '?';
+		}
+		if (n + 12 > FOLD_AT)
+			return -1;
+		if (cp >= 0x80 || cp == '\\')
+			n += (size_t)snprintf(out + n, FOLD_AT - n, "\\x{%X}", (unsigned)cp);
+		else
+			out[n++] = (char)cp;
+	}
+	out[n] = '\0';
+	return 0;
+}
+
+/* An address as its type says. */
 static int
 put_address(const struct dsn_facts *f, const char *addr, struct buf *b)
 {
-	char text[VALUE_MAX];
-	const uint8_t *p = (const uint8_t *)addr;
-	size_t left = strlen(addr);
-	uint32_t cp;
-	unsigned len;
-	int rc;
+	char text[VALUE_MAX], spelt[FOLD_AT];
 
-	if (!dsn_is_8bit(addr) || f->utf8)
-		return buf_printf(b, "%s; %s\r\n", dsn_is_8bit(addr) ? "utf-8" : "rfc822",
-		    safe(f, addr, 0, text));
-	rc = buf_puts(b, "utf-8; ");
-	for (; rc == 0 && left > 0; p += len, left -= len) {
-		len = mail_utf8_next(p, left, &cp);
-		if (len == 0)
-			len = 1, cp = '?';
-		if (len > 1 || cp == '\\')
-			rc = buf_printf(b, "\\x{%X}", (unsigned)cp);
-		else
-			rc = buf_putc(b, cp <= ' ' || cp > '~' ? '?' : (uint8_t)cp);
-	}
-	return rc == 0 ? buf_puts(b, "\r\n") : rc;
+	if (dsn_is_8bit(addr) && !f->utf8 && spell(addr, spelt) == 0)
+		return buf_printf(b, "utf-8; %s\r\n", spelt);
+	return buf_printf(b, "%s; %s\r\n", dsn_is_8bit(addr) && f->utf8 ? "utf-8" : "rfc822",
+	    safe(f, addr, 0, text));
 }
 
 static int
@@ -388,7 +399,8 @@ is_plain(const struct dsn_facts *f, const uint8_t *p, size_t n)
 
 	for (i = 0; i < n; i++) {
 		if (p[i] == 0 || p[i] == 0x7f || (!f->utf8 && p[i] >= 0x80) ||
-		    (p[i] == '\r' && (i + 1 == n || p[i + 1] != '\n')))
+		    (p[i] == '\r' && (i + 1 == n || p[i + 1] != '\n')) ||
+		    (p[i] == '\n' && (i == 0 || p[i - 1] != '\r')))
 			return 0;
 		line = p[i] == '\n' ? 0 : line + 1;
 		if (line > LINE_LEN + 1)

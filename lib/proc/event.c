@@ -518,7 +518,7 @@ proc_event(const struct log_event *given_event)
 	if (e.level == LOG_L_ERR || e.level > LOG_L_DEBUG)
 		e.level = e.kind == EV_LOGIN_FAILED ? LOG_L_WARN : LOG_L_INFO;
 	if (e.pid == 0)
-		e.pid = (uint32_t)getpid();
+		e.pid = (uint32_t)sink_pid();
 	if (e.when == 0)
 		e.when = now_ms();
 	if (rec_bad_field(&rec_log_event, &e) != NULL)

@@ -11,8 +11,7 @@
 void
 metrics_head(struct buf *b, const char *name, const char *type, const char *help)
 {
-	(void)buf_printf(
-	    b, "# HELP postern_%s %s\n# TYPE postern_%s %s\n", name, help, name, type);
+	(void)buf_printf(b, "# HELP postern_%s %s\n# TYPE postern_%s %s\n", name, help, name, type);
 }
 
 const char *
@@ -81,8 +80,8 @@ put_fact(struct buf *b, const struct metrics_daemon *v, size_t n, size_t i, cons
 	for (; i < n; i++)
 		if (strcmp(v[i].daemon, daemon) == 0 &&
 		    (f = metrics_fact(&v[i], fact, NULL)) != NULL && is_number(f->value))
-			(void)buf_printf(b, "postern_%s{instance=\"%u\"} %s\n", name,
-			    v[i].instance, f->value);
+			(void)buf_printf(
+			    b, "postern_%s{instance=\"%u\"} %s\n", name, v[i].instance, f->value);
 }
 
 void
@@ -187,8 +186,7 @@ chain_told(const struct conf *c, size_t connector, size_t chain)
 }
 
 static void
-put_certificates(
-    struct buf *b, const struct conf *c, const struct metrics_daemon *v, size_t n)
+put_certificates(struct buf *b, const struct conf *c, const struct metrics_daemon *v, size_t n)
 {
 	char label[METRICS_LABEL_MAX];
 	const struct conf_strings *l;
@@ -220,8 +218,8 @@ metrics_places(struct buf *b, const struct conf *c, const struct metrics_daemon 
 		(void)buf_printf(b, "postern_connector_sessions{connector=\"%s\"} %llu\n",
 		    metrics_label(label, c->connectors[i].name),
 		    (unsigned long long)sessions_of(v, n, c->connectors[i].name));
-	metrics_head(b, "peer_up", "gauge",
-	    "1: the mail server was reached last time, 0: it was not");
+	metrics_head(
+	    b, "peer_up", "gauge", "1: the mail server was reached last time, 0: it was not");
 	for (i = 0; i < c->npeers; i++)
 		if ((up = peer_up(v, n, c->peers[i].name)) != -1)
 			(void)buf_printf(b, "postern_peer_up{peer=\"%s\"} %d\n",

@@ -38,7 +38,6 @@ const struct fact *metrics_fact(
 void metrics_facts(struct buf *b, const struct metrics_daemon *v, size_t n);
 
 /* Sessions of each connector, the last try of each peer, the end of each certificate. */
-void metrics_places(
-    struct buf *b, const struct conf *c, const struct metrics_daemon *v, size_t n);
+void metrics_places(struct buf *b, const struct conf *c, const struct metrics_daemon *v, size_t n);
 
 #endif

@@ -170,6 +170,12 @@ sink_start(int hold_lines)
 	log_set_sink(sink, NULL);
 }
 
+pid_t
+sink_pid(void)
+{
+	return self != 0 ? self : getpid();
+}
+
 void
 sink_logd(struct chan *c)
 {

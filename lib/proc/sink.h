@@ -1,6 +1,8 @@
 #ifndef PROC_SINK_H
 #define PROC_SINK_H
 
+#include <sys/types.h>
+
 #include "ipc/messages.h"
 #include "proc/chan.h"
 
@@ -19,6 +21,9 @@
  * hold	1: until then they are held; 0: they go to stderr
  */
 void sink_start(int hold);
+
+/* This process, as it stands in its lines: not asked of the kernel each time. */
+pid_t sink_pid(void);
 
 /* One event, all of whose fields are within their bounds; before sink_start to standard error. */
 void sink_event(const struct log_event *e);

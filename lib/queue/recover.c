@@ -134,7 +134,8 @@ is_torn(struct recovery *r, uint32_t at)
 	uint32_t next = at;
 
 	while ((next = qs_scan_find(&r->scan, next, &g, 1)) != NONE) {
-		if (g.synced > at)
+		/* Up to the next block there may be nothing but what a sync was rounded up by. */
+		if (g.synced > next_block(at) || (g.prev >= at && g.prev < g.synced))
 			return 0;
 		next += 8;
 	}

@@ -1,5 +1,6 @@
 """The gateway as contestant: one process of each kind, on the measured core."""
 
+import contextlib
 import os
 import secrets
 
@@ -13,7 +14,8 @@ ignition {{
   key_file = "{key}"
 }}
 processes {{
-  smtpd = 1
+  smtpd = {n}
+  deliverd = 1
   pop3d = 1
 }}
 limits {{
@@ -24,19 +26,19 @@ limits {{
 """
 
 
-def start(world, pieces, port, people, with_keys=(), tls_keys=()):
+def start(world, pieces, port, people, with_keys=(), tls_keys=(), core=SERVER_CORE, processes=1):
     """Start it with further configuration and with users, some of whom have a Curve25519 key.
 
-    tls_keys: files whose keys go into the key store.
+    tls_keys: files whose keys go into the key store.  core: None for all of them.
     """
     folder = world.path("gw")
     os.makedirs(folder)
     key = write(os.path.join(folder, "ignition.key"), secrets.token_bytes(32), 0o400)
-    gw = world.gateway(PIECES.format(key=key) + pieces, level="info")
+    gw = world.gateway(PIECES.format(key=key, n=processes) + pieces, level="info")
     if gw.user is not None and os.getuid() == 0:
         for path in (key, *tls_keys):
             os.chown(path, gw.user, gw.user)
-    with on_core(SERVER_CORE):
+    with contextlib.nullcontext() if core is None else on_core(core):
         gw.start()
     gw.keyctl("init", "--key-file", key, "--cost", "1,8")
     gw.gwctl("domain", "add", DOMAIN)

@@ -106,8 +106,9 @@ def pss(pids):
 class Client:
     """A program of load.h."""
 
-    def __init__(self, name, *args):
-        with on_core(LOAD_CORE):
+    def __init__(self, name, *args, core=LOAD_CORE):
+        """core: None for all of them."""
+        with contextlib.nullcontext() if core is None else on_core(core):
             self.child = subprocess.Popen([os.path.join(BUILD, "bench", name), *map(str, args)],
                                           text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 

@@ -295,7 +295,8 @@ def command_lines_are_completed(w):
     own = {c["fpr"] for c in json.loads(w.gw.gwctl("key", "list", "--json").stdout)["certificates"] if c["secret"]}
     ids = {"alice", "bob", "carol", "evil", "pat"}
     cases = (
-        (gwctl, {"setup", "config", "status", "reload", "reopen", "stop", "tls", "domain", "consumer", "key"}),
+        (gwctl, {"setup", "config", "status", "doctor", "log", "trace", "reload", "reopen", "stop", "tls", "domain",
+                 "recipient", "route", "queue", "consumer", "key"}),
         (gwctl + "con", {"config", "consumer"}),
         (gwctl + "-", {"-c", "-r", "-h", "-V"}),
         (gwctl + "key ", {"import", "list", "show", "delete", "export"}),
@@ -311,6 +312,8 @@ def command_lines_are_completed(w):
         (gwctl + "key list --consumer=b", {"bob"}),
         (gwctl + f"key delete {fpr[:8]}", {fpr}),
         (gwctl + "setup --placement ", {"internal", "gateway", "both"}),
+        (gwctl + "log --status ", {"sent", "deferred", "bounced"}),
+        (gwctl + "log --kind log", {"login", "login-failed"}),
         (keyctl + "un", {"unlock"}),
         (keyctl + "-", {"-c", "-h", "-V"}),
         (keyctl + "ca ", {"init", "list", "export", "import"}),

@@ -55,8 +55,7 @@ START_TEST(text_keeps_addresses_readable_and_makes_no_field_of_them)
 	size_t i;
 
 	for (i = 0; i < sizeof cases / sizeof cases[0]; i++)
-		ck_assert_str_eq(
-		    log_escape_text(out, sizeof out, cases[i].in, strlen(cases[i].in)),
+		ck_assert_str_eq(log_escape_text(out, sizeof out, cases[i].in, strlen(cases[i].in)),
 		    cases[i].out);
 }
 END_TEST

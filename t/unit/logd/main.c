@@ -10,6 +10,6 @@ Suite *records_suite(void);
 int
 main(void)
 {
-	return unit_run((Suite *(*[])(void)){archive_suite, http_suite, line_suite, output_suite,
-	    pack_suite, records_suite, NULL});
+	return unit_run((Suite *(*[])(void)){
+	    archive_suite, http_suite, line_suite, output_suite, pack_suite, records_suite, NULL});
 }

@@ -153,10 +153,7 @@ static const struct log_event four[] = {
 	.rcpt = "carol@partner.test",
 	.status = ES_DEFERRED,
 	.text = "4"},
-    {.kind = EV_REJECT,
-	.client = "unknown[2001:db8::7]",
-	.rcpt = "x@elsewhere.test",
-	.text = "5"},
+    {.kind = EV_REJECT, .client = "unknown[2001:db8::7]", .rcpt = "x@elsewhere.test", .text = "5"},
 };
 
 START_TEST(finds_by_each_property)

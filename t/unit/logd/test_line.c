@@ -144,6 +144,6 @@ line_suite(void)
 	return unit_suite("line",
 	    (const TTest *const[]){has_the_grammar_of_postfix, the_time_is_local_and_of_that_second,
 		programs_have_the_names_that_counters_of_postfix_know,
-		marks_what_is_not_plain_information,
-		no_text_makes_two_lines, fits_the_longest_text_of_the_worst_octets, NULL});
+		marks_what_is_not_plain_information, no_text_makes_two_lines,
+		fits_the_longest_text_of_the_worst_octets, NULL});
 }

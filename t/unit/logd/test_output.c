@@ -174,8 +174,8 @@ END_TEST
 Suite *
 output_suite(void)
 {
-	return unit_suite("output", (const TTest *const[]){goes_on_with_a_new_file_after_rotation,
-					survives_a_full_disk_and_says_what_is_missing,
-					lines_of_a_round_are_one_write,
-					refuses_a_link_and_what_is_no_file, NULL});
+	return unit_suite("output",
+	    (const TTest *const[]){goes_on_with_a_new_file_after_rotation,
+		survives_a_full_disk_and_says_what_is_missing, lines_of_a_round_are_one_write,
+		refuses_a_link_and_what_is_no_file, NULL});
 }

@@ -132,8 +132,7 @@ END_TEST
 Suite *
 pack_suite(void)
 {
-	return unit_suite(
-	    "pack", (const TTest *const[]){events_come_back_as_they_were,
-			what_is_empty_takes_no_room, a_cut_or_wrong_event_is_refused,
-			the_order_of_fields_and_kinds_is_the_one_on_the_disks, NULL});
+	return unit_suite("pack", (const TTest *const[]){events_come_back_as_they_were,
+				      what_is_empty_takes_no_room, a_cut_or_wrong_event_is_refused,
+				      the_order_of_fields_and_kinds_is_the_one_on_the_disks, NULL});
 }

@@ -11,7 +11,6 @@ Suite *sink_suite(void);
 int
 main(void)
 {
-	return unit_run((Suite *(*[])(void)){
-	    chan_suite, daemon_suite, event_suite, files_suite, metrics_suite, neighbours_suite,
-	    sink_suite, NULL});
+	return unit_run((Suite *(*[])(void)){chan_suite, daemon_suite, event_suite, files_suite,
+	    metrics_suite, neighbours_suite, sink_suite, NULL});
 }

@@ -36,7 +36,11 @@ START_TEST(each_kind_has_the_grammar_of_postfix)
 		 .helo = "mail.test"},
 		"NOQUEUE: reject: RCPT from " CLIENT ": 554 5.7.1 <x@y.test>: Relay access "
 		"denied; from=<a@b.test> to=<x@y.test> proto=ESMTP helo=<mail.test>"},
-	    {{.kind = EV_REJECT, .what = "RCPT from", .client = CLIENT, .text = "550 no", .rcpt = "c"},
+	    {{.kind = EV_REJECT,
+		 .what = "RCPT from",
+		 .client = CLIENT,
+		 .text = "550 no",
+		 .rcpt = "c"},
 		"NOQUEUE: reject: RCPT from " CLIENT ": 550 no; from=<> to=<c>"},
 	    {{.kind = EV_REJECT,
 		 .what = "CONNECT from",
@@ -65,8 +69,7 @@ START_TEST(each_kind_has_the_grammar_of_postfix)
 	    {{.kind = EV_LOGIN_FAILED, .client = CLIENT, .mechanism = "LOGIN", .user = "al"},
 		CLIENT ": SASL LOGIN authentication failed: (reason unavailable), "
 		       "sasl_username=al"},
-	    {{.kind = EV_MESSAGE, .qid = "A1", .msgid = "<m@b.test>"},
-		"A1: message-id=<m@b.test>"},
+	    {{.kind = EV_MESSAGE, .qid = "A1", .msgid = "<m@b.test>"}, "A1: message-id=<m@b.test>"},
 	    {{.kind = EV_MESSAGE, .qid = "A1", .msgid = "m@b.test"}, "A1: message-id=<m@b.test>"},
 	    {{.kind = EV_QUEUED, .qid = "A1", .sender = "a@b.test", .size = 4711, .nrcpt = 2},
 		"A1: from=<a@b.test>, size=4711, nrcpt=2 (queue active)"},
@@ -164,8 +167,8 @@ START_TEST(no_field_forges_another_or_a_line)
 			/* Set off by a comma it would be a field of ours. */
 			ck_assert_msg(strstr(out, ", status=sent (FORGED") == NULL, "%s", out);
 			ck_assert_msg(strstr(out, ", to=<victim") == NULL, "%s", out);
-			ck_assert_msg(strstr(out, " unknown[192.0.2.9]: 554 5.7.1,") == NULL, "%s",
-			    out);
+			ck_assert_msg(
+			    strstr(out, " unknown[192.0.2.9]: 554 5.7.1,") == NULL, "%s", out);
 		}
 }
 END_TEST
@@ -322,12 +325,12 @@ END_TEST
 Suite *
 event_suite(void)
 {
-	Suite *s = unit_suite("event",
-	    (const TTest *const[]){each_kind_has_the_grammar_of_postfix,
-		no_field_forges_another_or_a_line,
-		the_address_behind_a_client_name_stays_where_filters_look_for_it,
-		the_longest_values_leave_room_for_the_outcome, a_small_buffer_is_never_overrun,
-		every_kind_and_status_has_a_name, NULL});
+	Suite *s = unit_suite(
+	    "event", (const TTest *const[]){each_kind_has_the_grammar_of_postfix,
+			 no_field_forges_another_or_a_line,
+			 the_address_behind_a_client_name_stays_where_filters_look_for_it,
+			 the_longest_values_leave_room_for_the_outcome,
+			 a_small_buffer_is_never_overrun, every_kind_and_status_has_a_name, NULL});
 	TCase *c = tcase_create("sent");
 
 	tcase_add_checked_fixture(c, set_up, tear_down);

@@ -74,15 +74,16 @@ START_TEST(places_sum_up_what_all_processes_say)
 	metrics_places(&b, &c, daemons, 3);
 	(void)text();
 	ck_assert_ptr_nonnull(strstr(text(), "\npostern_connector_sessions{connector=\"mx\"} 3\n"));
-	ck_assert_ptr_nonnull(strstr(text(), "\npostern_connector_sessions{connector=\"mx2\"} 5\n"));
+	ck_assert_ptr_nonnull(
+	    strstr(text(), "\npostern_connector_sessions{connector=\"mx2\"} 5\n"));
 	/* The newest word counts. */
 	ck_assert_ptr_nonnull(strstr(text(), "\npostern_peer_up{peer=\"office\"} 0\n"));
 	ck_assert_ptr_null(strstr(text(), "never-asked"));
 	ck_assert_ptr_nonnull(
 	    strstr(text(), "\npostern_certificate_end_timestamp_seconds{file=\"/etc/x.pem\"} "
 			   "1801353600\n"));
-	ck_assert_ptr_null(strstr(
-	    strstr(text(), "{file=\"/etc/x.pem\"}") + 1, "{file=\"/etc/x.pem\"}"));
+	ck_assert_ptr_null(
+	    strstr(strstr(text(), "{file=\"/etc/x.pem\"}") + 1, "{file=\"/etc/x.pem\"}"));
 }
 END_TEST
 

@@ -19,6 +19,8 @@ on_log(enum log_level level, const char *line, void *arg)
 	if (level > LOG_L_WARN)
 		return;
 	b->warnings++;
+	if (getenv("BOX_LOG") != NULL)
+		fprintf(stderr, "%s\n", line);
 	(void)snprintf(b->warning, sizeof b->warning, "%.200s", line);
 }
 
@@ -272,6 +274,12 @@ uint32_t
 box_offset(struct box *b, qstore_id id)
 {
 	return msg_of(b, id)->off;
+}
+
+uint32_t
+box_length(struct box *b, qstore_id id)
+{
+	return (msg_of(b, id)->body + msg_of(b, id)->size + 7) & ~7U;
 }
 
 uint8_t *

@@ -65,7 +65,8 @@ uint8_t *box_read_file(struct box *b, const char *name, size_t *n);
 void box_write_file(struct box *b, const char *name, const void *p, size_t n, uint64_t at);
 unsigned box_files(const struct box *b, const char *prefix);
 
-/* Where a message's record begins in its segment. */
+/* Where a message's record begins in its segment, and its octets. */
 uint32_t box_offset(struct box *b, qstore_id id);
+uint32_t box_length(struct box *b, qstore_id id);
 
 #endif

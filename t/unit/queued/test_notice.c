@@ -34,7 +34,7 @@ part(unsigned n)
 	for (p = last(); n + 1 > 0 && p != NULL; n--)
 		if ((p = strstr(p, boundary)) != NULL)
 			p += strlen(boundary) + 2;
-	if (p == NULL)
+	if (p == NULL || strncmp(p - 2, "--", 2) == 0)
 		return NULL;
 	(void)strlcpy(out, p, sizeof out);
 	ck_assert_ptr_nonnull(end = strstr(out, boundary));
