@@ -49,8 +49,9 @@ judge_daemons(struct status *st)
 		else if (d->trouble[0] != '\0')
 			find(st, 1, d->daemon, "instance %u (pid %" PRIu32 ") does not answer: %s",
 			    d->instance, d->pid, d->trouble);
-		if ((f = status_fact(d, "trouble", NULL)) != NULL && f->value[0] != '\0')
-			find(st, 1, d->daemon, "%s", f->value);
+		for (f = NULL; (f = status_fact(d, "trouble", f)) != NULL;)
+			if (f->value[0] != '\0')
+				find(st, 1, d->daemon, "%s", f->value);
 	}
 }
 

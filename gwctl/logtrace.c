@@ -132,7 +132,9 @@ client_text(char *out, size_t outsz, const struct log_event *e)
 		n += snprintf(out + n, outsz - (size_t)n, ", login %s (%s)", shown(e->user),
 		    shown(e->mechanism));
 	if (e->connector[0] != '\0' && (size_t)n < outsz)
-		(void)snprintf(out + n, outsz - (size_t)n, ", connector %s", shown(e->connector));
+		n += snprintf(out + n, outsz - (size_t)n, ", connector %s", shown(e->connector));
+	if (e->relay[0] != '\0' && (size_t)n < outsz)
+		(void)snprintf(out + n, outsz - (size_t)n, ", server %s", shown(e->relay));
 }
 
 /* What stands behind the word. */
@@ -256,7 +258,7 @@ print_summary(const struct trace *t)
 static int
 print(const struct trace *t)
 {
-	static const char *const heads[] = {"TIME", "AFTER", "QUEUE ID", "STEP", "", NULL};
+	static const char *const heads[] = {"TIME", "AFTER", "QUEUE ID", "STEP", "WHAT", NULL};
 	char when[LOG_TIME_TEXT], after[DATE_TEXT], text[2048];
 	const struct log_event *e;
 	struct table table;

@@ -180,12 +180,13 @@ add_number(size_t *n, const char *name, uint64_t value)
 }
 
 static void
-add_text(size_t *n, const char *name, const char *text)
+add_trouble(size_t *n, const char *what, const char *text)
 {
 	if (text[0] == '\0')
 		return;
-	(void)strlcpy(values[*n], text, 501); /* as a fact may be long */
-	facts[*n] = (struct fact){name, values[*n]};
+	/* A fact has 500 octets at most. */
+	(void)snprintf(values[*n], sizeof values[*n], "%s: %.400s", what, text);
+	facts[*n] = (struct fact){"trouble", values[*n]};
 	++*n;
 }
 
@@ -200,7 +201,7 @@ own_facts(const struct fact **v)
 	output_count(out, &o);
 	add_number(&n, "lines", o.written);
 	add_number(&n, "lost", o.lost);
-	add_text(&n, "trouble", o.trouble);
+	add_trouble(&n, "lines are being lost", o.trouble);
 	if (records == NULL)
 		return n;
 	records_count(records, &r);
@@ -209,7 +210,7 @@ own_facts(const struct fact **v)
 	add_number(&n, "records.octets", r.archive.octets);
 	add_number(&n, "records.oldest", r.archive.oldest / 1000);
 	add_number(&n, "searches", r.searches);
-	add_text(&n, "records.trouble", r.trouble);
+	add_trouble(&n, "what happens is not recorded", r.trouble);
 	return n;
 }
 

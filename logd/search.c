@@ -28,11 +28,11 @@ set_end(const char *p)
 static int
 in_set(const char *p, const char *end, char c)
 {
-	int not = *p == '!' || *p == '^', found = 0;
+	int negated = *p == '!' || *p == '^', found = 0;
 	char low;
 
 	c = (char)tolower((unsigned char)c);
-	for (p += not ; p < end - 1; p++) {
+	for (p += negated; p < end - 1; p++) {
 		low = (char)tolower((unsigned char)*p);
 		if (p[1] == '-' && p + 2 < end - 1) {
 			found |= c >= low && c <= (char)tolower((unsigned char)p[2]);
@@ -40,7 +40,7 @@ in_set(const char *p, const char *end, char c)
 		} else
 			found |= c == low;
 	}
-	return found != not ;
+	return found != negated;
 }
 
 /* One octet of the text; *next receives the rest of the pattern. */

@@ -115,15 +115,32 @@ read_header(int fd, uint64_t at, struct seg_header *h)
 	return n == (ssize_t)sizeof block ? qs_header_decode(h, block) : -1;
 }
 
+/* Is there nothing but zeros between the two headers? */
+static int
+is_blank(struct recovery *r, int fd, uint32_t size)
+{
+	const uint8_t *p;
+	uint32_t at;
+
+	qs_scan_use(&r->scan, fd, 0, size);
+	for (at = FIRST; at < size - BLOCK; at += BLOCK) {
+		if ((p = qs_scan_look(&r->scan, at, BLOCK)) == NULL)
+			return r->scan.error == 0;
+		if (*p != 0 || memcmp(p, p + 1, BLOCK - 1) != 0)
+			return 0;
+	}
+	return 1;
+}
+
 /* Without a header that can be read: what is there is found by its groups, or there is nothing. */
 static void
-without_header(struct recovery *r, struct seg *seg, int fd, uint64_t size, int empty)
+without_header(struct recovery *r, struct seg *seg, int fd, uint64_t size)
 {
 	seg->size = size > SEGMENT_MAX ? SEGMENT_MAX : (uint32_t)(size / BLOCK * BLOCK);
 	if (seg->size < SEGMENT_MIN)
 		seg->size = SEGMENT_MIN;
-	if ((seg->mark = guess_mark(r, fd, seg->size)) == 0 && empty) {
-		/* The crash came before it was ever used. */
+	if ((seg->mark = guess_mark(r, fd, seg->size)) == 0 && is_blank(r, fd, seg->size)) {
+		/* The crash came before anything was in it. */
 		seg->state = SEG_IDLE;
 		seg->size = qs_segment_size(r->s);
 		return;
@@ -180,7 +197,7 @@ look_at(struct recovery *r, struct seg *seg, int fd, struct err *e)
 	if (b == 1 && last.inc >= r->s->w.inc)
 		r->s->w.inc = last.inc + 1;
 	if (a != 1 && (b != 1 || last.size != st.st_size)) {
-		without_header(r, seg, fd, (uint64_t)st.st_size, a == 0);
+		without_header(r, seg, fd, (uint64_t)st.st_size);
 		return 0;
 	}
 	if (a != 1) {

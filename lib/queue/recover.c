@@ -185,12 +185,14 @@ static int
 read_groups(struct recovery *r, struct seg *seg, struct err *e)
 {
 	int newest = !seg->damaged && r->newest[seg->kind - 1] == seg;
-	uint32_t at = FIRST, prev = 0, end = told_end(r, seg);
+	uint32_t at = FIRST, prev = 0;
 	struct group_head g;
 
-	/* There is room for no more where the mark of the end would not fit. */
-	for (; at < end && next_block(at) + GROUP_HEAD <= r->scan.limit; at += g.len) {
+	for (; at + GROUP_HEAD <= r->scan.limit; at += g.len) {
 		if (next_group(&r->scan, &at, prev, &g, newest) == -1) {
+			/* Nothing more fits: what is left was only rounded up. */
+			if (next_block(at) + GROUP_HEAD > r->scan.limit)
+				break;
 			if (newest && is_torn(r, at))
 				return r->write ? clean_end(r, seg, at, prev, e) : 0;
 			/* Octets of a message may be damaged; the rest of its group is not. */
@@ -212,6 +214,7 @@ read_groups(struct recovery *r, struct seg *seg, struct err *e)
 static int
 read_segment(struct recovery *r, struct seg *seg, struct err *e)
 {
+	uint32_t limit = seg->size - BLOCK, end = told_end(r, seg);
 	char name[NAME_MAX_OCTETS];
 	int fd, rc;
 
@@ -222,7 +225,7 @@ read_segment(struct recovery *r, struct seg *seg, struct err *e)
 	if (fd == -1)
 		return err_sys(e, "queue: segment.%u", seg->no);
 	(void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-	qs_scan_use(&r->scan, fd, seg->mark, seg->size - BLOCK);
+	qs_scan_use(&r->scan, fd, seg->mark, end < limit ? end : limit);
 	rc = read_groups(r, seg, e);
 	close(fd);
 	return rc;

@@ -1,7 +1,10 @@
 /*
  * An SMTP server that takes everything and keeps nothing:
  *
- *	smtp_sink PORT
+ *	smtp_sink [-f PERMILLE] [-s PERMILLE] PORT
+ *
+ * -f	so many messages are refused for the time being
+ * -s	so many are answered after two seconds only
  *
  * The verb COUNT gives how many came, "250 NUMBER".  The verb LAST gives the message that came
  *last, "250 SIZE" and as many octets, for whoever wants to know what is being measured.
@@ -15,6 +18,7 @@
 #define LINE_ROOM 2048
 #define OUT_ROOM 4096
 #define KEEP_MAX (512 * 1024) /* octets of the last message */
+#define STALL_S 2.0 /* seconds */
 
 struct session {
 	int fd;
@@ -24,7 +28,13 @@ struct session {
 	char out[OUT_ROOM];
 	size_t queued;
 	char tail[5]; /* what the text ends with so far */
+	double stalled; /* when it will be answered; 0: it is not waiting */
+	int over; /* the client has gone meanwhile */
+	struct session *next;
 };
+
+static struct session *waiting, **behind = &waiting; /* stalled, the first to be answered first */
+static unsigned fail, stall; /* of a thousand */
 
 static char window[256 * 1024];
 static char last[KEEP_MAX];
@@ -85,6 +95,24 @@ command(struct session *s)
 	return 0;
 }
 
+/* A message is here. */
+static void
+answer(struct session *s)
+{
+	if ((unsigned)(random() % 1000) < fail) {
+		reply(s, "451 4.3.0 not now\r\n");
+		return;
+	}
+	taken++;
+	reply(s, "250 2.0.0 Ok\r\n");
+	if ((unsigned)(random() % 1000) >= stall)
+		return;
+	s->stalled = load_now() + STALL_S;
+	s->next = NULL;
+	*behind = s;
+	behind = &s->next;
+}
+
 /* Take text; the octet behind it. */
 static const char *
 take_text(struct session *s, const char *p, const char *end)
@@ -117,10 +145,8 @@ take_text(struct session *s, const char *p, const char *end)
 		memmove(s->tail, s->tail + n, 5 - n);
 		memcpy(s->tail + 5 - n, p, n);
 	}
-	if (!s->in_text) {
-		taken++;
-		reply(s, "250 2.0.0 Ok\r\n");
-	}
+	if (!s->in_text)
+		answer(s);
 	return at;
 }
 
@@ -163,6 +189,10 @@ readable(struct session *s)
 	/* Acknowledged at once: not every proxy has switched Nagle's algorithm off. */
 	(void)setsockopt(s->fd, IPPROTO_TCP, TCP_QUICKACK, &(int){1}, sizeof(int));
 	over = n <= 0 || take(s, window, window + n);
+	if (s->stalled != 0) {
+		s->over |= over;
+		return;
+	}
 	if (s->queued > 0)
 		(void)send(s->fd, s->out, s->queued, MSG_NOSIGNAL);
 	s->queued = 0;
@@ -170,6 +200,28 @@ readable(struct session *s)
 		close(s->fd);
 		free(s);
 	}
+}
+
+/* Answer those whose time has come; milliseconds until the next, -1: nobody waits. */
+static int
+wake(void)
+{
+	struct session *s;
+	double now = load_now();
+
+	while ((s = waiting) != NULL && s->stalled <= now) {
+		if ((waiting = s->next) == NULL)
+			behind = &waiting;
+		s->stalled = 0;
+		if (s->queued > 0)
+			(void)send(s->fd, s->out, s->queued, MSG_NOSIGNAL);
+		s->queued = 0;
+		if (s->over) {
+			close(s->fd);
+			free(s);
+		}
+	}
+	return waiting != NULL ? (int)((waiting->stalled - now) * 1000) + 1 : -1;
 }
 
 static void
@@ -195,16 +247,24 @@ int
 main(int argc, char *argv[])
 {
 	struct epoll_event ev[EVENTS], e = {.events = EPOLLIN};
-	int listener, n, i;
+	int listener, n, i, c;
 
-	if (argc != 2)
-		errx(64, "usage: smtp_sink PORT");
-	listener = load_listen(load_number(argv[1], 1, 65535));
+	while ((c = getopt(argc, argv, "f:s:")) != -1) {
+		if (c == 'f')
+			fail = load_number(optarg, 0, 1000);
+		else if (c == 's')
+			stall = load_number(optarg, 0, 1000);
+		else
+			exit(64);
+	}
+	if (argc != optind + 1)
+		errx(64, "usage: smtp_sink [-f PERMILLE] [-s PERMILLE] PORT");
+	listener = load_listen(load_number(argv[optind], 1, 65535));
 	if ((ep = epoll_create1(EPOLL_CLOEXEC)) == -1 ||
 	    epoll_ctl(ep, EPOLL_CTL_ADD, listener, &e) == -1)
 		err(1, "epoll");
 	for (;;) {
-		n = epoll_wait(ep, ev, EVENTS, -1);
+		n = epoll_wait(ep, ev, EVENTS, wake());
 		for (i = 0; i < n; i++) {
 			if (ev[i].data.ptr == NULL)
 				accept_one(listener);

@@ -189,7 +189,7 @@ def a_full_disk_costs_records_and_no_lines(w):
     def trouble():
         lost.append(session(w))
         status = w.gw.gwctl("status", "-v", check=False).stdout.decode()
-        return re.search(r"records\.trouble .*(No space|space)", status)
+        return re.search(r"what happens is not recorded: .*space", status)
     wait_until(trouble, 30, "trouble in the status")
     text = w.gw.log_text()
     assert all(f": {qid}: disconnect from" in text for qid in lost), "lines were lost"
@@ -197,7 +197,7 @@ def a_full_disk_costs_records_and_no_lines(w):
 
     def well():
         session(w)
-        return "records.trouble" not in w.gw.gwctl("status", "-v", check=False).stdout.decode()
+        return "not recorded" not in w.gw.gwctl("status", "-v", check=False).stdout.decode()
     wait_until(well, 30, "records after there is room again")
     patient(w, "--id", session(w), count=3)
 

@@ -46,6 +46,15 @@ plumb(struct ipc *peer, enum proc_id id)
 	ipc_init(peer, fds[1], id, P_SMTPD);
 }
 
+/* The question in hand is done with. */
+static void
+drop(void)
+{
+	if (door.of != NULL)
+		ipc_done(door.of, &door.m);
+	door.of = NULL;
+}
+
 static void
 drop_line(enum log_level level, const char *line, void *arg)
 {
@@ -126,8 +135,7 @@ door_end(void)
 	for (i = 0; i < 100 && (sessions_count() > 0 || conn_count() > 0); i++)
 		door_turn();
 	ck_assert_uint_eq(sessions_count(), 0);
-	if (door.m.def != NULL)
-		ipc_done(&door.policyd, &door.m);
+	drop();
 	whose_forget();
 	neighbours_free();
 	ipc_close(&door.policyd);
@@ -228,25 +236,29 @@ door_talk(const char *s, const char *answer)
 
 /* --- the others --- */
 
+static void
+take(struct ipc *peer)
+{
+	drop();
+	door_turn();
+	ck_assert_int_eq(ipc_recv(peer, &door.m, 5000), 0);
+	door.of = peer;
+}
+
 const void *
 door_asked(struct ipc *peer, uint16_t type)
 {
-	static struct ipc *last;
-
-	door_turn();
-	if (door.m.def != NULL)
-		ipc_done(last, &door.m);
-	memset(&door.m, 0, sizeof door.m);
-	last = peer;
-	ck_assert_int_eq(ipc_recv(peer, &door.m, 5000), 0);
+	take(peer);
 	ck_assert_uint_eq(door.m.def->type, type);
 	return door.m.body;
 }
 
 void
-door_answer(struct ipc *peer, uint16_t type, const void *body)
+door_answer(uint16_t type, const void *body)
 {
-	ck_assert_int_eq(ipc_send(peer, type, door.m.id, body, -1, 5000), 0);
+	ck_assert_ptr_nonnull(door.of);
+	ck_assert_int_eq(ipc_send(door.of, type, door.m.id, body, -1, 5000), 0);
+	drop();
 	door_turn();
 }
 
@@ -269,7 +281,7 @@ door_whose(const char *addr, enum whose_addr whose, const char *tenant, const ch
 	const struct whose_req *q = door_asked(&door.policyd, M_whose_req);
 
 	ck_assert_str_eq(q->addr, addr);
-	door_answer(&door.policyd, M_whose_rep, &p);
+	door_answer(M_whose_rep, &p);
 }
 
 void
@@ -279,7 +291,7 @@ door_whose_later(const char *addr)
 	const struct whose_req *q = door_asked(&door.policyd, M_whose_req);
 
 	ck_assert_str_eq(q->addr, addr);
-	door_answer(&door.policyd, M_whose_rep, &p);
+	door_answer(M_whose_rep, &p);
 }
 
 void
@@ -289,26 +301,20 @@ door_screen(int worker)
 	struct session_open_rep opened = {.session = {id, SESSION_ID}, .consumer = ""};
 	struct screen_rep p = {.worker = (uint8_t)worker};
 
-	door_turn();
-	if (door.m.def != NULL)
-		ipc_done(&door.policyd, &door.m);
-	memset(&door.m, 0, sizeof door.m);
-	ck_assert_int_eq(ipc_recv(&door.policyd, &door.m, 5000), 0);
+	take(&door.policyd);
 	if (door.m.def->type == M_session_open_req) {
-		door_answer(&door.policyd, M_session_open_rep, &opened);
+		door_answer(M_session_open_rep, &opened);
 		(void)door_asked(&door.policyd, M_screen_req);
 	}
 	ck_assert_uint_eq(door.m.def->type, M_screen_req);
-	door_answer(&door.policyd, M_screen_rep, &p);
+	door_answer(M_screen_rep, &p);
 }
 
 void
 door_queued(int there)
 {
 	if (!there) {
-		if (door.m.def != NULL)
-			ipc_done(&door.queued, &door.m);
-		memset(&door.m, 0, sizeof door.m);
+		drop();
 		ipc_close(&door.queued);
 	} else
 		plumb(&door.queued, P_QUEUED);

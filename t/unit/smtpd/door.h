@@ -14,6 +14,7 @@ struct door {
 	int client; /* its socket; -1 */
 	char said[256 * 1024]; /* what the client has heard and not looked at */
 	struct ipc_msg m; /* the question in hand */
+	struct ipc *of; /* who is asked; NULL: there is none */
 };
 extern struct door door;
 
@@ -32,9 +33,9 @@ const char *door_heard(void);
 /* It says something and hears just that. */
 void door_talk(const char *text, const char *answer);
 
-/* The next question to somebody; it must be of this type.  Valid until the one after. */
+/* The next question to somebody; it must be of this type.  Valid until it is answered. */
 const void *door_asked(struct ipc *peer, uint16_t type);
-void door_answer(struct ipc *peer, uint16_t type, const void *body);
+void door_answer(uint16_t type, const void *body);
 int door_silent(struct ipc *peer); /* 1: nothing was asked */
 
 /* policyd is asked about this address, and says so. */

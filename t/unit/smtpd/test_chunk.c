@@ -102,7 +102,7 @@ Suite *chunk_suite(void);
 Suite *
 chunk_suite(void)
 {
-	static const TTest *const tests[] = {arguments_are_octets_and_perhaps_last,
+	const TTest *const tests[] = {arguments_are_octets_and_perhaps_last,
 	    text_is_lines_however_it_is_cut, nothing_is_looked_at_twice, NULL};
 
 	return unit_suite("chunk", tests);

@@ -126,7 +126,7 @@ Suite *dovecot_suite(void);
 Suite *
 dovecot_suite(void)
 {
-	static const TTest *const tests[] = {reads_what_a_server_says,
+	const TTest *const tests[] = {reads_what_a_server_says,
 	    does_not_mind_what_is_not_for_us, refuses_lines_without_what_belongs_there,
 	    undoes_escapes_in_place, requests_are_one_line_each, NULL};
 

@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "smtpd/head.h"
 #include "t/unit/unit.h"
 
@@ -135,7 +136,7 @@ Suite *head_suite(void);
 Suite *
 head_suite(void)
 {
-	static const TTest *const tests[] = {what_a_sender_asks_for_is_seen,
+	const TTest *const tests[] = {what_a_sender_asks_for_is_seen,
 	    too_much_to_look_at_is_a_doubt, hops_names_and_forgeries_are_counted,
 	    a_long_message_id_is_cut, our_fields_are_taken_out_and_all_else_stays, NULL};
 

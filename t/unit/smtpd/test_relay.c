@@ -124,7 +124,7 @@ Suite *relay_suite(void);
 Suite *
 relay_suite(void)
 {
-	static const TTest *const tests[] = {mx_takes_mail_for_our_domains_only,
+	const TTest *const tests[] = {mx_takes_mail_for_our_domains_only,
 	    mx_refuses_routes_in_local_parts, relay_and_submission_are_for_the_trusted, NULL};
 
 	return unit_suite("relay", tests);

@@ -109,7 +109,7 @@ Suite *trace_suite(void);
 Suite *
 trace_suite(void)
 {
-	static const TTest *const tests[] = {says_what_is_known, protocols_have_their_names,
+	const TTest *const tests[] = {says_what_is_known, protocols_have_their_names,
 	    nothing_from_outside_makes_another_field, NULL};
 
 	return unit_suite("trace", tests);

@@ -113,7 +113,7 @@ Suite *whose_suite(void);
 Suite *
 whose_suite(void)
 {
-	static const TTest *const tests[] = {what_was_said_is_remembered,
+	const TTest *const tests[] = {what_was_said_is_remembered,
 	    a_foreign_domain_is_so_for_all_in_it, what_could_not_be_said_is_asked_again,
 	    memory_has_a_bound_and_strangers_only_make_us_ask,
 	    screened_is_who_sends_to_whom_from_where, NULL};
