@@ -33,13 +33,25 @@ void facts_end(struct facts *f);
 int head_is_utf8(const struct octets *o);
 
 /*
- * A form of 7-bit lines of the message (RFC 6152, 3): bodies in quoted-printable or base64, headers
- * with encoded words; what is signed is never changed (lib/mail/encode.h).
+ * A form of 7-bit lines of a message (RFC 6152, 3): bodies in quoted-printable or base64, headers
+ * with encoded words; what is signed is never changed (lib/mail/encode.h).  A large message takes a
+ * while, so this is done step by step, each of some milliseconds.
  *
- * to	started, empty; receives it
+ * o	must stay until the end
+ * to	started, empty; receives the other form, finished
  *
- * Returns 0, or -1 with errno EOPNOTSUPP (it cannot be done), or that of reading or writing.
+ * Returns NULL with errno ENOMEM.
  */
-int downgrade(const struct octets *o, struct spool *to);
+struct downgrade;
+struct downgrade *downgrade_start(const struct octets *o, struct spool *to);
+
+/*
+ * Go on.  1: it is done; 0: call again, when others had their turn; -1 with errno EOPNOTSUPP (it
+ * cannot be done), or that of reading or writing.
+ */
+int downgrade_step(struct downgrade *d);
+
+/* At any time. NULL is allowed. */
+void downgrade_free(struct downgrade *d);
 
 #endif

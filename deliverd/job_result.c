@@ -36,6 +36,7 @@ log_result(
 	    .sender = j->env->sender,
 	    .rcpt = r->addr,
 	    .orcpt = r->orcpt,
+	    .msgid = j->env->msgid,
 	    .relay = relay != NULL ? relay : "none",
 	    .dsn = j->outcomes[i].dsn,
 	    .status = (uint8_t)status,

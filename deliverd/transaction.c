@@ -29,8 +29,12 @@ static void
 finish(struct client *c)
 {
 	struct client_mail *m = c->tx.m;
-	struct transaction old = c->tx;
+	struct transaction old;
 
+	/* It reads the message, which may be gone behind done. */
+	downgrade_free(c->tx.encoder);
+	c->tx.encoder = NULL;
+	old = c->tx;
 	if (old.state == c->tx.few)
 		old.state = NULL;
 	memset(&c->tx, 0, sizeof c->tx);

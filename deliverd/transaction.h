@@ -24,7 +24,8 @@
  */
 enum tx_step {
 	TX_NONE,
-	TX_LOOKING, /* at the octets of a large message */
+	TX_LOOKING, /* at the octets */
+	TX_ENCODING, /* them */
 	TX_TALKING, /* commands */
 	TX_TEXT_DUE, /* 354 came */
 	TX_TEXT,
@@ -59,6 +60,7 @@ struct transaction {
 	struct octets encoded;
 	struct spool spool; /* of encoded */
 	bool has_spool;
+	struct downgrade *encoder; /* in TX_ENCODING */
 	uint64_t size; /* octets to be sent, dots not counted */
 	bool utf8, bdat;
 

@@ -115,6 +115,7 @@ tx_free(struct transaction *t)
 		t->texts = x->next;
 		free(x);
 	}
+	downgrade_free(t->encoder);
 	if (t->has_spool)
 		spool_free(&t->spool);
 	if (t->state != t->few)

@@ -23,36 +23,6 @@ refuse(struct client *c, enum job_status status, const char *dsn, const char *te
 
 /* --- octets --- */
 
-/* Look at n octets from off on; -1 with errno. */
-static int
-look_at(struct facts *f, const struct octets *o, uint64_t off, uint64_t n)
-{
-	static uint8_t window[LOOK_WINDOW];
-	size_t part;
-
-	if (o->mem != NULL) {
-		facts_add(f, o->mem + off, (size_t)n);
-		return 0;
-	}
-	for (; n > 0; n -= part, off += part) {
-		part = n < sizeof window ? (size_t)n : sizeof window;
-		if (octets_read(o, window, part, off) == -1)
-			return -1;
-		facts_add(f, window, part);
-	}
-	return 0;
-}
-
-static int
-look_at_all(struct facts *f, const struct octets *o)
-{
-	facts_init(f);
-	if (look_at(f, o, 0, o->size) == -1)
-		return -1;
-	facts_end(f);
-	return 0;
-}
-
 static void
 cannot_read(struct client *c)
 {
@@ -63,50 +33,93 @@ cannot_read(struct client *c)
 	refuse(c, JOB_DELAYED, "4.3.0", text);
 }
 
-/* In a form of 7-bit lines, for a server that takes no other. */
+/* Look at the next octets; -1 with errno. */
 static int
-encode(struct client *c)
+look(struct facts *f, const struct octets *o)
+{
+	static uint8_t window[LOOK_WINDOW];
+	uint64_t left = o->size - f->size;
+	size_t n = left < LOOK_STEP ? (size_t)left : LOOK_STEP, part;
+
+	if (o->mem != NULL) {
+		facts_add(f, o->mem + f->size, n);
+		return 0;
+	}
+	for (; n > 0; n -= part) {
+		part = n < sizeof window ? n : sizeof window;
+		if (octets_read(o, window, part, f->size) == -1)
+			return -1;
+		facts_add(f, window, part);
+	}
+	return 0;
+}
+
+/* Begin with a form of 7-bit lines, for a server that takes no other. */
+static void
+start_encoding(struct client *c)
 {
 	struct transaction *t = &c->tx;
-	bool strange = t->facts.binary && t->m->env->body != OCTETS_BINARY;
 
 	spool_init(&t->spool, INT64_MAX, c->how.spooldir);
 	t->has_spool = true;
-	if (downgrade(t->m->body, &t->spool) == -1 || spool_octets(&t->spool, &t->encoded) == -1 ||
-	    look_at_all(&t->facts, &t->encoded) == -1) {
-		if (errno != EOPNOTSUPP)
-			cannot_read(c);
-		else if (strange)
-			refuse(c, JOB_FAILED, "5.6.0",
-			    "the message has octets that no mail may have (NUL, or CR and LF "
-			    "apart), "
-			    "and cannot be encoded");
-		else
-			refuse(c, JOB_FAILED, "5.6.3",
-			    "the message has octets that the server does not take, and cannot be "
-			    "encoded: it is signed, or malformed");
-		return -1;
-	}
-	t->body = &t->encoded;
-	if (!t->facts.eight && !t->facts.binary)
-		return 0;
-	refuse(c, JOB_FAILED, "5.6.0", "the message cannot be encoded");
-	return -1;
+	t->step = TX_ENCODING;
+	if ((t->encoder = downgrade_start(t->m->body, &t->spool)) == NULL)
+		cannot_read(c);
+}
+
+static void
+go_on_encoding(struct client *c)
+{
+	struct transaction *t = &c->tx;
+	bool strange = t->facts.binary && t->m->env->body != OCTETS_BINARY;
+	int rc = downgrade_step(t->encoder);
+
+	if (rc == 0)
+		return;
+	if (rc == 1 && spool_octets(&t->spool, &t->encoded) == 0) {
+		/* It is looked at as the other one was. */
+		t->body = &t->encoded;
+		facts_init(&t->facts);
+		t->step = TX_LOOKING;
+	} else if (errno != EOPNOTSUPP)
+		cannot_read(c);
+	else if (strange)
+		refuse(c, JOB_FAILED, "5.6.0",
+		    "the message has octets that no mail may have (NUL, or CR and LF apart), and "
+		    "cannot be encoded");
+	else
+		refuse(c, JOB_FAILED, "5.6.3",
+		    "the message has octets that the server does not take, and cannot be encoded: "
+		    "it is signed, or malformed");
+	downgrade_free(t->encoder);
+	t->encoder = NULL;
 }
 
 /* --- what it needs --- */
 
+/* Does it have to be encoded?  Then 1, and that has begun. */
 static int
 check_octets(struct client *c)
 {
 	struct transaction *t = &c->tx;
-	char text[HOST_MAX + CIDR_TEXT_MAX + 120];
 
 	t->bdat = t->facts.binary && t->m->env->body == OCTETS_BINARY &&
 		  (c->features & CF_BINARYMIME) != 0;
-	if (((t->facts.eight && !(c->features & CF_8BITMIME)) || t->facts.binary) && !t->bdat &&
-	    encode(c) == -1)
-		return -1;
+	if (t->bdat || (!t->facts.binary && (!t->facts.eight || (c->features & CF_8BITMIME))))
+		return 0;
+	if (t->has_spool)
+		refuse(c, JOB_FAILED, "5.6.0", "the message cannot be encoded");
+	else
+		start_encoding(c);
+	return 1;
+}
+
+static int
+check_size(struct client *c)
+{
+	struct transaction *t = &c->tx;
+	char text[HOST_MAX + CIDR_TEXT_MAX + 120];
+
 	/* RFC 1870, 6: with the CRLF that is added, without the dots. */
 	t->size = t->facts.size + (t->bdat || t->facts.ends ? 0 : 2);
 	if (c->size == 0 || t->size <= c->size)
@@ -194,33 +207,40 @@ static void
 looked(struct client *c)
 {
 	facts_end(&c->tx.facts);
-	if (check_tls(c) == 0 && check_addresses(c) == 0 && check_header(c) == 0 &&
-	    check_octets(c) == 0)
+	if ((c->tx.has_spool ||
+		(check_tls(c) == 0 && check_addresses(c) == 0 && check_header(c) == 0)) &&
+	    check_octets(c) == 0 && check_size(c) == 0)
 		tx_round(c);
-	else
-		client_wake(c);
 }
 
 /* --- the beginning --- */
 
+/* As far as it goes without holding up others; a message of some size takes several turns. */
+static void
+go_on(struct client *c)
+{
+	struct transaction *t = &c->tx;
+	bool large = t->m->body->size > LOOK_STEP;
+
+	do {
+		if (t->step == TX_ENCODING)
+			go_on_encoding(c);
+		else if (look(&t->facts, t->body) == -1)
+			cannot_read(c);
+		else if (t->facts.size == t->body->size)
+			looked(c);
+	} while (!large && (t->step == TX_LOOKING || t->step == TX_ENCODING));
+	if (t->step != TX_TALKING)
+		client_wake(c);
+}
+
 void
 tx_soon(struct client *c)
 {
-	struct transaction *t = &c->tx;
-	uint64_t left;
-
-	if (t->step == TX_OVER)
+	if (c->tx.step == TX_LOOKING || c->tx.step == TX_ENCODING)
+		go_on(c);
+	else if (c->tx.step == TX_OVER)
 		tx_settle(c);
-	if (t->step != TX_LOOKING)
-		return;
-	left = t->body->size - t->facts.size;
-	if (look_at(&t->facts, t->body, t->facts.size, left < LOOK_STEP ? left : LOOK_STEP) == -1) {
-		cannot_read(c);
-		tx_settle(c);
-	} else if (left <= LOOK_STEP)
-		looked(c);
-	else
-		client_wake(c);
 }
 
 void
@@ -245,10 +265,5 @@ tx_start(struct client *c, struct client_mail *m)
 		return;
 	}
 	facts_init(&t->facts);
-	if (m->body->mem == NULL) {
-		client_wake(c);
-		return;
-	}
-	facts_add(&t->facts, m->body->mem, (size_t)m->body->size);
-	looked(c);
+	go_on(c);
 }

@@ -6,7 +6,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "logd/logd.h"
+#include "logd/order.h"
+#include "logd/pack.h"
 #include "logd/records.h"
 #include "logd/scrape.h"
 #include "proc/event.h"
@@ -20,7 +23,9 @@ static struct output *out;
 static struct records *records; /* NULL: log.records = no */
 static int metrics_fd = -1;
 static char *metrics; /* as configured */
-static struct event flush; /* at the end of a round of the loop: all of its lines in one write */
+static struct order *order; /* what was said just now */
+static struct event flush; /* when it is to be given on */
+static struct buf packed;
 
 /* Of the configuration, at hand for each line. */
 static struct {
@@ -29,37 +34,86 @@ static struct {
 	enum log_level level;
 } style;
 
+/* In its order: the line, and the record. */
 static void
-put(enum log_level level, const char *who, uint32_t pid, const char *text, int escaped)
+give(const struct said *s)
 {
-	struct line l = {.level = level,
+	const struct line l = {.level = s->level,
 	    .tag = style.tag,
-	    .who = who,
-	    .pid = pid,
-	    .text = text,
-	    .escaped = escaped,
-	    .stamp = line_stamp(time(NULL))};
+	    .who = s->who,
+	    .pid = s->pid,
+	    .text = s->text,
+	    .escaped = s->escaped,
+	    .stamp = line_stamp((time_t)(s->when / 1000))};
 
-	output_line(out, &l);
-	if (!event_pending(&flush, EV_TIMEOUT, NULL))
-		event_active(&flush, EV_TIMEOUT, 0);
+	if (s->text != NULL)
+		output_line(out, &l);
+	if (s->event.n > 0 && records != NULL)
+		records_event(records, s->event);
 }
 
 static void
-on_flush(evutil_socket_t fd, short what, void *arg)
+flush_all(void)
 {
-	(void)fd;
-	(void)what;
-	(void)arg;
+	order_flush(order, UINT64_MAX);
 	output_flush(out);
 }
 
-/* Our own lines take the short way, and wait for nothing: perhaps it is the last one. */
+/* For what is held; the timer of the first of it runs on.  Not for each thing by itself. */
+static void
+set_timer(uint64_t now)
+{
+	uint64_t due = order_due(order), ms = due > now ? due - now : 0;
+	struct timeval tv = {0, 0};
+
+	if (ms < ORDER_MS / 2)
+		ms = ORDER_MS / 2;
+	tv.tv_usec = (suseconds_t)((ms < ORDER_MS ? ms : ORDER_MS) * 1000);
+	if (due != 0 && !event_pending(&flush, EV_TIMEOUT, NULL))
+		(void)event_add(&flush, &tv);
+}
+
+/* All lines of this time in one write. */
+static void
+on_flush(evutil_socket_t fd, short what, void *arg)
+{
+	uint64_t now = clock_unix_ms();
+
+	(void)fd;
+	(void)what;
+	(void)arg;
+	/* Nothing was said in the future: the clock was set back. */
+	if (order_due(order) > now + ORDER_MS)
+		order_flush(order, UINT64_MAX);
+	order_flush(order, now - ORDER_MS + 1);
+	output_flush(out);
+	set_timer(now);
+}
+
+static void
+hold(struct said *s)
+{
+	uint64_t now = clock_unix_ms();
+
+	if (s->when == 0)
+		s->when = now;
+	order_add(order, s, now);
+	set_timer(now);
+}
+
+/* Our own lines wait for nothing: perhaps it is the last one. */
 static void
 sink(enum log_level level, const char *line, void *arg)
 {
+	const struct said s = {.when = clock_unix_ms(),
+	    .level = level,
+	    .who = "logd",
+	    .pid = (uint32_t)getpid(),
+	    .text = line};
+
 	(void)arg;
-	put(level, "logd", (uint32_t)getpid(), line, 0);
+	order_flush(order, UINT64_MAX);
+	give(&s);
 	output_flush(out);
 }
 
@@ -68,8 +122,13 @@ static void
 on_line(struct chan *c, struct ipc_msg *m)
 {
 	const struct log_line *l = m->body;
+	struct said s = {.when = l->when,
+	    .level = l->level,
+	    .who = line_name(style.postfix_names, chan_peer(c)),
+	    .pid = l->pid,
+	    .text = l->text};
 
-	put(l->level, line_name(style.postfix_names, chan_peer(c)), l->pid, l->text, 0);
+	hold(&s);
 }
 
 static void
@@ -77,15 +136,21 @@ on_event(struct chan *c, struct ipc_msg *m)
 {
 	const struct log_event *e = m->body;
 	char text[EVENT_LINE_MAX];
+	struct said s = {.when = e->when,
+	    .level = e->level,
+	    .who = event_name(style.postfix_names, chan_peer(c), e->kind),
+	    .pid = e->pid,
+	    .escaped = 1};
 
 	counts_event(e);
 	if (e->level <= style.level) {
 		(void)event_line(text, sizeof text, e);
-		put(e->level, event_name(style.postfix_names, chan_peer(c), e->kind), e->pid, text,
-		    1);
+		s.text = text;
 	}
-	if (records != NULL)
-		records_event(records, proc_name(chan_peer(c)), e);
+	buf_reset(&packed);
+	if (records != NULL && pack_event(&packed, proc_name(chan_peer(c)), e) == 0)
+		s.event = (struct bytes){buf_ptr(&packed), buf_len(&packed)};
+	hold(&s);
 }
 
 static void
@@ -100,6 +165,8 @@ on_search(struct chan *c, struct ipc_msg *m)
 	const struct log_search_rep none = {
 	    .end = 1, .text = "nothing is recorded: log.records is no in the configuration"};
 
+	/* With all that was said before. */
+	flush_all();
 	if (records != NULL)
 		records_search(records, m->body, m->id, answer_search, c);
 	else
@@ -161,8 +228,10 @@ logd_open(const struct proc_env *env, struct err *e)
 static int
 logd_start(const struct proc_env *env, struct err *e)
 {
-	if (event_assign(&flush, env->base, -1, 0, on_flush, NULL) == -1)
-		return err_set(e, ENOMEM, "no memory for events");
+	buf_init(&packed, PACKED_MAX);
+	if ((order = order_new(give)) == NULL ||
+	    evtimer_assign(&flush, env->base, on_flush, NULL) == -1)
+		return err_set(e, ENOMEM, "no memory for lines");
 	log_set_sink(sink, NULL);
 	return records != NULL ? records_check(records, env->base, e) : 0;
 }
@@ -269,6 +338,7 @@ logd_status(void)
 static void
 logd_reopen(int fd)
 {
+	flush_all();
 	output_reopen(out, fd);
 }
 
@@ -276,7 +346,7 @@ static void
 stopped(void *arg)
 {
 	(void)arg;
-	output_flush(out);
+	flush_all();
 	proc_drained();
 }
 
@@ -292,6 +362,7 @@ logd_drain(unsigned seconds)
 		for (i = 0; i < INSTANCES_MAX; i++)
 			if ((c = proc_chan((enum proc_id)p, i)) != NULL)
 				chan_poll(c);
+	flush_all();
 	if (records != NULL)
 		records_stop(records, stopped, NULL);
 	else

@@ -17,7 +17,7 @@
  * Variable numbers have 7 bits an octet, the least significant first, and 0x80 in all but the last.
  * Fields are known by their place: log_event grows at its end only.
  */
-#define PACKED_MAX 8192 /* octets of one event, at most */
+#define PACKED_MAX 8192 /* octets of one event with all that it could need, at most */
 
 /* Append. 0, or -1 with errno: EINVAL (out of bounds), EMSGSIZE or ENOMEM (of the buffer). */
 int pack_event(struct buf *out, const char *who, const struct log_event *e);

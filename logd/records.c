@@ -7,11 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
-#include "logd/pack.h"
 
 #define AT_ONCE (4 * 1024 * 1024) /* octets that do not wait for the timer */
 #define TRIM_ROUNDS 8 /* behind a commit */
@@ -68,15 +67,6 @@ struct ask {
 
 static void open_later(evutil_socket_t fd, short what, void *arg);
 static void on_flush(evutil_socket_t fd, short what, void *arg);
-
-static uint64_t
-now_ms(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_REALTIME, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
 
 struct records *
 records_new(const struct records_options *o)
@@ -372,7 +362,7 @@ static void
 hand_over(struct records *r)
 {
 	struct timeval tv = {TRIM_S, 0};
-	uint64_t now = now_ms();
+	uint64_t now = clock_unix_ms();
 	struct chunk *c;
 	struct task *t;
 
@@ -408,28 +398,23 @@ chunk_of(struct records *r)
 		return c;
 	if (c == NULL)
 		(void)event_add(&r->flush, &tv);
-	if ((c = chunk_new(now_ms())) != NULL)
+	if ((c = chunk_new(clock_unix_ms())) != NULL)
 		STAILQ_INSERT_TAIL(&r->held, c, next);
 	return c;
 }
 
 void
-records_event(struct records *r, const char *who, const struct log_event *e)
+records_event(struct records *r, struct bytes event)
 {
 	struct chunk *c;
-	size_t before;
 
-	if (r->state == FAILED || r->octets > RECORDS_HELD_MAX || (c = chunk_of(r)) == NULL) {
-		lose(r, 1);
-		return;
-	}
-	before = buf_len(&c->events);
-	if (pack_event(&c->events, who, e) == -1) {
+	if (r->state == FAILED || r->octets > RECORDS_HELD_MAX || (c = chunk_of(r)) == NULL ||
+	    buf_put(&c->events, event.p, event.n) == -1) {
 		lose(r, 1);
 		return;
 	}
 	c->count++;
-	r->octets += buf_len(&c->events) - before;
+	r->octets += event.n;
 	if (r->octets > AT_ONCE && buf_len(&c->events) >= CHUNK_MAX)
 		hand_over(r);
 }

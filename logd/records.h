@@ -35,7 +35,8 @@ int records_check(struct records *r, struct event_base *base, struct err *e);
 /* Start the thread: when fork is forbidden. */
 int records_start(struct records *r, struct event_base *base, struct err *e);
 
-void records_event(struct records *r, const char *who, const struct log_event *e);
+/* Store an event, as pack_event gives it. */
+void records_event(struct records *r, struct bytes event);
 
 /*
  * Answer a search, with what came before it.  fn is called once from the loop, unless

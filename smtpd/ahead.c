@@ -45,7 +45,8 @@ struct pool {
 	struct peer *peer;
 	int ready; /* commands may be given */
 	unsigned mailed; /* recipients asked since MAIL, and 1; 0: no transaction */
-	struct ahead_ask *now; /* whose answer is awaited; NULL with asking: nobody waits any more */
+	struct ahead_ask
+	    *now; /* whose answer is awaited; NULL with asking: nobody waits any more */
 	int asking;
 	unsigned failures; /* of connections since the last answer */
 	uint64_t used; /* clock_ms of the last answer */

@@ -27,8 +27,7 @@ typedef void (*ahead_fn)(enum known_rcpt known, const char *text, void *arg);
  * many are under way), ENOMEM.
  */
 struct ahead_ask;
-struct ahead_ask *ahead_ask(
-    const char *addr, const char *domain, int utf8, ahead_fn fn, void *arg);
+struct ahead_ask *ahead_ask(const char *addr, const char *domain, int utf8, ahead_fn fn, void *arg);
 void ahead_cancel(struct ahead_ask *a); /* fn is not called; NULL is allowed */
 
 /* Routes may be others now. */

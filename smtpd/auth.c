@@ -399,8 +399,8 @@ tell_sasl(struct session *s)
 
 	local_ip(s, lip, sizeof lip);
 	s->waiting = 1;
-	l->sasl = sasl_ask(s->route->connector, &l->who, conn_is_tls(s->c), lip, s->client,
-	    on_sasl, s);
+	l->sasl =
+	    sasl_ask(s->route->connector, &l->who, conn_is_tls(s->c), lip, s->client, on_sasl, s);
 	if (l->sasl == NULL)
 		unknown(s, strerrordesc_np(errno));
 }

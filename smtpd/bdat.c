@@ -74,8 +74,7 @@ bdat_command(struct session *s, const char *args)
 		session_error(s, 502, "5.5.1 command not implemented");
 		return 0;
 	}
-	if (chunk_parse(args, &n, &last) == -1 ||
-	    n > WAIT_FACTOR * s->route->limits.message_size) {
+	if (chunk_parse(args, &n, &last) == -1 || n > WAIT_FACTOR * s->route->limits.message_size) {
 		/* Where the next command is nobody knows, or will live to see. */
 		session_error(s, 501, "5.5.4 BDAT needs a number of octets, and perhaps LAST");
 		session_end(s);

@@ -5,9 +5,9 @@
 #include <stdint.h>
 
 /*
- * BDAT (RFC 3030): a message comes in chunks of so many octets, whatever they are.  As BINARYMIME is
- * not offered they are lines of text all the same (RFC 3030, 2), and what would not be one behind
- * DATA is none here.
+ * BDAT (RFC 3030): a message comes in chunks of so many octets, whatever they are.  As BINARYMIME
+ * is not offered they are lines of text all the same (RFC 3030, 2), and what would not be one
+ * behind DATA is none here.
  */
 struct chunk {
 	int begun; /* a chunk of this transaction was taken */

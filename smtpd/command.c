@@ -14,22 +14,6 @@
 
 #define N(a) (sizeof(a) / sizeof(a)[0])
 
-/* Is mechanism among the words of list? */
-static int
-has_word(const char *list, const char *word)
-{
-	size_t n = strlen(word), len;
-
-	while (*list != '\0') {
-		list += strspn(list, " ");
-		len = strcspn(list, " ");
-		if (len == n && strncasecmp(list, word, n) == 0)
-			return 1;
-		list += len;
-	}
-	return 0;
-}
-
 static int
 parse_size(const char *s, uint64_t *out)
 {
@@ -58,20 +42,16 @@ features_of(const struct smtp_reply *ehlo, uint64_t *size)
 	    {"ENHANCEDSTATUSCODES", F_ENHANCED},
 	    {"STARTTLS", F_STARTTLS},
 	};
-	const char *p;
 	unsigned have = 0, m;
 	size_t i;
 
-	*size = 0;
 	for (i = 0; i < N(known); i++)
 		if (smtp_reply_keyword(ehlo, known[i].keyword) != NULL)
 			have |= known[i].bit;
-	if ((p = smtp_reply_keyword(ehlo, "SIZE")) != NULL && parse_size(p, size) == -1)
-		*size = 0;
-	if ((p = smtp_reply_keyword(ehlo, "AUTH")) != NULL)
-		for (m = 0; m < SASL_MECHS; m++)
-			if (has_word(p, sasl_mech_name(m)))
-				have |= F_MECH(m);
+	*size = smtp_reply_size(ehlo);
+	for (m = 0; m < SASL_MECHS; m++)
+		if (smtp_reply_has(ehlo, "AUTH", sasl_mech_name(m)))
+			have |= F_MECH(m);
 	return have;
 }
 

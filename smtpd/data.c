@@ -10,8 +10,6 @@
 #include "smtpd/session.h"
 #include "smtpd/trace.h"
 
-
-
 void
 text_refuse(struct session *s, unsigned code, const char *text)
 {
@@ -31,7 +29,8 @@ count_header(struct session *s, const uint8_t *p, size_t n)
 		if ((lf = memchr(p, '\n', (size_t)(end - p))) == NULL) {
 			line = (size_t)(end - p);
 			s->header += line;
-			/* A CR at the end of it is that of the line, or a bare one, which is refused. */
+			/* A CR at the end of it is that of the line, or a bare one, which is
+			 * refused. */
 			s->header_line += line - (p[line - 1] == '\r');
 			return;
 		}

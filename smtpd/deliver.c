@@ -53,9 +53,7 @@ log_rcpt(struct session *s, const struct copy *y, const struct rcpt *r)
 
 	e.relay = s->peer != NULL ? peer_relay(s->peer) : foreign_name(s);
 	e.dsn = answer_dsn(dsn, sizeof dsn, a);
-	e.status = is_success(r->code)  ? ES_SENT
-		   : a->code / 100 == 4 ? ES_DEFERRED
-					: ES_BOUNCED;
+	e.status = is_success(r->code) ? ES_SENT : a->code / 100 == 4 ? ES_DEFERRED : ES_BOUNCED;
 	e.text = answer_line(line, sizeof line, a);
 	session_event(s, &e);
 }

@@ -54,8 +54,8 @@ envelope_reset(struct session *s)
 }
 
 /*
- * Short, unique on this node, also over restarts: microseconds since the epoch, or one more than the
- * last where that is more, and the process.  Upper-case hexadecimal digits, as Postfix has it.
+ * Short, unique on this node, also over restarts: microseconds since the epoch, or one more than
+ * the last where that is more, and the process.  Upper-case hexadecimal digits, as Postfix has it.
  */
 void
 envelope_qid(char out[QID_MAX])
@@ -67,8 +67,8 @@ envelope_qid(char out[QID_MAX])
 	(void)clock_gettime(CLOCK_REALTIME, &t);
 	now = (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 	last = now > last ? now : last + 1;
-	(void)snprintf(out, QID_MAX, "%llX%02X", (unsigned long long)last,
-	    proc_env()->instance & 0xffu);
+	(void)snprintf(
+	    out, QID_MAX, "%llX%02X", (unsigned long long)last, proc_env()->instance & 0xffu);
 }
 
 void

@@ -84,8 +84,8 @@ foreign_refuse(struct session *s, const char *why)
 {
 	char text[LOG_FIELD_MAX];
 
-	log_warn("connector %s: server %s: no TLS for %s: %s", s->route->connector,
-	    foreign_name(s), s->who, log_clean(text, sizeof text, why, strlen(why)));
+	log_warn("connector %s: server %s: no TLS for %s: %s", s->route->connector, foreign_name(s),
+	    s->who, log_clean(text, sizeof text, why, strlen(why)));
 	(void)conn_tls_use(s->c, NULL);
 	session_end(s);
 }

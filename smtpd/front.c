@@ -1,6 +1,6 @@
 /*
- * Who the client is: what a balancer says of it in front of everything else, what a trusted host says
- * in XCLIENT, and the gate that it has to pass.
+ * Who the client is: what a balancer says of it in front of everything else, what a trusted host
+ * says in XCLIENT, and the gate that it has to pass.
  */
 #include <errno.h>
 #include <event2/event_struct.h>
@@ -51,8 +51,8 @@ front_refuse(enum proxy_refusal why, int fd, const struct sockaddr_storage *from
 	/* A fresh socket takes one line; nothing waits for a client that is not wanted. */
 	(void)send(fd, texts[why], strlen(texts[why]), MSG_NOSIGNAL | MSG_DONTWAIT);
 	close(fd);
-	(void)snprintf(who, sizeof who, "unknown%s",
-	    cidr_text(ip, sizeof ip, (const struct sockaddr *)from));
+	(void)snprintf(
+	    who, sizeof who, "unknown%s", cidr_text(ip, sizeof ip, (const struct sockaddr *)from));
 	(void)snprintf(text, sizeof text, "%.*s", (int)strlen(texts[why]) - 2, texts[why]);
 	e.client = who;
 	e.text = text;

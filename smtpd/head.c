@@ -119,10 +119,38 @@ keep_theirs(struct bytes name, void *ctx)
 	return !is_ours(name);
 }
 
+/* What is behind the part of a header that is looked at in one piece. */
+static int
+strip_rest(struct octets *o, uint64_t off, uint64_t len, const struct sink *to)
+{
+	if (mail_header_copy(o, off, len - off, keep_theirs, NULL, true, to) == -1)
+		return -1;
+	return sink_copy(to, o, len, o->size - len);
+}
+
 int
 head_strip(struct octets *o, uint64_t len, const struct sink *to)
 {
-	if (mail_header_copy(o, 0, len, keep_theirs, NULL, true, to) == -1)
+	struct mail_header m;
+	struct mail_field f;
+	size_t pos = 0, run = 0, last = 0;
+	int rc = 0;
+
+	if (mail_header_load(&m, o, 0, len) == -1)
 		return -1;
-	return sink_copy(to, o, len, o->size - len);
+	while (rc == 0 && mail_field_next(&m, &pos, &f)) {
+		last = f.off;
+		if (!is_ours(f.name))
+			continue;
+		rc = sink_copy(to, o, run, f.off - run);
+		run = f.off + f.len;
+	}
+	/* The last field of a header that was cut is only the beginning of one. */
+	if (rc == 0 && m.cut && last >= run)
+		rc = sink_copy(to, o, run, last - run);
+	if (rc == 0)
+		rc = m.cut ? strip_rest(o, last, len, to)
+			   : sink_copy(to, o, run, o->size - run);
+	mail_header_free(&m);
+	return rc;
 }

@@ -30,8 +30,8 @@ struct head {
 int head_read(struct head *h, struct octets *o, uint64_t len);
 
 /*
- * Does its sender ask for something, by the words that the policy knows?  Then, and when it cannot be
- * said, a worker has to see it.
+ * Does its sender ask for something, by the words that the policy knows?  Then, and when it cannot
+ * be said, a worker has to see it.
  *
  * rcpts, n	whom it is for
  */

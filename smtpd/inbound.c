@@ -33,7 +33,8 @@ keep_closed(struct session *s, const char *why)
 {
 	struct rcpt *r = &s->rcpts[s->intake->opening];
 
-	log_warn("%s: to=<%s>: it cannot be opened now: %s", s->qid, log_str(r->addr), log_str(why));
+	log_warn(
+	    "%s: to=<%s>: it cannot be opened now: %s", s->qid, log_str(r->addr), log_str(why));
 	r->held = 1;
 	s->intake->unopened++;
 }
@@ -174,8 +175,7 @@ next_rcpt(struct session *s)
 		finish(s);
 		return;
 	}
-	in->opener = proxy_worker_for(
-	    s->route, s->tenant, s->rcpts[in->opening].addr, s->client);
+	in->opener = proxy_worker_for(s->route, s->tenant, s->rcpts[in->opening].addr, s->client);
 	if (in->opener != NULL && proxy_worker_ask(in->opener, &ops, s) == 0)
 		return;
 	secure_defer(s, strerror(errno));

@@ -10,8 +10,8 @@
 #define DSN_TEXT 12
 
 static int
-build(const struct notice_facts *f, struct dsn_rcpt *rcpts, char (*status)[DSN_TEXT],
-    struct buf *out)
+build(
+    const struct notice_facts *f, struct dsn_rcpt *rcpts, char (*status)[DSN_TEXT], struct buf *out)
 {
 	char before[512], msgid[512];
 	struct dsn_facts d = {

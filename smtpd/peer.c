@@ -101,8 +101,8 @@ fail_text(struct peer *p, const char *text)
 	if (p->foreign)
 		log_warn("connector %s: server %s: %s", p->r->connector, p->relay, line);
 	else if (p->r->peer[0] == '\0')
-		log_warn("route %s: server %s:%u: %s", p->r->connector, p->r->host, p->r->port,
-		    line);
+		log_warn(
+		    "route %s: server %s:%u: %s", p->r->connector, p->r->host, p->r->port, line);
 	else
 		log_warn("peer %s (%s:%u): %s", p->r->peer, p->r->host, p->r->port, line);
 	if (p->phase < READY) {

@@ -1,6 +1,6 @@
 /*
- * Messages on their way to queued.  A transaction whose recipients get different messages is a group
- * of them, of which queued takes all or none.
+ * Messages on their way to queued.  A transaction whose recipients get different messages is a
+ * group of them, of which queued takes all or none.
  */
 #include "smtpd/put.h"
 
@@ -252,7 +252,8 @@ send_one(struct put *p, struct chan *c)
 	    .priority = PRIORITY,
 	    .arrived = s->intake->arrived,
 	    .msgid = s->intake->head.msgid};
-	struct queue_put_req q = {.more = p->at + 1 < p->n, .envelope = {&v, 1}, .message = {&b, 1}};
+	struct queue_put_req q = {
+	    .more = p->at + 1 < p->n, .envelope = {&v, 1}, .message = {&b, 1}};
 	int fd;
 
 	if (p->at > 0) {

@@ -132,8 +132,8 @@ is_designated(struct session *s)
 
 	if (k == NULL || k->service != CONF_RELAY)
 		return 0;
-	return cidr_match(k->relay_clients.v, k->relay_clients.n,
-		   (const struct sockaddr *)&s->from) ||
+	return cidr_match(
+		   k->relay_clients.v, k->relay_clients.n, (const struct sockaddr *)&s->from) ||
 	       by_certificate(s, k);
 }
 

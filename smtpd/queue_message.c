@@ -1,4 +1,5 @@
-/* A message for the queue is whole: what is in front of it, what it wants, and who has to see it. */
+/* A message for the queue is whole: what is in front of it, what it wants, and who has to see it.
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -151,8 +152,7 @@ screen(struct session *s)
 	struct intake *in = s->intake;
 	size_t i;
 
-	if (is_kept(s) &&
-	    screen_find(s->route->connector, s->mail.path.addr, s->rcpts[0].addr)) {
+	if (is_kept(s) && screen_find(s->route->connector, s->mail.path.addr, s->rcpts[0].addr)) {
 		put_begin(s);
 		return;
 	}

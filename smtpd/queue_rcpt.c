@@ -382,8 +382,8 @@ judge(struct session *s)
 		break;
 	case RELAY_ASK:
 		next(s, Q_AHEAD);
-		in->ahead = ahead_ask(in->rcpt->path.addr, in->rcpt->path.domain,
-		    in->rcpt->path.utf8, on_ahead, s);
+		in->ahead = ahead_ask(
+		    in->rcpt->path.addr, in->rcpt->path.domain, in->rcpt->path.utf8, on_ahead, s);
 		if (in->ahead != NULL)
 			s->waiting = 1;
 		else

@@ -33,7 +33,8 @@ struct sasl_ask *sasl_ask(const char *connector, const struct credentials *c, in
     const char *lip, const char *rip, sasl_done done, void *arg);
 void sasl_cancel(struct sasl_ask *a); /* done is not called; NULL is allowed */
 
-/* For struct proc's reload: connections go when nobody waits on them, for the path may be another. */
+/* For struct proc's reload: connections go when nobody waits on them, for the path may be another.
+ */
 void sasl_renew(void);
 
 #endif

@@ -81,7 +81,8 @@ struct xclient;
 
 /* What stands behind a session. */
 struct backend {
-	/* TLS that comes first is there, the gate is passed: see to it that session_greet is called. */
+	/* TLS that comes first is there, the gate is passed: see to it that session_greet is
+	 * called. */
 	void (*open)(struct session *s);
 
 	/* What is offered now, as to EHLO, and octets that a message may have. */
@@ -98,10 +99,12 @@ struct backend {
 	 */
 	int (*mail)(struct session *s);
 	int (*rcpt)(struct session *s, const struct rcpt_cmd *c);
-	/* Replies are pending: may another recipient be looked at all the same?  NULL: none ever is. */
+	/* Replies are pending: may another recipient be looked at all the same?  NULL: none ever
+	 * is. */
 	int (*may_pipeline)(const struct session *s);
 
-	/* Text is about to come; what stands in front of it goes to s->spool. 0, or -1 with errno. */
+	/* Text is about to come; what stands in front of it goes to s->spool. 0, or -1 with errno.
+	 */
 	int (*text)(struct session *s);
 	void (*receiving)(struct session *s); /* it still comes; may be NULL */
 	void (*took)(struct session *s, const void *p, size_t n); /* octets of it; may be NULL */
@@ -373,8 +376,8 @@ void front_drain(void);
 unsigned front_count(void);
 
 /*
- * queue.c: what the queue's backend has of a session, freed by its free; what it knows of the client
- * is void; what the gate says of MAIL and RCPT.
+ * queue.c: what the queue's backend has of a session, freed by its free; what it knows of the
+ * client is void; what the gate says of MAIL and RCPT.
  */
 int intake_new(struct session *s); /* 0, or -1 with ENOMEM */
 void intake_forget(struct session *s);

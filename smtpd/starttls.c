@@ -38,7 +38,8 @@ starttls_note_pipelining(const struct session *s)
 
 	(void)conn_in(s->c, &n);
 	if (n > 0)
-		log_warn("improper command pipelining after STARTTLS from %s: %zu octets", s->who, n);
+		log_warn(
+		    "improper command pipelining after STARTTLS from %s: %zu octets", s->who, n);
 }
 
 void

@@ -25,7 +25,10 @@ date_text(char out[DATE_MAX], uint64_t when)
 static void
 protocol(char out[16], const struct trace_facts *f)
 {
-	(void)snprintf(out, 16, "%s%s%s", f->utf8 ? "UTF8SMTP" : f->esmtp ? "ESMTP" : "SMTP",
+	(void)snprintf(out, 16, "%s%s%s",
+	    f->utf8    ? "UTF8SMTP"
+	    : f->esmtp ? "ESMTP"
+		       : "SMTP",
 	    f->tls[0] != '\0' && (f->esmtp || f->utf8) ? "S" : "",
 	    f->authed && (f->esmtp || f->utf8) ? "A" : "");
 }
@@ -50,14 +53,13 @@ trace_received(struct buf *out, const struct trace_facts *f)
 	protocol(with, f);
 	put_text(helo, strlen(f->helo) < sizeof helo ? f->helo : "", f->utf8);
 	put_text(rcpt, f->rcpt != NULL && strlen(f->rcpt) < sizeof rcpt ? f->rcpt : "", f->utf8);
-	rc = buf_printf(out, "Received: from %s (%s [%s%s])\r\n",
-	    helo[0] != '\0' ? helo : "unknown", f->name, strchr(f->ip, ':') != NULL ? "IPv6:" : "",
-	    f->ip);
+	rc =
+	    buf_printf(out, "Received: from %s (%s [%s%s])\r\n", helo[0] != '\0' ? helo : "unknown",
+		f->name, strchr(f->ip, ':') != NULL ? "IPv6:" : "", f->ip);
 	if (rc == 0 && f->tls[0] != '\0')
 		rc = buf_printf(out, "\t(using %s)\r\n", f->tls);
 	if (rc == 0)
-		rc = buf_printf(
-		    out, "\tby %s (Postern) with %s id %s", f->hostname, with, f->qid);
+		rc = buf_printf(out, "\tby %s (Postern) with %s id %s", f->hostname, with, f->qid);
 	if (rc == 0 && rcpt[0] != '\0')
 		rc = buf_printf(out, "\r\n\tfor <%s>", rcpt);
 	if (rc == 0)

@@ -12,6 +12,15 @@ clock_ms(void)
 }
 
 uint64_t
+clock_unix_ms(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_REALTIME, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+uint64_t
 clock_unix(void)
 {
 	struct timespec t;

@@ -174,8 +174,8 @@ static const struct conf_key limits[] = {
 };
 
 static const struct conf_key queue[] = {
-    NUM(conf_queue, lifetime, 60, 365 * DAY, "432000"),
-    NUM(conf_queue, bounce_lifetime, 60, 365 * DAY, "432000"),
+    NUM(conf_queue, lifetime, 1, 365 * DAY, "432000"),
+    NUM(conf_queue, bounce_lifetime, 1, 365 * DAY, "432000"),
     NUM(conf_queue, delay_warning, 0, 365 * DAY, "14400"),
     NUM(conf_queue, retry_min, 1, DAY, "300"),
     NUM(conf_queue, retry_max, 1, 7 * DAY, "4000"),

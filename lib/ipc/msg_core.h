@@ -106,7 +106,8 @@
 #define REC_LOG_LINE(F, L)                                                                         \
 	F(U8, level, 0, 3)                                                                         \
 	F(U32, pid, 0, UINT32_MAX) /* of the writer */                                             \
-	F(STR, text, 0, 2047)
+	F(STR, text, 0, 2047)                                                                      \
+	F(U64, when, 0, UINT64_MAX) /* ms since the epoch; 0: not known */
 
 /* What a daemon tells about itself. */
 #define REC_FACT(F, L)                                                                             \

@@ -190,8 +190,8 @@ int conn_start_tls(
  *
  * conn_tls_bad		why the server's certificate is bad where report was set, for people;
  *			NULL: it is good (as far as CONN_VERIFY_* asked)
- * conn_tls_error	the same as a number: X509_V_ERR_* of OpenSSL, 0 for none; also in closed with
- *			CONN_TLS_FAILED
+ * conn_tls_error	the same as a number: X509_V_ERR_* of OpenSSL, 0 for none; also in closed
+ *with CONN_TLS_FAILED
  * conn_tls_peer_der	DER of the server's certificate (i = 0) and of the chain that was built
  *			behind it or, if none was, sent; *n: octets; NULL: no more
  * conn_tls_stapled	the OCSP response that came with it; NULL: none

@@ -132,36 +132,55 @@ smtp_reply_text(const struct smtp_reply *r, const char *prev)
 	return p >= begin + buf_len(&r->text) ? NULL : p;
 }
 
+/* The parameters in this line, if the extension is in it. */
+static const char *
+params_in(const char *line, const char *keyword)
+{
+	size_t n = strlen(keyword);
+
+	if (strncasecmp(line, keyword, n) != 0)
+		return NULL;
+	if (line[n] == '\0')
+		return line + n;
+	if (line[n] == ' ' || (line[n] == '=' && strcasecmp(keyword, "AUTH") == 0))
+		return line + n + 1 + strspn(line + n + 1, " ");
+	return NULL;
+}
+
 const char *
 smtp_reply_keyword(const struct smtp_reply *r, const char *keyword)
 {
-	const char *p = smtp_reply_text(r, NULL);
-	size_t n = strlen(keyword);
+	const char *p = smtp_reply_text(r, NULL), *found = NULL;
 
-	while (p != NULL && (p = smtp_reply_text(r, p)) != NULL) {
-		if (strncasecmp(p, keyword, n) != 0)
-			continue;
-		if (p[n] == '\0')
-			return p + n;
-		if (p[n] == ' ' || (p[n] == '=' && strcasecmp(keyword, "AUTH") == 0))
-			return p + n + 1 + strspn(p + n + 1, " ");
+	while (found == NULL && p != NULL && (p = smtp_reply_text(r, p)) != NULL)
+		found = params_in(p, keyword);
+	return found;
+}
+
+static bool
+has_word(const char *list, const char *word)
+{
+	size_t n = strlen(word), len;
+
+	while (*list != '\0') {
+		list += strspn(list, " ");
+		len = strcspn(list, " ");
+		if (len == n && strncasecmp(list, word, n) == 0)
+			return true;
+		list += len;
 	}
-	return NULL;
+	return false;
 }
 
 bool
 smtp_reply_has(const struct smtp_reply *r, const char *keyword, const char *word)
 {
-	const char *p = smtp_reply_keyword(r, keyword);
-	size_t n = strlen(word), len;
+	const char *p = smtp_reply_text(r, NULL), *list;
 
-	while (p != NULL && *p != '\0') {
-		p += strspn(p, " ");
-		len = strcspn(p, " ");
-		if (len == n && strncasecmp(p, word, n) == 0)
+	/* Some servers say AUTH= and AUTH, each with its own words. */
+	while (p != NULL && (p = smtp_reply_text(r, p)) != NULL)
+		if ((list = params_in(p, keyword)) != NULL && has_word(list, word))
 			return true;
-		p += len;
-	}
 	return false;
 }
 

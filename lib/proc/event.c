@@ -3,9 +3,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "proc/sink.h"
 
@@ -497,15 +497,6 @@ fit(struct log_event *e, char **mem)
 	}
 }
 
-static uint64_t
-now_ms(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_REALTIME, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
 #define FIELDS_MAX 64
 
 void
@@ -520,7 +511,7 @@ proc_event(const struct log_event *given_event)
 	if (e.pid == 0)
 		e.pid = (uint32_t)sink_pid();
 	if (e.when == 0)
-		e.when = now_ms();
+		e.when = clock_unix_ms();
 	if (rec_bad_field(&rec_log_event, &e) != NULL)
 		fit(&e, mem);
 	sink_event(&e);

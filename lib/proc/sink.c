@@ -6,6 +6,7 @@
 #include <sys/queue.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "ipc/messages.h"
 #include "proc/event.h"
@@ -46,7 +47,8 @@ send_to_logd(enum log_level level, uint16_t type, const void *body)
 static int
 send_line(enum log_level level, const char *line)
 {
-	struct log_line m = {.level = (uint8_t)level, .pid = (uint32_t)self, .text = line};
+	struct log_line m = {
+	    .level = (uint8_t)level, .pid = (uint32_t)self, .text = line, .when = clock_unix_ms()};
 
 	return send_to_logd(level, M_log_line, &m);
 }

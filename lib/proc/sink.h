@@ -12,7 +12,7 @@
  * there is room.
  *
  * Warnings and errors leave at once, and take with them what waits; other lines wait 20 ms for
- * more, or until they are 8 KiB.  A process that is killed takes those with it.
+ * more, or until they are 32 KiB.  A process that is killed takes those with it.
  */
 
 /*

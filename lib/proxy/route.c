@@ -84,7 +84,7 @@ proxy_route_server(struct proxy_route *r, const struct conf_route *to,
 	(void)strlcpy(r->host, server->host, sizeof r->host);
 	r->port = server->port;
 	r->tls = to->tls == CONF_ROUTE_TLS_NONE ? CONF_TLS_NONE
-		 : to->implicit			? CONF_TLS_IMPLICIT
+		 : to->implicit                 ? CONF_TLS_IMPLICIT
 						: CONF_TLS_STARTTLS;
 	r->verify = to->tls == CONF_ROUTE_TLS_VERIFY ? to->profile->verify
 		    : to->tls == CONF_ROUTE_TLS_DANE ? CONF_VERIFY_DANE

@@ -274,8 +274,7 @@ screen(struct proxy_worker *w)
 	w->step = SCREENING;
 	w->screen->session = (struct bytes){w->session, SESSION_ID};
 	if (c != NULL)
-		w->asked =
-		    chan_request(c, M_screen_req, w->screen, -1, SCREEN_MS, on_screened, w);
+		w->asked = chan_request(c, M_screen_req, w->screen, -1, SCREEN_MS, on_screened, w);
 	if (w->asked == NULL)
 		after(w, 0);
 }

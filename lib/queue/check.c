@@ -33,6 +33,8 @@ qstore_open_dir(
 		return NULL;
 	}
 	qs_recovery_free(&r);
+	/* Some segments may have nothing left in them. */
+	s->tend = 1;
 	qs_room_update(s);
 	return s;
 }

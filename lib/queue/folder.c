@@ -106,13 +106,13 @@ guess_mark(struct recovery *r, int fd, uint32_t size)
 static int
 read_header(int fd, uint64_t at, struct seg_header *h)
 {
-	uint8_t block[BLOCK];
-	ssize_t n = qs_io_read(fd, block, sizeof block, at);
+	uint8_t sector[SECTOR];
+	ssize_t n = qs_io_read(fd, sector, sizeof sector, at);
 
 	memset(h, 0, sizeof *h);
 	if (n == 0)
 		return 0;
-	return n == (ssize_t)sizeof block ? qs_header_decode(h, block) : -1;
+	return n == (ssize_t)sizeof sector ? qs_header_decode(h, sector) : -1;
 }
 
 /* Is there nothing but zeros between the two headers? */
@@ -205,7 +205,7 @@ look_at(struct recovery *r, struct seg *seg, int fd, struct err *e)
 		if (r->all)
 			qs_recovery_tell(
 			    r, "segment.%u: the first of its headers is damaged", seg->no);
-		if (r->write && qs_segment_write_header(r->s, fd, &last) == -1)
+		if (r->write && qs_segment_write_header(fd, &last) == -1)
 			return err_sys(e, "queue: segment.%u", seg->no);
 	}
 	with_header(r, seg, &first);

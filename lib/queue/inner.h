@@ -307,7 +307,7 @@ void qs_segment_ref(struct seg *seg, uint32_t octets);
 void qs_segment_unref(struct qstore *s, struct seg *seg, uint32_t octets);
 int qs_segment_fd(struct qstore *s, struct seg *seg); /* for reading: -1 with errno */
 void qs_segment_close(struct qstore *s, struct seg *seg);
-int qs_segment_write_header(struct qstore *s, int fd, const struct seg_header *h);
+int qs_segment_write_header(int fd, const struct seg_header *h);
 void qs_segment_supply(struct qstore *s);
 void qs_segment_tend(struct qstore *s); /* void those that emptied, give some back */
 uint32_t qs_segment_size(const struct qstore *s);
@@ -352,6 +352,8 @@ int qs_stream_put(struct qstore *s, struct stream *st, struct job *j); /* -1: no
 void qs_stream_flush(struct qstore *s, struct stream *st);
 void qs_stream_sync(struct qstore *s, struct stream *st);
 void qs_stream_end(struct qstore *s, struct stream *st); /* no more into this segment */
+/* Where segments end that were given up: 0 when that is on the disk. */
+int qs_stream_tell(struct qstore *s);
 
 /* writer.c */
 void qs_writer_init(struct qstore *s);

@@ -152,7 +152,6 @@ qstore_start(struct qstore *s, struct event_base *base, struct err *e)
 	}
 	s->base = base;
 	/* What the start left to be done. */
-	s->tend = 1;
 	event_active(&s->tick, EV_TIMEOUT, 0);
 	return 0;
 }

@@ -9,15 +9,15 @@ static const uint8_t magic[8] = {'P', 'S', 'T', 'N', 'S', 'E', 'G', 1};
 
 /* Of a header. */
 enum { H_KIND = 8, H_NO = 12, H_SIZE = 16, H_NENDS = 20, H_INC = 24, H_MARK = 32, H_ID = 40 };
-enum { H_LSN = 48, H_ENDS = 56, H_CRC = BLOCK - 4, END_LEN = 12 };
-_Static_assert(H_ENDS + ENDS_MAX * END_LEN <= H_CRC, "a header is a block");
+enum { H_LSN = 48, H_ENDS = 56, H_CRC = SECTOR - 4, END_LEN = 12 };
+_Static_assert(H_ENDS + ENDS_MAX * END_LEN <= H_CRC, "a header is a sector");
 
 void
-qs_header_encode(const struct seg_header *h, uint8_t out[BLOCK])
+qs_header_encode(const struct seg_header *h, uint8_t out[SECTOR])
 {
 	unsigned i;
 
-	memset(out, 0, BLOCK);
+	memset(out, 0, SECTOR);
 	memcpy(out, magic, sizeof magic);
 	put_be32(out + H_KIND, h->kind);
 	put_be32(out + H_NO, h->no);
@@ -41,12 +41,12 @@ is_zero(const uint8_t *p, size_t n)
 }
 
 int
-qs_header_decode(struct seg_header *h, const uint8_t in[BLOCK])
+qs_header_decode(struct seg_header *h, const uint8_t in[SECTOR])
 {
 	unsigned i;
 
 	memset(h, 0, sizeof *h);
-	if (is_zero(in, BLOCK))
+	if (is_zero(in, SECTOR))
 		return 0;
 	if (memcmp(in, magic, sizeof magic) != 0 || get_be32(in + H_CRC) != crc32c(0, in, H_CRC))
 		return -1;

@@ -7,7 +7,7 @@
 /*
  * What stands in a segment; postern-spool(5) has the same in words.  Numbers are big-endian.
  *
- *	header		one block, and the same once more as the last block
+ *	header		in the first block, and the same once more in the last
  *	groups		from the second block on
  *
  * A group begins where the one before it ended, or at the next block when that one was synced: what
@@ -21,7 +21,8 @@
 #define SEGMENT_MIN (8U << 20) /* a transaction to RCPTS_MAX recipients must fit */
 #define SEGMENT_MAX (1U << 30)
 #define FIRST BLOCK /* offset of the first group */
-#define ENDS_MAX 64 /* abandoned segments that one header can tell of */
+#define SECTOR 512 /* what a disk writes as a whole or not: a header is no longer */
+#define ENDS_MAX 32 /* abandoned segments that one header can tell of */
 
 enum seg_kind {
 	SEG_FREE = 0, /* nothing in it counts */
@@ -45,10 +46,10 @@ struct seg_header {
 	struct seg_end ends[ENDS_MAX];
 };
 
-void qs_header_encode(const struct seg_header *h, uint8_t out[BLOCK]);
+void qs_header_encode(const struct seg_header *h, uint8_t out[SECTOR]);
 
 /* 1; 0 when all is zero (never used); -1 when it is neither. */
-int qs_header_decode(struct seg_header *h, const uint8_t in[BLOCK]);
+int qs_header_decode(struct seg_header *h, const uint8_t in[SECTOR]);
 
 /* A group: all its records count, or none. */
 #define GROUP_HEAD 32

@@ -11,6 +11,7 @@
 #include "queue/inner.h"
 
 #define OPEN_MAX_SEGS 64 /* files that are kept open for reading */
+#define BEYOND 16 /* segments above the size */
 
 struct queue_io queue_io = {pwritev, fdatasync, fallocate};
 
@@ -188,27 +189,28 @@ qs_segment_fd(struct qstore *s, struct seg *seg)
 }
 
 int
-qs_segment_write_header(struct qstore *s, int fd, const struct seg_header *h)
+qs_segment_write_header(int fd, const struct seg_header *h)
 {
-	uint8_t block[BLOCK];
+	uint8_t sector[SECTOR];
 
-	(void)s;
-	qs_header_encode(h, block);
-	if (qs_io_write(fd, block, BLOCK, 0) == -1 ||
-	    qs_io_write(fd, block, BLOCK, h->size - BLOCK) == -1)
+	qs_header_encode(h, sector);
+	if (qs_io_write(fd, sector, SECTOR, 0) == -1 ||
+	    qs_io_write(fd, sector, SECTOR, h->size - BLOCK) == -1)
 		return -1;
 	return queue_io.fdatasync(fd);
 }
 
 /*
  * The writer takes segments from writer.idle and waits for none: there must be enough for all that
- * waits, and for a moved segment, as far as the size permits.
+ * waits, and for what is moved.  Messages are refused before the size is reached (room.c).  Changes
+ * and what is moved go on beyond it, for without them nothing would become free; but not for ever,
+ * should each of the files be one that cannot be written to.
  */
 void
 qs_segment_supply(struct qstore *s)
 {
 	uint64_t size = qs_segment_size(s), want = s->waiting + 3 * size, have = 0;
-	uint64_t most = s->size / size, n = 0;
+	uint64_t most = s->size / size, least = 2 * size, n = 0;
 	struct seg *seg;
 	uint32_t i, hole = NONE;
 
@@ -223,7 +225,7 @@ qs_segment_supply(struct qstore *s)
 		return;
 	for (i = 0; i < s->nsegs; i++)
 		n += s->seg[i] != NULL;
-	for (i = 0; have < want && n < most; i++) {
+	for (i = 0; n < most + BEYOND && (have < least || (have < want && n < most)); i++) {
 		hole = i;
 		if (i < s->nsegs && s->seg[i] != NULL)
 			continue;

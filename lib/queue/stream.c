@@ -129,7 +129,7 @@ begin(struct qstore *s, struct stream *st, struct seg *seg, int fd, int new)
 	seg->mark = h.mark;
 	(void)pthread_mutex_unlock(&w->lock);
 	tell_ends(w, &h);
-	if (qs_segment_write_header(s, fd, &h) == -1)
+	if (qs_segment_write_header(fd, &h) == -1)
 		return -1;
 	told_ends(w, seg);
 	st->seg = seg;
@@ -181,6 +181,18 @@ open_next(struct qstore *s, struct stream *st)
 	w->open_at = clock_ms() + 1000;
 	errno = w->open_error;
 	return -1;
+}
+
+int
+qs_stream_tell(struct qstore *s)
+{
+	struct writer *w = &s->w;
+	unsigned i;
+
+	for (i = 0; i < 2 && w->nends > 0; i++)
+		if (w->stream[i].seg == NULL)
+			(void)open_next(s, &w->stream[i]);
+	return w->nends == 0 ? 0 : -1;
 }
 
 /* The mark where a segment ends. */

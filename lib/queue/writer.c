@@ -119,9 +119,13 @@ void_segment(struct qstore *s, struct job *j)
 	struct seg_header h = {.kind = SEG_FREE, .no = j->seg->no, .size = j->seg->size};
 	struct writer *w = &s->w;
 	char name[NAME_MAX_OCTETS];
-	unsigned i, k;
 	int fd;
 
+	/* As long as more can be read in one of those than counts, ends of messages are needed. */
+	if (qs_stream_tell(s) == -1) {
+		qs_writer_done(s, j, EIO);
+		return;
+	}
 	fd = openat(s->dir, qs_segment_name(name, h.no), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 	if (fd == -1) {
 		qs_writer_done(s, j, errno);
@@ -132,14 +136,8 @@ void_segment(struct qstore *s, struct job *j)
 	h.next_id = w->next_id;
 	h.next_lsn = w->next_lsn;
 	(void)pthread_mutex_unlock(&w->lock);
-	qs_writer_done(s, j, qs_segment_write_header(s, fd, &h) == -1 ? errno : 0);
+	qs_writer_done(s, j, qs_segment_write_header(fd, &h) == -1 ? errno : 0);
 	close(fd);
-	if (j->error != 0)
-		return;
-	for (i = k = 0; i < w->nends; i++)
-		if (w->ends[i] != j->seg)
-			w->ends[k++] = w->ends[i];
-	w->nends = k;
 }
 
 static void

@@ -1,3 +1,5 @@
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "deliverd/downgrade.h"
@@ -90,16 +92,153 @@ START_TEST(only_the_header_counts_as_header)
 }
 END_TEST
 
+#define HEAD                                                                                       \
+	"MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n"                         \
+	"Content-Transfer-Encoding: 8bit\r\n\r\n"
+#define LINE "h\xc3\xa9llo, and some more of it\r\n"
+#define ENCODED "h=C3=A9llo, and some more of it\r\n"
+
+/* n octets and more of 8-bit text; the caller frees it. */
+static char *
+text_of(size_t n)
+{
+	char *s = malloc(sizeof HEAD + n + sizeof LINE), *to = s;
+
+	ck_assert_ptr_nonnull(s);
+	to = stpcpy(to, HEAD);
+	while ((size_t)(to - s) < sizeof HEAD - 1 + n)
+		to = stpcpy(to, LINE);
+	return s;
+}
+
+/* Until it is done; steps is what it took. */
+static int
+encode(const struct octets *o, struct spool *to, unsigned *steps)
+{
+	struct downgrade *d = downgrade_start(o, to);
+	int rc, code;
+
+	ck_assert_ptr_nonnull(d);
+	for (*steps = 1; (rc = downgrade_step(d)) == 0; ++*steps)
+		ck_assert_uint_lt(*steps, 1000);
+	code = errno;
+	downgrade_free(d);
+	errno = code;
+	return rc;
+}
+
+START_TEST(encodes_small_and_large_messages)
+{
+	static const size_t sizes[] = {10, 100000, 3000000};
+	char *s = text_of(sizes[_i]);
+	struct octets o = octets_mem(s, strlen(s)), got;
+	struct spool to;
+	struct facts f;
+	uint8_t p[4096];
+	unsigned steps;
+	uint64_t at;
+	size_t n, lines;
+
+	spool_init(&to, INT64_MAX, -1);
+	ck_assert_int_eq(encode(&o, &to, &steps), 1);
+	if (_i == 2)
+		ck_assert_uint_gt(steps, 10);
+	else
+		ck_assert_uint_eq(steps, 1);
+	ck_assert_int_eq(spool_octets(&to, &got), 0);
+	facts_init(&f);
+	for (at = 0; at < got.size; at += n) {
+		n = got.size - at < sizeof p ? (size_t)(got.size - at) : sizeof p;
+		ck_assert_int_eq(octets_read(&got, p, n, at), 0);
+		facts_add(&f, p, n);
+	}
+	facts_end(&f);
+	ck_assert(!f.eight && !f.binary && f.ends);
+	/* As many lines as before. */
+	lines = (strlen(s) - strlen(HEAD)) / strlen(LINE);
+	ck_assert_uint_eq(got.size,
+	    strlen(HEAD) - strlen("8bit") + strlen("quoted-printable") + lines * strlen(ENCODED));
+	spool_free(&to);
+	free(s);
+}
+END_TEST
+
+START_TEST(may_be_given_up_at_every_step)
+{
+	char *s = text_of(3000000);
+	struct octets o = octets_mem(s, strlen(s));
+	struct downgrade *d;
+	unsigned n, i;
+	struct spool to;
+	bool more = true;
+
+	for (n = 0; more; n++) {
+		spool_init(&to, INT64_MAX, -1);
+		d = downgrade_start(&o, &to);
+		for (i = 0; i < n && more; i++)
+			more = downgrade_step(d) == 0;
+		downgrade_free(d);
+		spool_free(&to);
+	}
+	ck_assert_uint_gt(n, 10);
+	downgrade_free(NULL);
+	free(s);
+}
+END_TEST
+
+static ssize_t
+fails(void *ctx, void *p, size_t n, uint64_t off)
+{
+	(void)ctx;
+	if (off >= 1000000) {
+		errno = EIO;
+		return -1;
+	}
+	memset(p, 0xe9, n);
+	return (ssize_t)n;
+}
+
+START_TEST(says_what_went_wrong)
+{
+	static const char sealed[] =
+	    "Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\n\xe9\r\n--b--\r\n";
+	struct octets o = {.size = 2000000, .pread = fails};
+	struct spool to;
+	unsigned steps;
+	char *s;
+
+	spool_init(&to, INT64_MAX, -1);
+	ck_assert_int_eq(encode(&o, &to, &steps), -1);
+	ck_assert_int_eq(errno, EIO);
+	spool_free(&to);
+	o = octets_mem(sealed, sizeof sealed - 1);
+	spool_init(&to, INT64_MAX, -1);
+	ck_assert_int_eq(encode(&o, &to, &steps), -1);
+	ck_assert_int_eq(errno, EOPNOTSUPP);
+	spool_free(&to);
+	/* There is no folder for more than 4 MiB. */
+	s = text_of(5000000);
+	o = octets_mem(s, strlen(s));
+	spool_init(&to, INT64_MAX, -1);
+	ck_assert_int_eq(encode(&o, &to, &steps), -1);
+	ck_assert_int_eq(errno, EFBIG);
+	spool_free(&to);
+	free(s);
+}
+END_TEST
+
 Suite *
 downgrade_suite(void)
 {
 	const TTest *const tests[] = {the_first_line_may_begin_with_a_dot_or_a_bare_line_end,
-	    only_the_header_counts_as_header, NULL};
+	    only_the_header_counts_as_header, may_be_given_up_at_every_step, says_what_went_wrong,
+	    NULL};
 	Suite *s = unit_suite("downgrade", tests);
 	TCase *c = tcase_create("octets");
 
 	tcase_add_loop_test(
 	    c, sees_what_is_in_the_octets_wherever_it_stands, 0, sizeof seen / sizeof seen[0]);
+	tcase_add_loop_test(c, encodes_small_and_large_messages, 0, 3);
 	suite_add_tcase(s, c);
 	return s;
 }

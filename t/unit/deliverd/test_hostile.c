@@ -257,6 +257,26 @@ START_TEST(an_answer_before_the_end_of_a_message_is_none)
 }
 END_TEST
 
+START_TEST(an_answer_that_comes_with_354_is_none)
+{
+	char *big = filled(20000); /* it would go out at once */
+	struct octets o = octets_mem(big, 20000);
+	struct world w;
+
+	world_start(&w,
+	    (script){"S 220 fake", "C EHLO", "S 250-fake\r\n250 PIPELINING", "C MAIL", "C RCPT",
+		"C DATA", "S 250 ok", "S 250 ok",
+		_i == 0 ? "R 354 go\r\n250 taken\r\n" : "R 354 go\r\n25", NULL},
+	    NULL);
+	world_open(&w);
+	world_begin(&w, &o, (const char *const[]){"a@x", NULL});
+	ck_assert(world_run(&w, &w.done, 1, 20000));
+	ck_assert_str_eq(world_outcome(&w), "delayed 4.5.0, garbled site");
+	world_stop(&w);
+	free(big);
+}
+END_TEST
+
 START_TEST(a_server_that_takes_the_text_and_says_nothing_is_given_up)
 {
 	struct world w;
@@ -351,6 +371,7 @@ hostile_suite(void)
 	tcase_add_loop_test(c, a_reply_left_out_is_never_made_up_by_another, 0, N_ALL);
 	tcase_add_loop_test(c, odd_replies_never_send_a_message, 0, N_ALL * N_ODD);
 	tcase_add_loop_test(c, an_answer_before_the_end_of_a_message_is_none, 0, 5);
+	tcase_add_loop_test(c, an_answer_that_comes_with_354_is_none, 0, 2);
 	suite_add_tcase(s, c);
 	return s;
 }

@@ -630,6 +630,51 @@ START_TEST(long_messages_arrive_as_they_are)
 }
 END_TEST
 
+START_TEST(a_large_message_is_encoded_without_holding_up_others)
+{
+	static const char line[] = "8-bit: \xe9\r\n";
+	size_t n = 2500000 / (sizeof line - 1) * (sizeof line - 1), i;
+	char *body = malloc(n);
+	struct octets o = octets_mem(body, n);
+	struct timeval now = {0, 0};
+	unsigned never = 0;
+	struct world w;
+
+	for (i = 0; i < n; i += sizeof line - 1)
+		memcpy(body + i, line, sizeof line - 1);
+	memcpy(body, "A: b\r\n\r\n.", 10);
+	world_start(&w, WITH("S 250-PIPELINING", MAIL1), NULL);
+	world_open(&w);
+	world_begin(&w, &o, alice);
+	/* It takes several turns. */
+	for (i = 0; !world_heard(&w, "MAIL"); i++) {
+		ck_assert_uint_lt(i, 10000);
+		event_base_loopexit(w.base, &now);
+		event_base_loop(w.base, EVLOOP_ONCE);
+		if (_i > 0 && i == 3)
+			break;
+	}
+	ck_assert_uint_ge(i, 3);
+	if (_i == 1) { /* the connection goes away meanwhile */
+		conn_free(w.fake.c);
+		w.fake.c = NULL;
+	}
+	if (_i == 2) { /* so does who wanted it */
+		client_close(w.client);
+		w.client = NULL;
+		(void)world_run(&w, &never, 1, 20);
+		ck_assert_uint_eq(w.done, 0);
+	} else
+		ck_assert(world_run(&w, &w.done, 1, 30000));
+	if (_i == 0)
+		ck_assert_str_eq(world_outcome(&w), "relayed 2.0.0, idle");
+	if (_i == 1)
+		ck_assert_str_eq(world_outcome(&w), "delayed 4.4.2, lost site");
+	world_stop(&w);
+	free(body);
+}
+END_TEST
+
 static ssize_t
 no_pread(void *ctx, void *p, size_t n, uint64_t off)
 {
@@ -723,6 +768,7 @@ transaction_suite(void)
 	tcase_add_loop_test(c, a_connection_gone_while_idle_is_stale, 0, 3);
 	tcase_add_loop_test(c, lmtp_replies_that_are_lost_are_not_made_up, 0, 4);
 	tcase_add_loop_test(c, long_messages_arrive_as_they_are, 0, 10);
+	tcase_add_loop_test(c, a_large_message_is_encoded_without_holding_up_others, 0, 3);
 	tcase_add_loop_test(c, a_message_that_cannot_be_read_is_delayed_and_never_half_sent, 0, 2);
 	suite_add_tcase(s, c);
 	return s;

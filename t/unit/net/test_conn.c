@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -661,6 +662,59 @@ START_TEST(long_writes_are_bounded_and_keep_their_order)
 }
 END_TEST
 
+START_TEST(pieces_leave_in_order_whether_at_once_or_later)
+{
+	static uint8_t sent[CONN_PIECES_MAX * 3000], got[2 * sizeof sent];
+	static const size_t sizes[] = {0, 10, 3000};
+	struct iovec v[CONN_PIECES_MAX + 1];
+	struct owner o;
+	size_t i, j, n = 0, at = 0;
+
+	fill_with(sent, sizeof sent, 5);
+	owner_start(&o, &owner_limits, false);
+	for (j = 0; j < 3; j++) {
+		for (i = 0; i < CONN_PIECES_MAX; i++)
+			v[i] = (struct iovec){sent + i * sizes[j], sizes[j]};
+		ck_assert_int_eq(conn_writev(o.c, v, CONN_PIECES_MAX), 0);
+		n += CONN_PIECES_MAX * sizes[j];
+	}
+	ck_assert_uint_eq(owner_hear(&o, got, sizeof got), n);
+	for (j = 0; j < 3; j++) {
+		ck_assert_int_eq(memcmp(got + at, sent, CONN_PIECES_MAX * sizes[j]), 0);
+		at += CONN_PIECES_MAX * sizes[j];
+	}
+	v[CONN_PIECES_MAX] = v[0];
+	ck_assert_int_eq(conn_writev(o.c, v, CONN_PIECES_MAX + 1), -1);
+	ck_assert_int_eq(errno, EMSGSIZE);
+	owner_stop(&o);
+}
+END_TEST
+
+/* The socket takes a part, which may end within any piece. */
+START_TEST(pieces_that_the_socket_does_not_take_are_kept)
+{
+	static uint8_t sent[20 * 20000], got[sizeof sent];
+	struct iovec v[20];
+	struct owner o;
+	size_t i, heard = 0;
+	int small = 4096;
+
+	fill_with(sent, sizeof sent, 7);
+	owner_start(&o, &owner_limits, false);
+	ck_assert_int_eq(setsockopt(conn_fd(o.c), SOL_SOCKET, SO_SNDBUF, &small, sizeof small), 0);
+	for (i = 0; i < 20; i++)
+		v[i] = (struct iovec){sent + i * 10000, 10000};
+	ck_assert_int_eq(conn_writev(o.c, v, 20), 0);
+	ck_assert_uint_gt(conn_room(o.c), owner_limits.out_max - 200000); /* some is gone */
+	ck_assert_uint_lt(conn_room(o.c), owner_limits.out_max);
+	while (heard < 200000 && (i = owner_hear(&o, got + heard, 20000)) > 0)
+		heard += i;
+	ck_assert_uint_eq(heard, 200000);
+	ck_assert_int_eq(memcmp(got, sent, heard), 0);
+	owner_stop(&o);
+}
+END_TEST
+
 START_TEST(a_long_write_that_fails_is_told_from_the_loop)
 {
 	static const uint8_t junk[50000];
@@ -700,5 +754,7 @@ conn_suite(void)
 		loses_nothing_however_it_is_consumed, a_pause_within_readable_keeps_the_rest,
 		may_be_freed_while_its_input_is_shown, a_long_write_follows_what_is_queued,
 		long_writes_are_bounded_and_keep_their_order,
+		pieces_leave_in_order_whether_at_once_or_later,
+		pieces_that_the_socket_does_not_take_are_kept,
 		a_long_write_that_fails_is_told_from_the_loop, NULL});
 }

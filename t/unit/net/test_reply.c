@@ -121,10 +121,37 @@ START_TEST(finds_ehlo_keywords)
 	ck_assert_str_eq(smtp_reply_keyword(&r, "AUTH"), "LOGIN");
 	ck_assert_ptr_null(smtp_reply_keyword(&r, "STARTTLS"));
 	ck_assert_ptr_null(smtp_reply_keyword(&r, "DSN"));
+	ck_assert(smtp_reply_has(&r, "AUTH", "LOGIN"));
+	ck_assert(smtp_reply_has(&r, "AUTH", "plain"));
+	ck_assert(!smtp_reply_has(&r, "AUTH", "LOG"));
+	ck_assert(!smtp_reply_has(&r, "PIPELINING", ""));
+	ck_assert(!smtp_reply_has(&r, "DSN", "X"));
+	ck_assert_uint_eq(smtp_reply_size(&r), 1000);
 	for (p = NULL; (p = smtp_reply_text(&r, p)) != NULL;)
 		n++;
 	ck_assert_uint_eq(n, 6);
 	smtp_reply_free(&r);
+}
+END_TEST
+
+START_TEST(a_size_that_is_no_number_is_no_bound)
+{
+	static const struct {
+		const char *in;
+		uint64_t size;
+	} cases[] = {{"250-a|250 SIZE", 0}, {"250-a|250 SIZE 0", 0}, {"250-a|250 SIZE 1k", 0},
+	    {"250-a|250 SIZE -1", 0}, {"250-a|250 SIZE 99999999999999999999", 0},
+	    {"250-a|250 SIZE 00000000000000000000001", 0},
+	    {"250-a|250 SIZE 18446744073709551615", UINT64_MAX}, {"250 SIZE 5", 0}};
+	struct smtp_reply r;
+	size_t i;
+
+	for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		smtp_reply_init(&r);
+		ck_assert_int_eq(feed(&r, cases[i].in), 1);
+		ck_assert_uint_eq(smtp_reply_size(&r), cases[i].size);
+		smtp_reply_free(&r);
+	}
 }
 END_TEST
 
@@ -182,5 +209,5 @@ reply_suite(void)
 	return unit_suite(
 	    "reply", (const TTest *const[]){reads_smtp_replies, refuses_what_is_no_smtp_reply,
 			 bounds_lines_and_octets_of_an_smtp_reply, finds_ehlo_keywords,
-			 reads_pop3_status_lines, NULL});
+			 a_size_that_is_no_number_is_no_bound, reads_pop3_status_lines, NULL});
 }

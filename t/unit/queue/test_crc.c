@@ -51,14 +51,14 @@ START_TEST(header_reads_back_and_no_changed_octet_passes)
 	    .nends = 2,
 	    .ends = {{3, 4096}, {4, 8192}}};
 	struct seg_header back;
-	uint8_t block[BLOCK] = {0};
+	uint8_t block[SECTOR] = {0};
 	size_t i;
 
 	ck_assert_int_eq(qs_header_decode(&back, block), 0);
 	qs_header_encode(&h, block);
 	ck_assert_int_eq(qs_header_decode(&back, block), 1);
 	ck_assert_mem_eq(&h, &back, sizeof h);
-	for (i = 0; i < BLOCK; i++) {
+	for (i = 0; i < SECTOR; i++) {
 		block[i] ^= 0x10;
 		ck_assert_int_eq(qs_header_decode(&back, block), -1);
 		block[i] ^= 0x10;

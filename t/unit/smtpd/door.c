@@ -32,8 +32,7 @@ plumbed(enum proc_id peer, unsigned instance, struct chan *c)
 
 static const struct chan_handler handlers[] = {
     {M_queue_put_rep, put_on_answer}, {M_queue_room, put_on_room}, {0, NULL}};
-static const struct proc daemon_table = {
-    .self = P_SMTPD, .plumbed = plumbed, .handlers = handlers};
+static const struct proc daemon_table = {.self = P_SMTPD, .plumbed = plumbed, .handlers = handlers};
 
 static void
 plumb(struct ipc *peer, enum proc_id id)
@@ -106,8 +105,8 @@ door_begin(void)
 		door.connectors[i].tenant = text("one");
 		door.connectors[i].login_domain = text("");
 		door.connectors[i].profile = &profile;
-		door.connectors[i].auth = are[i].service == CONF_SUBMISSION ? CONF_AUTH_SASL
-									   : CONF_AUTH_NONE;
+		door.connectors[i].auth =
+		    are[i].service == CONF_SUBMISSION ? CONF_AUTH_SASL : CONF_AUTH_NONE;
 	}
 	door.connectors[1].relay_clients = (struct conf_nets){&everybody, 1};
 	conf.connectors = door.connectors;
@@ -122,6 +121,7 @@ door_begin(void)
 	plumb(&door.dnsd, P_DNSD);
 	plumb(&door.anvild, P_ANVILD);
 	plumb(&door.filterd, P_FILTERD);
+	plumb(&door.logd, P_LOGD);
 	ck_assert_int_eq(proxy_limits(&conf.limits, &(struct err){0}), 0);
 }
 
@@ -143,6 +143,7 @@ door_end(void)
 	ipc_close(&door.dnsd);
 	ipc_close(&door.anvild);
 	ipc_close(&door.filterd);
+	ipc_close(&door.logd);
 	event_base_free(env->base);
 	log_set_sink(NULL, NULL);
 }

@@ -6,11 +6,11 @@
 
 /*
  * Around sessions of the queue: this process is smtpd with a connector for each service; policyd,
- * queued, dnsd, anvild and filterd are played by hand, and so is the client.
+ * queued, dnsd, anvild and filterd are played by hand, and so is the client; logd listens.
  */
 struct door {
 	struct conf_connector connectors[3]; /* "in", "out", "users": mx, relay, submission */
-	struct ipc policyd, queued, dnsd, anvild, filterd;
+	struct ipc policyd, queued, dnsd, anvild, filterd, logd;
 	int client; /* its socket; -1 */
 	char said[256 * 1024]; /* what the client has heard and not looked at */
 	struct ipc_msg m; /* the question in hand */
@@ -39,8 +39,7 @@ void door_answer(uint16_t type, const void *body);
 int door_silent(struct ipc *peer); /* 1: nothing was asked */
 
 /* policyd is asked about this address, and says so. */
-void door_whose(
-    const char *addr, enum whose_addr whose, const char *tenant, const char *consumer);
+void door_whose(const char *addr, enum whose_addr whose, const char *tenant, const char *consumer);
 void door_whose_later(const char *addr);
 void door_screen(int worker); /* session_open_req too, the first time */
 

@@ -22,9 +22,8 @@ Suite *session_suite(void);
 int
 main(void)
 {
-	return unit_run(
-	    (Suite *(*[])(void)){command_suite, reply_suite, journal_suite, notice_suite,
-		dnsbl_suite, gate_suite, gate_rcpt_suite, proxyproto_suite, xclient_suite,
-		relay_suite, chunk_suite, trace_suite, head_suite, dovecot_suite, whose_suite,
-		session_suite, NULL});
+	return unit_run((Suite *(*[])(void)){command_suite, reply_suite, journal_suite,
+	    notice_suite, dnsbl_suite, gate_suite, gate_rcpt_suite, proxyproto_suite, xclient_suite,
+	    relay_suite, chunk_suite, trace_suite, head_suite, dovecot_suite, whose_suite,
+	    session_suite, NULL});
 }

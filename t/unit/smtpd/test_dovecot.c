@@ -101,7 +101,8 @@ START_TEST(requests_are_one_line_each)
 	ck_assert_int_eq(buf_putc(&b, 0), 0);
 	ck_assert_str_eq((const char *)buf_ptr(&b),
 	    "VERSION\t1\t2\nCPID\t42\n"
-	    "AUTH\t1\tPLAIN\tservice=smtp\tnologin\tsecured\tlip=192.0.2.1\trip=::1\tresp=AGEAYg==\n"
+	    "AUTH\t1\tPLAIN\tservice=smtp\tnologin\tsecured\tlip=192.0.2.1\trip=::1\tresp=AGEAYg=="
+	    "\n"
 	    "AUTH\t2\tLOGIN\tservice=smtp\tnologin\n"
 	    "CONT\t2\tYQ==\n");
 	buf_reset(&b);
@@ -126,9 +127,9 @@ Suite *dovecot_suite(void);
 Suite *
 dovecot_suite(void)
 {
-	const TTest *const tests[] = {reads_what_a_server_says,
-	    does_not_mind_what_is_not_for_us, refuses_lines_without_what_belongs_there,
-	    undoes_escapes_in_place, requests_are_one_line_each, NULL};
+	const TTest *const tests[] = {reads_what_a_server_says, does_not_mind_what_is_not_for_us,
+	    refuses_lines_without_what_belongs_there, undoes_escapes_in_place,
+	    requests_are_one_line_each, NULL};
 
 	return unit_suite("dovecot", tests);
 }

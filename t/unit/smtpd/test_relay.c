@@ -13,12 +13,30 @@ parse(struct mail_path *p, const char *text)
 }
 
 /* What policyd says of an address: of our domain, and somebody there or not. */
-#define OURS {.whose = WHOSE_OURS, .tenant = "one", .known = 1}
-#define ANYBODY {.whose = WHOSE_OURS, .tenant = "one"}
-#define NOBODY {.whose = WHOSE_UNKNOWN, .tenant = "one"}
-#define ASK {.whose = WHOSE_ASK, .tenant = "one"}
-#define FOREIGN {.whose = WHOSE_FOREIGN}
-#define LATER {.defer = 1}
+#define OURS                                                                                       \
+	{                                                                                          \
+		.whose = WHOSE_OURS, .tenant = "one", .known = 1                                   \
+	}
+#define ANYBODY                                                                                    \
+	{                                                                                          \
+		.whose = WHOSE_OURS, .tenant = "one"                                               \
+	}
+#define NOBODY                                                                                     \
+	{                                                                                          \
+		.whose = WHOSE_UNKNOWN, .tenant = "one"                                            \
+	}
+#define ASK                                                                                        \
+	{                                                                                          \
+		.whose = WHOSE_ASK, .tenant = "one"                                                \
+	}
+#define FOREIGN                                                                                    \
+	{                                                                                          \
+		.whose = WHOSE_FOREIGN                                                             \
+	}
+#define LATER                                                                                      \
+	{                                                                                          \
+		.defer = 1                                                                         \
+	}
 
 START_TEST(mx_takes_mail_for_our_domains_only)
 {
@@ -65,9 +83,14 @@ END_TEST
 START_TEST(mx_refuses_routes_in_local_parts)
 {
 	static const char *const spellings[] = {
-	    "<x%far.test@ours.test>", "<far.test!x@ours.test>", "<\"x@far.test\"@ours.test>",
-	    "<\"x%far.test\"@ours.test>", "<\"far.test!x\"@ours.test>", "<a%@ours.test>",
-	    "<\"@far.test:x\"@ours.test>", "<@other.test:x%far.test@ours.test>",
+	    "<x%far.test@ours.test>",
+	    "<far.test!x@ours.test>",
+	    "<\"x@far.test\"@ours.test>",
+	    "<\"x%far.test\"@ours.test>",
+	    "<\"far.test!x\"@ours.test>",
+	    "<a%@ours.test>",
+	    "<\"@far.test:x\"@ours.test>",
+	    "<@other.test:x%far.test@ours.test>",
 	};
 	static const struct whose known = OURS, any = ANYBODY, ask = ASK;
 	struct mail_path p;
@@ -100,7 +123,8 @@ START_TEST(relay_and_submission_are_for_the_trusted)
 	    {RELAY_TAKE, RELAY_TAKE}, {RELAY_UNKNOWN, RELAY_UNKNOWN}, {RELAY_TAKE, RELAY_ASK},
 	    {RELAY_TAKE, RELAY_TAKE}, {RELAY_LATER, RELAY_LATER}};
 	static const enum conf_service services[] = {CONF_RELAY, CONF_SUBMISSION};
-	static const char *const spellings[] = {"<a@ours.test>", "<a%b@ours.test>", "<\"a@b\"@c.test>"};
+	static const char *const spellings[] = {
+	    "<a@ours.test>", "<a%b@ours.test>", "<\"a@b\"@c.test>"};
 	struct mail_path p;
 	size_t i, k, n;
 

@@ -27,10 +27,9 @@ START_TEST(says_what_is_known)
 	    .rcpt = "a@b.test",
 	    .when = 86399};
 
-	ck_assert_str_eq(received(&f),
-	    "Received: from client.test (mail.far.test [192.0.2.1])\r\n"
-	    "\tby gw.test (Postern) with ESMTP id ABC\r\n"
-	    "\tfor <a@b.test>; Thu, 1 Jan 1970 23:59:59 +0000\r\n");
+	ck_assert_str_eq(received(&f), "Received: from client.test (mail.far.test [192.0.2.1])\r\n"
+				       "\tby gw.test (Postern) with ESMTP id ABC\r\n"
+				       "\tfor <a@b.test>; Thu, 1 Jan 1970 23:59:59 +0000\r\n");
 	f.tls = "TLSv1.3 with cipher X (256/256 bits)";
 	f.rcpt = NULL;
 	f.ip = "2001:db8::1";
@@ -73,7 +72,8 @@ END_TEST
 
 START_TEST(nothing_from_outside_makes_another_field)
 {
-	struct trace_facts f = {.helo = "b\xc3\xbc" "cher\ttest\x7f",
+	struct trace_facts f = {.helo = "b\xc3\xbc"
+					"cher\ttest\x7f",
 	    .name = "y",
 	    .ip = "192.0.2.1",
 	    .hostname = "gw.test",
@@ -86,7 +86,8 @@ START_TEST(nothing_from_outside_makes_another_field)
 	ck_assert_ptr_nonnull(strstr(received(&f), "from b??cher?test? (y"));
 	ck_assert_ptr_nonnull(strstr(received(&f), "for <??@b.test>"));
 	f.utf8 = 1;
-	ck_assert_ptr_nonnull(strstr(received(&f), "from b\xc3\xbc" "cher?test? (y"));
+	ck_assert_ptr_nonnull(strstr(received(&f), "from b\xc3\xbc"
+						   "cher?test? (y"));
 	ck_assert_ptr_nonnull(strstr(received(&f), "for <\xc3\xbc@b.test>"));
 	f.helo = "a\r\nSubject: x";
 	ck_assert_ptr_nonnull(strstr(received(&f), "from a??Subject: x ("));
