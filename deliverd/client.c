@@ -184,7 +184,10 @@ client_clock(struct client *c, unsigned factor)
 void
 client_wake(struct client *c)
 {
-	event_active(&c->soon, EV_TIMEOUT, 1);
+	static const struct timeval now = {0, 0};
+
+	/* Made active it would come before what the sockets of others have. */
+	(void)event_add(&c->soon, &now);
 }
 
 static void

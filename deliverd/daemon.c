@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <event2/event_struct.h>
 #include <fcntl.h>
+#include <sys/resource.h>
 
 #include "deliverd/deliverd.h"
 #include "deliverd/job.h"
@@ -12,10 +13,24 @@
 #define INSTANCES 64
 #define FAREWELL_MS 2000 /* for QUITs to leave */
 #define LOOK_MS 20
+#define FILES_OTHER 256 /* descriptors of the loop, of channels and what they bring */
+/* Each job has at most a connection and a message's descriptor. */
+#define FILES_MAX (POOL_LINKS_MAX + JOBS_MAX + FILES_OTHER)
 
 static struct chan *askers[P_MAX][INSTANCES];
 static struct event farewell;
 static unsigned looks;
+
+/* Half of the descriptors that there will be, for a job may have one of a message. */
+static void
+choose_limit(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_max < FILES_MAX)
+		pool_limit(r.rlim_max > 2 * FILES_OTHER ? (unsigned)(r.rlim_max - FILES_OTHER) / 2
+							: FILES_OTHER / 2);
+}
 
 static int
 deliverd_open(const struct proc_env *env, struct err *e)
@@ -26,6 +41,7 @@ deliverd_open(const struct proc_env *env, struct err *e)
 	if ((fd = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)) == -1)
 		return err_sys(e, "cannot open the spool folder");
 	pool_spool(fd);
+	choose_limit();
 	return sandbox_allow(".", 1, e);
 }
 
@@ -125,10 +141,9 @@ deliverd_status(void)
 static const struct chan_handler handlers[] = {
     {M_job_req, job_begin}, {M_route_test_req, route_test_begin}, {0, NULL}};
 
-/* Each job has at most a connection and a message's descriptor. */
 static const struct sandbox sandbox = {
     .calls = SB_NET | SB_MEMFD | SB_TMPFILE,
-    .files = POOL_LINKS_MAX + JOBS_MAX + 256,
+    .files = FILES_MAX,
 };
 
 const struct proc deliverd = {

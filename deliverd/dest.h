@@ -20,17 +20,17 @@
 bool dest_is_literal(const char *domain);
 
 /*
- * "[192.0.2.1]", "[IPv6:2001:db8::1]" (RFC 5321, 4.1.3), in any case.  0, or -1 with EINVAL: another
- * kind of literal, or no address.
+ * "[192.0.2.1]", "[IPv6:2001:db8::1]" (RFC 5321, 4.1.3), in any case.  0, or -1 with EINVAL:
+ * another kind of literal, or no address.
  */
 int dest_literal(const char *domain, struct netaddr *a);
 
 /* ---- dest_ask.c ---- */
 
 /*
- * A question to dnsd (M_dns_mx_req, M_dns_addr_req, M_dns_tlsa_req) or keyd (M_sts_req).  The answer
- * is kept for some seconds, those who ask the same meanwhile wait together.  Whoever does not answer
- * in ASK_MS has answered DNS_TEMPFAIL, or STS_UNKNOWN.
+ * A question to dnsd (M_dns_mx_req, M_dns_addr_req, M_dns_tlsa_req) or keyd (M_sts_req).  The
+ * answer is kept for some seconds, those who ask the same meanwhile wait together.  Whoever does
+ * not answer in ASK_MS has answered DNS_TEMPFAIL, or STS_UNKNOWN.
  */
 #define ASK_MS 30000
 #define ASK_KEPT_MS 30000 /* what there is: it spares messages; dnsd and keyd know for how long */
@@ -44,13 +44,12 @@ typedef void (*ask_fn)(void *arg, const void *rep);
 
 /*
  * name		1 to 255 octets, any case
- * known	receives the answer when it is known already, valid until the next ask_start; fn is not
- *		called then and NULL is returned
+ * known	receives the answer when it is known already, valid until the next ask_start; fn is
+ *not called then and NULL is returned
  *
  * Else fn is called once, from the loop, and the handle is valid until then.
  */
-struct ask *ask_start(
-    uint16_t type, const char *name, const void **known, ask_fn fn, void *arg);
+struct ask *ask_start(uint16_t type, const char *name, const void **known, ask_fn fn, void *arg);
 void ask_cancel(struct ask *a); /* NULL is allowed */
 
 /* What is known is forgotten: the configuration has changed. */
@@ -106,9 +105,9 @@ typedef void (*plan_fn)(void *arg, struct plan *p);
  * Find out.
  *
  * r		kept meanwhile
- * domain	whose mail it is, lower case, A-labels, or an address literal; of no matter where the
- *		route has servers
- * later	receives the handle when it takes time: fn is then called once, from the loop
+ * domain	whose mail it is, lower case, A-labels, or an address literal; of no matter where
+ *the route has servers later	receives the handle when it takes time: fn is then called once, from
+ *the loop
  *
  * Returns the plan, the caller's to drop as fn's is; or NULL: later, or, if *later is NULL too,
  * ENOMEM.

@@ -187,13 +187,12 @@ post(uint16_t type, struct answer *a)
 	const struct dns_addr_req addr = {.name = a->name};
 	const struct dns_tlsa_req tlsa = {.name = a->name};
 	const struct sts_req sts = {.domain = a->name};
-	const void *body = type == M_dns_mx_req	    ? (const void *)&mx
+	const void *body = type == M_dns_mx_req     ? (const void *)&mx
 			   : type == M_dns_addr_req ? (const void *)&addr
 			   : type == M_dns_tlsa_req ? (const void *)&tlsa
 						    : (const void *)&sts;
 
-	return proc_request(
-	    type == M_sts_req ? P_KEYD : P_DNSD, type, body, ASK_MS, on_reply, a);
+	return proc_request(type == M_sts_req ? P_KEYD : P_DNSD, type, body, ASK_MS, on_reply, a);
 }
 
 static struct answer *

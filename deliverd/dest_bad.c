@@ -25,8 +25,8 @@ static unsigned count;
 char *
 bad_key(char *out, const char *host, uint16_t port)
 {
-	(void)snprintf(out, HOSTPORT_TEXT_MAX, strchr(host, ':') != NULL ? "[%s]:%u" : "%s:%u",
-	    host, port);
+	(void)snprintf(
+	    out, HOSTPORT_TEXT_MAX, strchr(host, ':') != NULL ? "[%s]:%u" : "%s:%u", host, port);
 	return out;
 }
 

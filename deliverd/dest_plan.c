@@ -389,7 +389,7 @@ draw(const struct plan *p, uint8_t *v, size_t n)
 size_t
 plan_order(const struct plan *p, uint8_t out[PLAN_HOSTS_MAX])
 {
-	uint8_t v[PLAN_HOSTS_MAX], bad[PLAN_HOSTS_MAX];
+	uint8_t v[PLAN_HOSTS_MAX] = {0}, bad[PLAN_HOSTS_MAX] = {0};
 	char key[HOSTPORT_TEXT_MAX];
 	size_t i, n = 0, nbad = 0, end;
 

@@ -151,32 +151,42 @@ work(unsigned high, unsigned low)
 	/* Behind this comes d->loop, by uc_link. */
 }
 
+/* A stack, and where it begins. */
+static int
+set_up(struct downgrade *d)
+{
+	uintptr_t at = (uintptr_t)d;
+
+	d->stack = mmap(NULL, STACK, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+	if (d->stack == MAP_FAILED)
+		return -1;
+	if (mprotect(d->stack, GUARD, PROT_NONE) == -1 || getcontext(&d->work) == -1) {
+		(void)munmap(d->stack, STACK);
+		return -1;
+	}
+	d->work.uc_stack.ss_sp = (uint8_t *)d->stack + GUARD;
+	d->work.uc_stack.ss_size = STACK - GUARD;
+	d->work.uc_link = &d->loop;
+	makecontext(&d->work, (void (*)(void))work, 2, (unsigned)(at >> 31 >> 1), (unsigned)at);
+	return 0;
+}
+
 struct downgrade *
 downgrade_start(const struct octets *o, struct spool *to)
 {
 	struct downgrade *d = calloc(1, sizeof *d);
-	uintptr_t at = (uintptr_t)d;
 
 	if (d == NULL)
 		return NULL;
 	d->from = o;
 	d->to = to;
 	d->view = (struct octets){.size = o->size, .pread = view_read, .ctx = d};
-	d->stack = mmap(NULL, STACK, PROT_READ | PROT_WRITE,
-	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
-	if (d->stack == MAP_FAILED || getcontext(&d->work) == -1 ||
-	    mprotect(d->stack, GUARD, PROT_NONE) == -1) {
-		if (d->stack != MAP_FAILED)
-			(void)munmap(d->stack, STACK);
-		free(d);
-		errno = ENOMEM;
-		return NULL;
-	}
-	d->work.uc_stack.ss_sp = (uint8_t *)d->stack + GUARD;
-	d->work.uc_stack.ss_size = STACK - GUARD;
-	d->work.uc_link = &d->loop;
-	makecontext(&d->work, (void (*)(void))work, 2, (unsigned)(at >> 31 >> 1), (unsigned)at);
-	return d;
+	if (set_up(d) == 0)
+		return d;
+	free(d);
+	errno = ENOMEM;
+	return NULL;
 }
 
 int

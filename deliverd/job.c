@@ -153,6 +153,7 @@ on_link(void *arg, struct link *l, const struct link_failure *why)
 	struct job *j = arg;
 
 	if (l != NULL) {
+		j->link = l;
 		transmit(j);
 		return;
 	}
@@ -239,7 +240,7 @@ take_message(struct job *j, struct ipc_msg *m)
 	m->fd = -1;
 	if (spool_octets(&j->spool, &j->body) == -1)
 		return -1;
-	j->need = j->env->requiretls ? NEED_REQUIRETLS
+	j->need = j->env->requiretls           ? NEED_REQUIRETLS
 		  : job_tls_optional(&j->body) ? NEED_NOTHING
 					       : NEED_USUAL;
 	return 0;
@@ -258,8 +259,8 @@ refuse(struct chan *c, const struct ipc_msg *m, const char *dsn, const char *tex
 		return;
 	log_warn("%s: delivery put off: %s", log_str(req->envelope.v->qid), text);
 	for (i = 0; i < req->rcpts.n; i++)
-		v[i] = (struct job_result){
-		    .status = JOB_DELAYED, .dsn = dsn, .mta = "", .text = text};
+		v[i] =
+		    (struct job_result){.status = JOB_DELAYED, .dsn = dsn, .mta = "", .text = text};
 	(void)chan_send(c, M_job_rep, m->id, &rep, -1);
 	free(v);
 }
@@ -272,8 +273,8 @@ start(struct job *j)
 
 	if ((j->route = route_get(j->req->route)) == NULL) {
 		j->site = true;
-		job_results(j, JOB_DELAYED, "4.3.5",
-		    "its route is not in the configuration any more");
+		job_results(
+		    j, JOB_DELAYED, "4.3.5", "its route is not in the configuration any more");
 		job_end(j);
 		return;
 	}

@@ -56,8 +56,8 @@ job_host(const struct job *j)
 /* job_head.c */
 
 /*
- * Does a header say "TLS-Required: No" (RFC 8689, 5)?  Only its first JOB_HEAD_MAX octets are looked
- * at.
+ * Does a header say "TLS-Required: No" (RFC 8689, 5)?  Only its first JOB_HEAD_MAX octets are
+ * looked at.
  */
 #define JOB_HEAD_MAX (64 * 1024)
 bool job_tls_optional(const struct octets *message);

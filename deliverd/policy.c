@@ -278,7 +278,8 @@ by_route(struct policy *p, const struct policing *m)
 		p->tls = CLIENT_TLS_ENCRYPT;
 		if (!m->dane)
 			avoid(p, POLICY_WAIT, "4.7.4",
-			    "%s:%u has no TLSA records that DNSSEC vouches for and that can be used: "
+			    "%s:%u has no TLSA records that DNSSEC vouches for and that can be "
+			    "used: "
 			    "tls = dane",
 			    m->q.host->name, m->q.host->port);
 		break;
@@ -314,8 +315,7 @@ by_message(struct policy *p, const struct policing *m)
 	if (p->tls == CLIENT_TLS_VERIFY && p->authentic)
 		return;
 	if (!p->authentic || p->tls == CLIENT_TLS_NONE)
-		avoid(p, POLICY_NEVER, "5.7.30",
-		    "REQUIRETLS: %s: %s", h->name,
+		avoid(p, POLICY_NEVER, "5.7.30", "REQUIRETLS: %s: %s", h->name,
 		    p->tls == CLIENT_TLS_NONE ? "the route does without TLS"
 					      : "neither DNSSEC nor MTA-STS vouches for its name");
 	else

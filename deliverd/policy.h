@@ -70,8 +70,7 @@ bool policy_sts_match(const struct sts_rep *sts, const char *host);
 bool policy_tlsa_usable(const struct dns_tlsa *t);
 
 /* Tell anvild of a session, if section queue wants reports. */
-void policy_report(
-    const struct policy *p, const char *host, const struct client_tls_try *t);
+void policy_report(const struct policy *p, const char *host, const struct client_tls_try *t);
 
 /* In a few words, for gwctl route test: "encrypted, verified by DANE". */
 const char *policy_words(const struct policy *p);

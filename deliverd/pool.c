@@ -13,6 +13,9 @@
 
 #define SWEEP_MS 500 /* between two looks at idle connections */
 
+#define PASSED_MAX 32 /* who waits is passed over so often by those to a server that is connected  \
+		       */
+
 TAILQ_HEAD(link_list, link);
 
 static struct link_list waiting = TAILQ_HEAD_INITIALIZER(waiting); /* for room */
@@ -20,12 +23,19 @@ static struct link_list ended = TAILQ_HEAD_INITIALIZER(ended); /* their owners a
 static struct link_list lru = TAILQ_HEAD_INITIALIZER(lru); /* idle, the oldest first */
 static struct event later, sweep;
 static bool set_up, draining;
+static unsigned most = POOL_LINKS_MAX;
 static struct pool_counts counts;
 
 const struct pool_counts *
 pool_count(void)
 {
 	return &counts;
+}
+
+void
+pool_limit(unsigned links)
+{
+	most = links < 1 ? 1 : links < POOL_LINKS_MAX ? links : POOL_LINKS_MAX;
 }
 
 struct client *
@@ -68,7 +78,7 @@ link_close(struct link *l)
 		counts.waiting--;
 	} else if (l->state == LINK_ENDED)
 		TAILQ_REMOVE(&ended, l, next);
-	if (l->state != LINK_WAITING && --counts.links < POOL_LINKS_MAX && counts.waiting > 0)
+	if (l->state != LINK_WAITING && --counts.links < most && counts.waiting > 0)
 		event_active(&later, EV_TIMEOUT, 1);
 	link_free(l);
 }
@@ -93,6 +103,12 @@ on_sweep(evutil_socket_t fd, short what, void *arg)
 }
 
 static bool
+leads_to(const struct link *l, const struct plan_host *h)
+{
+	return l->host->port == h->port && strcmp(l->host->name, h->name) == 0;
+}
+
+static bool
 fits(const struct link *l, enum policy_need need)
 {
 	switch (need) {
@@ -113,13 +129,36 @@ link_take(struct dest *d, const struct plan_host *h, enum policy_need need)
 	struct link *l;
 
 	TAILQ_FOREACH (l, &d->idle, next)
-		if (l->idle_until > now && l->host->port == h->port && strcmp(l->host->name, h->name) == 0 && fits(l, need))
+		if (l->idle_until > now && leads_to(l, h) && fits(l, need))
 			break;
 	if (l == NULL)
 		return NULL;
 	unidle(l);
 	counts.reused++;
 	return l;
+}
+
+/* Does somebody wait for room who can have this very one? */
+static bool
+hand_over(struct link *l)
+{
+	static unsigned passed; /* since the first one was not passed over */
+	struct link_want want;
+	struct link *w;
+
+	TAILQ_FOREACH (w, &waiting, next)
+		if (w->dest == l->dest && leads_to(l, w->host) && fits(l, w->want.need))
+			break;
+	passed = w == TAILQ_FIRST(&waiting) ? 0 : passed + 1;
+	if (w == NULL || passed > PASSED_MAX) {
+		passed = 0;
+		return false;
+	}
+	want = w->want;
+	link_close(w);
+	counts.reused++;
+	want.ready(want.arg, l, NULL);
+	return true;
 }
 
 void
@@ -132,9 +171,14 @@ link_give(struct link *l)
 	l->idle_until = l->opened + POOL_AGE_MS;
 	if (l->idle_until > now + r->reuse_ms)
 		l->idle_until = now + r->reuse_ms;
-	if (draining || r->old || l->idle_until <= now ||
-	    counts.waiting > 0 || !client_idle(l->client)) {
+	if (draining || r->old || r->reuse_ms == 0 || l->idle_until <= now ||
+	    !client_idle(l->client)) {
 		link_close(l);
+		return;
+	}
+	if (counts.waiting > 0) {
+		if (!hand_over(l))
+			link_close(l);
 		return;
 	}
 	l->state = LINK_IDLE;
@@ -209,9 +253,9 @@ tell(struct link *l)
 static bool
 room(void)
 {
-	if (counts.links >= POOL_LINKS_MAX && !TAILQ_EMPTY(&lru))
+	if (counts.links >= most && !TAILQ_EMPTY(&lru))
 		link_close(TAILQ_FIRST(&lru));
-	return counts.links < POOL_LINKS_MAX;
+	return counts.links < most;
 }
 
 static void

@@ -9,7 +9,7 @@
  * Destinations and the connections to their servers.  A connection carries one message at a time,
  * then waits route.reuse seconds for the next one to the same destination.
  */
-#define POOL_LINKS_MAX 2000 /* connections of the process; who wants more waits */
+#define POOL_LINKS_MAX 2000 /* connections of the process */
 #define POOL_AGE_MS 300000 /* then a connection goes: DNS and policies may have changed */
 #define POOL_DESTS_MAX 1024 /* destinations without a delivery that are remembered */
 
@@ -68,7 +68,10 @@ struct link_want {
 	const struct plan_host *host; /* of plan */
 	enum policy_need need;
 	const char *qid; /* for the log */
-	/* ready: l is there, idle; or NULL: why.  Called once, from the loop. */
+	/*
+	 * l is there, idle, perhaps not the one that link_open has returned, which is gone then;
+	 * or NULL: why.  Called once, from the loop.
+	 */
 	void (*ready)(void *arg, struct link *l, const struct link_failure *why);
 	void *arg;
 };
@@ -86,6 +89,9 @@ void link_give(struct link *l);
 void link_close(struct link *l); /* NULL is allowed */
 
 struct client *link_client(const struct link *l);
+
+/* Connections at once, 1 to POOL_LINKS_MAX; who wants more waits.  As many at first. */
+void pool_limit(unsigned links);
 
 /* The folder for messages that are too large for memory; -1, as at first: there is none. */
 void pool_spool(int dirfd);

@@ -192,9 +192,8 @@ connect_to(struct link *l)
 static void
 on_policy(void *arg, struct policy *p)
 {
-	static const struct client_tls_try none = {.result = "", .reason = "", .ip = "", .our_ip = ""};
+	const struct client_tls_try t = {.result = "", .reason = p->text};
 	struct link *l = arg;
-	struct client_tls_try t = none;
 
 	l->policing = NULL;
 	l->policy = p;
@@ -202,7 +201,6 @@ on_policy(void *arg, struct policy *p)
 		connect_to(l);
 		return;
 	}
-	t.reason = p->text;
 	if (p->result[0] != '\0')
 		policy_report(p, l->host->name, &t);
 	fail(l, p->dsn, "%s", p->text);
@@ -247,7 +245,7 @@ loop(struct link *l)
 static int
 keep_addrs(struct link *l, const struct netaddr *v, size_t n)
 {
-	struct sockaddr_storage ss[ADDRS_MAX], bad[ADDRS_MAX];
+	struct sockaddr_storage ss[ADDRS_MAX], bad[ADDRS_MAX] = {0};
 	char key[HOSTPORT_TEXT_MAX];
 	size_t i, ours = 0, ngood = 0, nbad = 0;
 
@@ -336,7 +334,10 @@ on_addrs(void *arg, const void *body)
 	}
 	/* Of servers in the configuration the name may be set right. */
 	if (rep->status == DNS_OK || rep->status == DNS_NOTFOUND)
-		fail(l, !h->mx ? "4.4.4" : h->implied ? "5.1.2" : "5.4.4",
+		fail(l,
+		    !h->mx       ? "4.4.4"
+		    : h->implied ? "5.1.2"
+				 : "5.4.4",
 		    "Host or domain name not found. Name service error for name=%s type=A: Host "
 		    "not found",
 		    h->name);

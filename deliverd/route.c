@@ -131,8 +131,8 @@ take_password(struct route *r, const struct conf_route *c, struct err *e)
 
 /* A context for the profile, or the one that another route has made of it. 0, or -1 with e. */
 static int
-take_ctx(struct route *r, const struct conf *c, const struct conf_route *k, const struct set *so_far,
-    struct err *e)
+take_ctx(struct route *r, const struct conf *c, const struct conf_route *k,
+    const struct set *so_far, struct err *e)
 {
 	const struct conf_profile *p = k->profile;
 	struct profile_options o;
@@ -157,8 +157,8 @@ take_ctx(struct route *r, const struct conf *c, const struct conf_route *k, cons
 		    k->name, p->name, p->ca_file);
 	profile_options(&o, p, NULL);
 	if ((r->ctx = tls_client_ctx(&o.o, pem, n, p->ca_file, &why)) == NULL)
-		return err_set(e, why.code, "route %s: tls_profile %s: %s", k->name, p->name,
-		    why.text);
+		return err_set(
+		    e, why.code, "route %s: tls_profile %s: %s", k->name, p->name, why.text);
 	return 0;
 }
 

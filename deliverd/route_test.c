@@ -32,8 +32,7 @@ static unsigned count;
 
 static void go_on(struct test *t);
 
-static void __attribute__((format(printf, 2, 3)))
-say(struct test *t, const char *fmt, ...)
+static void __attribute__((format(printf, 2, 3))) say(struct test *t, const char *fmt, ...)
 {
 	char text[LINE_LEN];
 	va_list ap;
@@ -158,7 +157,7 @@ say_server(struct test *t)
 	say(t, "%zu. %s: %s%s%s%s", t->at + 1, bad_key(key, h->name, h->port), why,
 	    h->mx && h->secure ? " (DNSSEC)" : "", h->group >> 48 != 0 ? ", fallback" : "",
 	    t->at > 0 && h->group == t->plan->hosts[t->at - 1].group ? ", shares with the one above"
-								      : "");
+								     : "");
 }
 
 static void
@@ -206,10 +205,10 @@ say_route(struct test *t, const char *domain)
 	const struct route *r = t->route;
 
 	say(t, "%s: %s%s%s, %s%s, tls = %s%s%s", domain, r->name[0] != '\0' ? "route " : "",
-	    r->name[0] != '\0' ? r->name : "no route",
-	    r->nservers > 0 ? "" : ", MX of the domain",
+	    r->name[0] != '\0' ? r->name : "no route", r->nservers > 0 ? "" : ", MX of the domain",
 	    r->protocol == CONF_PROTO_LMTP ? "lmtp" : "smtp", r->implicit ? ", implicit" : "",
-	    tls[r->tls], r->dane ? ", dane" : "", r->mta_sts && r->nservers == 0 ? ", mta_sts" : "");
+	    tls[r->tls], r->dane ? ", dane" : "",
+	    r->mta_sts && r->nservers == 0 ? ", mta_sts" : "");
 }
 
 void

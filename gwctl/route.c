@@ -143,7 +143,8 @@ verb_route_list(struct gwctl *t, int argc, char *argv[])
 
 /* ---- test ---- */
 
-/* What stands behind the last @, in lower case, without a final dot. 0, or -1: that is no domain. */
+/* What stands behind the last @, in lower case, without a final dot. 0, or -1: that is no domain.
+ */
 static int
 domain_text(const char *s, char *out, size_t outsz)
 {
@@ -212,8 +213,7 @@ verb_route_test(struct gwctl *t, int argc, char *argv[])
 	if (control_channel(&t->master, P_DELIVERD, 0, &deliverd, &e) == -1)
 		return complain_err(&e);
 	q.domain = domain;
-	if (control_call(
-		&deliverd, M_route_test_req, &q, M_route_test_rep, &m, TEST_MS, &e) == -1)
+	if (control_call(&deliverd, M_route_test_req, &q, M_route_test_rep, &m, TEST_MS, &e) == -1)
 		rc = complain_err(&e);
 	else {
 		rc = print_trial(domain, m.body, json);

@@ -71,6 +71,7 @@ queued_reload(const struct proc_env *env, struct err *e)
 	round_begin();
 	Q.conf = env->conf;
 	qstore_reload(Q.store, &env->conf->queue);
+	jobs_reload();
 	dest_reload();
 	admin_reroute();
 	kick();

@@ -393,6 +393,8 @@ dest_reload(void)
 			r = strncmp(d->key, "mx:", 3) == 0 ? conf_route_of(Q.conf, d->key + 3)
 							   : conf_route_find(Q.conf, d->key + 6);
 			configure(d, r);
+			/* What kept it from being reached may have been set right. */
+			dest_revive(d);
 			dest_show(d);
 		}
 }

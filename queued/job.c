@@ -11,6 +11,7 @@
 #define STALL_MS 5 /* until they are looked at again */
 #define JOB_MS (3 * 3600 * 1000ULL) /* a deliverd that lives and never answers */
 #define NO_MEMORY_MS 1000
+#define RELOAD_MS 300 /* until each deliverd has the new routes, too */
 #define SLOT_BITS 20
 
 struct job {
@@ -29,6 +30,7 @@ static struct {
 	uint32_t at[INSTANCES]; /* under way */
 	uint64_t total[INSTANCES];
 	struct wake overdue, stalled;
+	uint64_t pause; /* nothing is handed out before; ms since the epoch */
 } J;
 static TAILQ_HEAD(, job) jobs = TAILQ_HEAD_INITIALIZER(jobs);
 
@@ -292,11 +294,22 @@ start(struct task *t, unsigned instance)
 }
 
 void
+jobs_reload(void)
+{
+	J.pause = Q.now + RELOAD_MS;
+	kick();
+}
+
+void
 jobs_schedule(void)
 {
 	struct task *t;
 	int i;
 
+	if (Q.now < J.pause && J.pause - Q.now <= RELOAD_MS) {
+		wake_set(&J.stalled, J.pause);
+		return;
+	}
 	while (!Q.draining && J.busy < Q.conf->queue.active && (t = ring_take()) != NULL) {
 		if ((i = choose(t->dest)) == -1) {
 			task_back(t);

@@ -197,7 +197,7 @@ void dest_unused(struct dest *d); /* a task less: keep it for a while, if it was
 void dest_wake(struct dest *d);
 void dest_revive(struct dest *d); /* by hand */
 void dest_result(struct dest *d, int site, struct diag *why); /* of a job */
-void dest_reload(void);
+void dest_reload(void); /* those that are dead get another try */
 unsigned dest_count(unsigned *dead);
 void dest_free_all(void);
 void dests_park_some(void); /* a slice of what is to be parked */
@@ -234,6 +234,7 @@ void task_park(struct task *t); /* it is in no list: to the parked of its lane, 
 int jobs_start(void);
 void jobs_free(void);
 void jobs_schedule(void); /* hand out what can be */
+void jobs_reload(void); /* the routes have changed, and deliverd may not know it yet */
 void jobs_plumbed(unsigned instance, struct chan *c);
 void on_job_rep(struct chan *c, struct ipc_msg *m);
 void jobs_overdue(void);

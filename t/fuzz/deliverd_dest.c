@@ -29,8 +29,7 @@ check_literal(const char *text)
 	must(dest_is_literal(text));
 	a.port = 0;
 	(void)netaddr_format(plain, sizeof plain, ':', &a);
-	(void)snprintf(
-	    again, sizeof again, a.family == AF_INET6 ? "[IPv6:%s]" : "[%s]", plain);
+	(void)snprintf(again, sizeof again, a.family == AF_INET6 ? "[IPv6:%s]" : "[%s]", plain);
 	must(dest_literal(again, &b) == 0 && a.family == b.family &&
 	     memcmp(a.addr, b.addr, a.family == AF_INET ? 4 : 16) == 0);
 }

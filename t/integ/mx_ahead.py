@@ -117,6 +117,26 @@ def a_domain_without_a_server_cannot_be_asked(w):
 
 
 @case
+def the_way_to_it_is_as_safe_as_the_routes(w):
+    w.secure = w.sink(tls=w.ca.issue("office"))
+    w.gw.gwctl("domain", "add", "--recipients", "ask", "secure.test")
+    asks = 'route "secure" {{\n domains = {{"secure.test"}}\n servers = {{"localhost:%d"}}\n tls = {}\n {}\n}}\n' \
+        % w.secure.port
+    trust = 'tls_profile "own" {\n ca_file = "%s"\n verify = ca\n}\n' % w.ca.ca
+    base = w.pieces.replace('domains = {"*"}', 'domains = {"far.test"}')
+    for n, (tls, more, code) in enumerate((("may", "", 250), ("encrypt", "", 250), ("verify", 'profile = "own"', 250),
+                                           ("verify", "", 450), ("none", "", 250))):
+        w.gw.configure(base + trust + asks.format(tls, more))
+        w.gw.reload()
+        w.secure.clear()
+        with Session(w) as s:
+            assert s.rcpt(f"x{n}@secure.test")[0] == code, (tls, more)
+        assert (b"STARTTLS" in w.secure.said("C")) == (tls != "none"), tls
+    w.gw.configure(base)
+    w.gw.reload()
+
+
+@case
 def a_client_that_leaves_meanwhile_leaves_nothing_behind(w):
     w.office.on("RCPT", delay=0.5)
     with Session(w) as s:

@@ -165,8 +165,9 @@ on_accept(evutil_socket_t fd, short what, void *arg)
 	TAILQ_INSERT_TAIL(&f->conns, x, next);
 	f->connections++;
 	f->open++;
-	say(x, f->greeting);
-	if (f->greeting[0] != '2')
+	if (f->greeting[0] != '\0')
+		say(x, f->greeting);
+	if (f->greeting[0] != '\0' && f->greeting[0] != '2')
 		finish(x);
 }
 
@@ -178,8 +179,8 @@ bind_to(const char *ip, uint16_t port)
 
 	ck_assert_int_eq(inet_pton(AF_INET, ip, &sin.sin_addr), 1);
 	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-	ck_assert_msg(bind(fd, (const struct sockaddr *)&sin, sizeof sin) == 0, "%s:%u: %s", ip, port,
-	    strerror(errno));
+	ck_assert_msg(bind(fd, (const struct sockaddr *)&sin, sizeof sin) == 0, "%s:%u: %s", ip,
+	    port, strerror(errno));
 	ck_assert_int_eq(listen(fd, 128), 0);
 	return fd;
 }
@@ -332,7 +333,8 @@ far_show(struct far *f, const struct card *c, const struct card *issuer)
 	struct tls_server_options o = {.certs = &cert, .ncerts = 1, .context = "far"};
 	struct err e = {0};
 
-	cert = tls_cert_new(pem, strlen(pem), false, "far.pem", bind_card, (void *)(uintptr_t)c, &e);
+	cert =
+	    tls_cert_new(pem, strlen(pem), false, "far.pem", bind_card, (void *)(uintptr_t)c, &e);
 	ck_assert_msg(cert != NULL, "%s", e.text);
 	tls_ctx_free(f->tls);
 	f->tls = tls_server_ctx(&o, &e);

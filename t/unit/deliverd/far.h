@@ -17,7 +17,8 @@ struct far {
 	TAILQ_HEAD(, far_conn) conns;
 
 	/* What it says; to be changed at any time. */
-	const char *greeting; /* the whole line; "421..." and the like end it */
+	const char *greeting; /* the whole line; "421..." and the like end it;
+			       * "": it says nothing */
 	const char *features; /* "PIPELINING 8BITMIME"; STARTTLS comes by itself */
 	const char *bad_rcpt, *bad_reply; /* a RCPT with this in it gets that */
 	const char *end_reply; /* to the end of a message; NULL: 250 */

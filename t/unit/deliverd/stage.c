@@ -88,6 +88,12 @@ clock_unix(void)
 	return now(CLOCK_REALTIME) / 1000;
 }
 
+uint64_t
+clock_unix_ms(void)
+{
+	return now(CLOCK_REALTIME);
+}
+
 void
 stage_skip(unsigned seconds)
 {
@@ -272,8 +278,7 @@ void
 stage_tlsa(const char *name, enum dns_status status, int how, unsigned usage, unsigned selector,
     unsigned matching, const uint8_t *data, size_t n)
 {
-	struct dns_tlsa v = {
-	    (uint8_t)usage, (uint8_t)selector, (uint8_t)matching, {data, n}};
+	struct dns_tlsa v = {(uint8_t)usage, (uint8_t)selector, (uint8_t)matching, {data, n}};
 	const struct dns_tlsa_rep rep = {.status = (uint8_t)status,
 	    .secure = how & SECURE,
 	    .text = "",
@@ -491,7 +496,7 @@ stage_job(const struct stage_job *j)
 		    0);
 	else
 		for (i = 0; i < j->size; i += 20)
-			ck_assert_int_eq(spool_write(&s, "a line of a message\n" + 0, 20), 0);
+			ck_assert_int_eq(spool_write(&s, "a line of a message\n", 20), 0);
 	ck_assert_int_eq(spool_send(&s, &blob, &fd), 0);
 	req.size = blob.size;
 	ck_assert_int_eq(chan_send(queued, M_job_req, njobs, &req, fd), 0);

@@ -27,8 +27,8 @@ void stage_file(const char *path, const char *text);
 /* records: "10 mx1.example.org, 20 mx2.example.org"; "" for none; ".": null MX */
 void stage_mx(const char *domain, enum dns_status status, int how, const char *records);
 /* addrs: "127.0.0.1 ::1"; canonical: "" or the name behind an alias */
-void stage_addr(const char *name, enum dns_status status, int how, const char *addrs,
-    const char *canonical);
+void stage_addr(
+    const char *name, enum dns_status status, int how, const char *addrs, const char *canonical);
 /* One record; its data NULL: there is none. */
 void stage_tlsa(const char *name, enum dns_status status, int how, unsigned usage,
     unsigned selector, unsigned matching, const uint8_t *data, size_t n);
@@ -56,7 +56,8 @@ struct stage_job {
 	const char *route, *domain, *sender, *qid;
 	const char *rcpts[20]; /* NULL at the end */
 	const char *message; /* NULL: a small one */
-	size_t size; /* of a message of nothing but lines, where message is NULL; 0: the small one */
+	size_t
+	    size; /* of a message of nothing but lines, where message is NULL; 0: the small one */
 	bool requiretls;
 };
 /* Its number; answers come in stage_answers. */

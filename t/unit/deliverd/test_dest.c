@@ -111,8 +111,8 @@ END_TEST
 START_TEST(the_mx_of_a_domain_are_tried_by_preference)
 {
 	stage_mx("example.org", DNS_OK, 0, "10 b.example.org, 20 A.example.org., 20 c.example.org");
-	ck_assert_str_eq(plan_of("", "example.org"),
-	    "b.example.org:25 a.example.org:25 c.example.org:25");
+	ck_assert_str_eq(
+	    plan_of("", "example.org"), "b.example.org:25 a.example.org:25 c.example.org:25");
 	ck_assert_int_eq(got->hosts[1].group == got->hosts[2].group, true);
 	ck_assert_int_eq(got->hosts[0].mx && !got->hosts[0].secure && !got->hosts[0].implied, true);
 	ck_assert_str_eq(got->hosts[0].domain, "example.org");
@@ -136,7 +136,8 @@ START_TEST(what_dns_says_of_a_domain_decides)
 	    {DNS_BOGUS, "",
 		"delayed 4.4.3: Host or domain name not found. Name service error for "
 		"name=example.org type=MX: Host not found, try again"},
-	    {DNS_OK, "10 192.0.2.1", "failed 5.4.4: no mail server of example.org has a valid name"},
+	    {DNS_OK, "10 192.0.2.1",
+		"failed 5.4.4: no mail server of example.org has a valid name"},
 	    {DNS_OK, "10 192.0.2.1, 20 b.example.org", "b.example.org:25"},
 	};
 	size_t i;
@@ -181,18 +182,19 @@ START_TEST(literals_are_asked_for_nowhere)
 	ck_assert_str_eq(plan_of("", "[192.0.2.7]"), "192.0.2.7:25");
 	ck_assert_int_eq(got->hosts[0].numeric && !got->hosts[0].mx, true);
 	ck_assert_str_eq(plan_of("", "[IPv6:2001:db8::7]"), "[2001:db8::7]:25");
-	ck_assert_str_eq(
-	    plan_of("", "[nonsense]"), "failed 5.1.3: [nonsense] is no address that mail can be sent to");
+	ck_assert_str_eq(plan_of("", "[nonsense]"),
+	    "failed 5.1.3: [nonsense] is no address that mail can be sent to");
 	ck_assert_uint_eq(stage_asked(M_dns_mx_req, "[192.0.2.7]"), 0);
 }
 END_TEST
 
 START_TEST(a_route_has_its_servers_in_their_order)
 {
-	stage_conf("route a { domains = {\"*\"} servers = {\"20/late.test\", \"10/one.test:2525*3\","
-		   " \"10/[2001:db8::1]\", \"30/mx:example.net:26\"} fallback = {\"fall.test\"} }\n"
-		   "route l { domains = {\"l.test\"} servers = {\"one.test\"} protocol = lmtp }\n"
-		   "route i { domains = {\"i.test\"} servers = {\"one.test\"} implicit = yes }\n");
+	stage_conf(
+	    "route a { domains = {\"*\"} servers = {\"20/late.test\", \"10/one.test:2525*3\","
+	    " \"10/[2001:db8::1]\", \"30/mx:example.net:26\"} fallback = {\"fall.test\"} }\n"
+	    "route l { domains = {\"l.test\"} servers = {\"one.test\"} protocol = lmtp }\n"
+	    "route i { domains = {\"i.test\"} servers = {\"one.test\"} implicit = yes }\n");
 	stage_mx("example.net", DNS_OK, SECURE, "5 m1.example.net, 6 m2.example.net");
 	ck_assert_str_eq(plan_of("a", "whatever.test"),
 	    "one.test:2525 [2001:db8::1]:25 late.test:25 m1.example.net:26 m2.example.net:26 "
@@ -211,7 +213,8 @@ START_TEST(a_mistake_in_the_route_returns_no_mail)
 		   "route f { domains = {\"f.test\"} fallback = {\"fall.test\"} }\n");
 	ck_assert_ptr_eq(strstr(plan_of("a", "x.test"), "delayed 4.1.2: Host or domain"),
 	    plan_of("a", "x.test"));
-	/* A domain that is not there is returned, fallback or not; one that DNS is silent of not. */
+	/* A domain that is not there is returned, fallback or not; one that DNS is silent of not.
+	 */
 	ck_assert_ptr_nonnull(strstr(plan_of("f", "f.test"), "failed 5.1.2"));
 	ask_forget();
 	stage_mx("f.test", DNS_TEMPFAIL, 0, "");
@@ -225,7 +228,8 @@ START_TEST(servers_of_one_priority_share_by_weight)
 	unsigned first[4] = {0};
 	int i;
 
-	stage_conf("route a { domains = {\"*\"} servers = {\"a.test*3\", \"b.test\", \"9/c.test*9\"} }\n");
+	stage_conf(
+	    "route a { domains = {\"*\"} servers = {\"a.test*3\", \"b.test\", \"9/c.test*9\"} }\n");
 	(void)plan_of("a", "x.test");
 	for (i = 0; i < 4000; i++) {
 		ck_assert_uint_eq(plan_order(got, order), 3);

@@ -75,7 +75,8 @@ START_TEST(a_message_is_sent_and_told_of)
 	ck_assert_uint_eq(stage_nevents, 1);
 	ck_assert_str_eq(stage_events[0].qid, "ABC123");
 	ck_assert_str_eq(stage_events[0].rcpt, "bob@example.org");
-	ck_assert_ptr_eq(strstr(stage_events[0].relay, "one.test[127.0.0.1]:"), stage_events[0].relay);
+	ck_assert_ptr_eq(
+	    strstr(stage_events[0].relay, "one.test[127.0.0.1]:"), stage_events[0].relay);
 	ck_assert_str_eq(stage_events[0].dsn, "2.0.0");
 	ck_assert_uint_eq(stage_events[0].status, ES_SENT);
 	ck_assert_str_eq(stage_events[0].text, "250 2.0.0 Ok: queued as FAR");
@@ -242,8 +243,8 @@ START_TEST(nobody_reached_is_the_sites_fault_and_told_with_address)
 	route("dead.test", "");
 	n = deliver(&to_bob);
 	ck_assert_str_eq(stage_outcome(n), "delayed 4.4.1, site");
-	(void)snprintf(text, sizeof text, "connect to dead.test[127.0.0.99]:%u: Connection refused",
-	    far_port);
+	(void)snprintf(
+	    text, sizeof text, "connect to dead.test[127.0.0.99]:%u: Connection refused", far_port);
 	ck_assert_str_eq(stage_events[0].text, text);
 	ck_assert_str_eq(stage_events[0].relay, "none");
 	ck_assert_uint_eq(stage_events[0].status, ES_DEFERRED);
@@ -452,6 +453,54 @@ START_TEST(many_jobs_at_once_ask_once_and_all_arrive)
 }
 END_TEST
 
+START_TEST(connections_are_bounded_and_idle_ones_make_room)
+{
+	const struct stage_job b = {.route = "b", .domain = "b.test", .rcpts = {"bob@b.test"}};
+	char text[400];
+	int i;
+
+	(void)snprintf(text, sizeof text,
+	    "route r { domains = {\"*\"} servers = {\"one.test:%u\"} tls = none }\n"
+	    "route b { domains = {\"b.test\"} servers = {\"two.test:%u\"} tls = none }\n",
+	    far_port, far_port);
+	stage_conf(text);
+	pool_limit(2);
+	for (i = 0; i < 20; i++)
+		(void)stage_job(&to_bob);
+	(void)stage_job(&b);
+	stage_until(&stage_answers, 21);
+	for (i = 0; i < 21; i++)
+		ck_assert_str_eq(stage_outcome((unsigned)i), "sent 2.0.0");
+	ck_assert_uint_eq(one.messages, 20);
+	ck_assert_uint_eq(two.messages, 1);
+	ck_assert_uint_le(pool_count()->links, 2);
+	/* Who waits takes a connection over rather than make one. */
+	ck_assert_uint_le(one.connections, 4);
+	(void)deliver(&to_bob);
+	ck_assert_uint_gt(pool_count()->idle, 0);
+	pool_limit(1);
+	ck_assert_str_eq(stage_outcome(deliver(&b)), "sent 2.0.0");
+	ck_assert_uint_eq(pool_count()->waiting, 0);
+}
+END_TEST
+
+START_TEST(jobs_that_wait_for_a_connection_can_be_forgotten)
+{
+	int i;
+
+	one.greeting = "";
+	route("one.test", "");
+	pool_limit(1);
+	for (i = 0; i < 5; i++)
+		(void)stage_job(&to_bob);
+	stage_run(50);
+	ck_assert_uint_eq(pool_count()->waiting, 4);
+	stage_queued_dies();
+	ck_assert_uint_eq(pool_count()->waiting, 0);
+	ck_assert_uint_eq(pool_count()->links, 0);
+}
+END_TEST
+
 START_TEST(what_a_header_asks_of_tls)
 {
 	static const struct {
@@ -499,7 +548,9 @@ job_suite(void)
 	    a_route_that_is_gone_waits, after_a_reload_connections_of_the_old_routes_close,
 	    when_queued_dies_what_has_not_begun_is_forgotten,
 	    draining_finishes_what_there_is_and_takes_no_more,
-	    many_jobs_at_once_ask_once_and_all_arrive, what_a_header_asks_of_tls, NULL};
+	    many_jobs_at_once_ask_once_and_all_arrive,
+	    connections_are_bounded_and_idle_ones_make_room,
+	    jobs_that_wait_for_a_connection_can_be_forgotten, what_a_header_asks_of_tls, NULL};
 
 	return unit_suite_around("job", begin, end, tests);
 }

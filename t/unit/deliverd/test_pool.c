@@ -147,7 +147,8 @@ START_TEST(bad_dane_goes_to_the_next_server_and_never_clear)
 	ck_assert_str_eq(outcome(&to_bob), "sent 2.0.0");
 	ck_assert_uint_eq(one.senders, 0);
 	ck_assert_uint_eq(two.messages, 1);
-	/* With no other one the mail waits; and offering no TLS at all does not help an attacker. */
+	/* With no other one the mail waits; and offering no TLS at all does not help an attacker.
+	 */
 	stage_mx("example.org", DNS_OK, SECURE, "10 one.example.org");
 	route("tls = may");
 	ck_assert_ptr_nonnull(strstr(outcome(&to_bob), "delayed 4.7.5, site"));
@@ -306,8 +307,9 @@ START_TEST(what_would_be_done_is_told_in_lines)
 	route("tls = may");
 	text = stage_route_test("example.org", &ok);
 	ck_assert_int_eq(ok, true);
-	ck_assert_msg(strstr(text, "example.org: route r, smtp, tls = may, dane\n1. one.example.org:") ==
-			  text,
+	ck_assert_msg(
+	    strstr(text, "example.org: route r, smtp, tls = may, dane\n1. one.example.org:") ==
+		text,
 	    "%s", text);
 	ck_assert_ptr_nonnull(strstr(text, "MX of example.org (DNSSEC)\n"));
 	ck_assert_ptr_nonnull(strstr(text, "    addresses: 127.0.0.1 (DNSSEC)\n"));

@@ -634,8 +634,8 @@ START_TEST(a_large_message_is_encoded_without_holding_up_others)
 {
 	static const char line[] = "8-bit: \xe9\r\n";
 	size_t n = 2500000 / (sizeof line - 1) * (sizeof line - 1), i;
-	char *body = malloc(n);
-	struct octets o = octets_mem(body, n);
+	char *body = calloc(1, n);
+	struct octets o = {.size = n, .mem = (const uint8_t *)body};
 	struct timeval now = {0, 0};
 	unsigned never = 0;
 	struct world w;

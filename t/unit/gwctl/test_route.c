@@ -88,7 +88,7 @@ END_TEST
 Suite *
 route_suite(void)
 {
-	return unit_suite("route", (const TTest *const[]){lists_the_routes_as_they_stand,
-				       tells_what_deliverd_would_do,
-				       what_is_no_domain_is_not_asked_for, NULL});
+	return unit_suite(
+	    "route", (const TTest *const[]){lists_the_routes_as_they_stand,
+			 tells_what_deliverd_would_do, what_is_no_domain_is_not_asked_for, NULL});
 }

@@ -142,13 +142,16 @@ static ssize_t
 disk_pwritev(int fd, const struct iovec *v, int n, off_t at)
 {
 	uint64_t len = 0;
+	uint64_t part;
 	int i, bad = fails();
 
 	for (i = 0; i < n; i++)
 		len += v[i].iov_len;
 	remember(file_of(fd), (uint64_t)at, len);
-	if (bad && disk_below(2) == 0)
-		(void)!pwrite(fd, v->iov_base, disk_below(v->iov_len + 1), at);
+	/* A part of it, to the end of a sector. */
+	part = ((uint64_t)at + disk_below(v->iov_len)) / SECTOR * SECTOR;
+	if (bad && part > (uint64_t)at)
+		(void)!pwrite(fd, v->iov_base, part - (uint64_t)at, at);
 	if (bad) {
 		errno = EIO;
 		return -1;
