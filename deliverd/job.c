@@ -61,15 +61,26 @@ note_failure(struct job *j, const struct link_failure *why)
 static void
 give_up(struct job *j)
 {
+	static const struct link_failure late = {
+	    .dsn = "4.4.2", .text = "no server was of use in time"};
+
+	if (j->failure.dsn[0] == '\0')
+		j->failure = late;
 	j->site = !j->failure.permanent;
 	job_failed(j, &j->failure);
 	job_end(j);
 }
 
 static bool
+is_over(const struct job *j)
+{
+	return j->tries >= JOB_TRIES_MAX || clock_ms() - j->began > JOB_LOOK_MS;
+}
+
+static bool
 more_servers(const struct job *j)
 {
-	return j->at + 1 < j->norder && j->tries < JOB_TRIES_MAX;
+	return j->at + 1 < j->norder && !is_over(j);
 }
 
 /* Who was delayed by a server that is of no use may be better off with another one. */
@@ -177,7 +188,7 @@ next_server(struct job *j)
 	    .arg = j,
 	};
 
-	if (j->at >= j->norder || j->tries >= JOB_TRIES_MAX) {
+	if (j->at >= j->norder || (j->tries > 0 && is_over(j))) {
 		give_up(j);
 		return;
 	}

@@ -11,6 +11,7 @@
  */
 #define JOBS_MAX 5000 /* at once; queued has fewer (queue.active) */
 #define JOB_TRIES_MAX 8 /* connections that are made for one job */
+#define JOB_LOOK_MS 1800000 /* then no further server is tried; queued asks again after hours */
 
 /* M_job_req. What is wrong with it is answered. */
 void job_begin(struct chan *c, struct ipc_msg *m);

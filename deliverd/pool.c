@@ -13,8 +13,7 @@
 
 #define SWEEP_MS 500 /* between two looks at idle connections */
 
-#define PASSED_MAX 32 /* who waits is passed over so often by those to a server that is connected  \
-		       */
+#define PASSED_MAX 32 /* times that who waits is passed over for what a connection fits */
 
 TAILQ_HEAD(link_list, link);
 

@@ -391,7 +391,7 @@ admin_walk(void)
 
 	if (w == NULL)
 		return;
-	for (i = 0; i < WALK_AT_ONCE; i++) {
+	for (i = 0; i < WALK_AT_ONCE && !round_paced(); i++) {
 		if ((m = msg_after(w->after)) == NULL || m->number > w->last) {
 			finish(w);
 			return;

@@ -363,7 +363,7 @@ dests_park_some(void)
 	struct dest *d;
 	unsigned n = 0;
 
-	while (n < PARK_AT_ONCE && (d = TAILQ_FIRST(&dying)) != NULL) {
+	while (n < PARK_AT_ONCE && (d = TAILQ_FIRST(&dying)) != NULL && !round_paced()) {
 		if (d->state == D_DEAD && park_one(d) == 0)
 			n++;
 		else {

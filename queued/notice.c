@@ -130,13 +130,16 @@ read_message(void *ctx, void *p, size_t n, uint64_t off)
 	return qstore_read(Q.store, m->id, p, n, off) == -1 ? -1 : (ssize_t)n;
 }
 
-/* RFC 3461, 4.3: all of it only where that was asked for, and only with a failure. */
+/*
+ * RFC 3461, 4.3: all of it only where that was asked for, and only with a failure; RFC 8689, 5: never
+ * of one that wants TLS on its whole way.
+ */
 static enum dsn_return
 what_of(const struct msg *m, enum notice_kind kind)
 {
 	if (m->conceal)
 		return DSN_FIELDS;
-	if (kind == NOTICE_FAILED && !is_null(m) && m->ret == MAIL_RET_FULL &&
+	if (kind == NOTICE_FAILED && !is_null(m) && !m->requiretls && m->ret == MAIL_RET_FULL &&
 	    m->body != OCTETS_BINARY)
 		return DSN_MESSAGE;
 	return DSN_HEADERS;

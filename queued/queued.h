@@ -201,7 +201,7 @@ void dest_reload(void); /* those that are dead get another try */
 unsigned dest_count(unsigned *dead);
 void dest_free_all(void);
 void dests_park_some(void); /* a slice of what is to be parked */
-int dests_dying(void);
+int dests_dying(void); /* there is more */
 
 /* ---- task.c: what is to be tried; rings ---- */
 
@@ -274,6 +274,7 @@ void life_dirty(struct msg *m); /* its state is to be written, or it is to be en
 void life_settling(struct msg *m);
 int life_unsettling(struct msg *m, int ok);
 void life_write(void); /* in the tick */
+int life_unwritten(void);
 void life_state(const struct msg *m, struct qstore_state *s); /* good until the next call */
 
 /* ---- notice.c: notices to senders ---- */
@@ -331,6 +332,7 @@ struct queue {
 extern struct queue Q;
 
 int round_start(struct event_base *base); /* 0 or -1 */
+int round_paced(void); /* the log takes no slice of many lines now */
 void round_begin(void); /* read the clock: first in whatever the loop calls */
 void kick(void); /* there is something for the round's end */
 void round_end(void); /* give up all that is in memory; the store is closed already */

@@ -7,6 +7,8 @@
 #include "queued/queued.h"
 
 #define LONGEST_SLEEP 60000 /* ms: the wall clock may be set meanwhile */
+#define SLICE_MS 2 /* between slices of work on very many messages */
+#define LOG_PENDING (256 * 1024) /* octets that logd has not taken: no more slices */
 
 struct queue Q;
 
@@ -23,9 +25,11 @@ round_begin(void)
 static void
 arm(void)
 {
-	uint64_t at = dests_dying() || admin_walking() ? Q.now : wake_next(), wait;
+	uint64_t at = wake_next(), slice = Q.now + SLICE_MS, wait;
 	struct timeval tv;
 
+	if ((dests_dying() || admin_walking()) && at > slice)
+		at = slice;
 	if (at == armed && at > Q.now)
 		return;
 	if ((armed = at) == NEVER) {
@@ -42,8 +46,8 @@ arm(void)
 static void
 maybe_drained(void)
 {
-	if (!Q.draining || Q.store == NULL || jobs_count() > 0 || intake_waiting() > 0 ||
-	    Q.groups > 0)
+	if (!Q.draining || jobs_count() > 0 || intake_waiting() > 0 || Q.groups > 0 ||
+	    life_unwritten())
 		return;
 	qstore_close(Q.store);
 	round_end();
@@ -54,7 +58,6 @@ maybe_drained(void)
 static void
 turn(void)
 {
-	kicked = 0;
 	if (Q.store == NULL)
 		return;
 	intake_answer();
@@ -64,6 +67,7 @@ turn(void)
 	jobs_schedule();
 	/* It may have put messages on hold. */
 	life_write();
+	kicked = 0;
 	maybe_drained();
 }
 
@@ -88,6 +92,14 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	armed = NEVER;
 	round_begin();
 	wake_run();
+}
+
+int
+round_paced(void)
+{
+	const struct chan *logd = proc_chan(P_LOGD, 0);
+
+	return logd != NULL && chan_pending(logd) > LOG_PENDING;
 }
 
 void

@@ -94,6 +94,7 @@ disk_state(const struct rcpt *r)
 {
 	switch ((enum rcpt_state)r->state) {
 	case R_TASK:
+		return r->hold ? QS_HELD + 1 : QS_WAITING + 1;
 	case R_FAILED: /* known to nobody yet: after a crash it is tried once more */
 		return QS_WAITING + 1;
 	case R_DEFERRED:
@@ -182,7 +183,7 @@ life_write(void)
 	static uint64_t complained;
 	struct msg *m;
 
-	if (!TAILQ_EMPTY(&later_list) && gathered <= Q.now)
+	if (!TAILQ_EMPTY(&later_list) && (gathered <= Q.now || Q.draining))
 		while ((m = TAILQ_FIRST(&later_list)) != NULL) {
 			TAILQ_REMOVE(&later_list, m, dirty_link);
 			m->dirty = DIRTY_NOW;
@@ -207,4 +208,10 @@ life_write(void)
 			look_at(held_back);
 			return;
 		}
+}
+
+int
+life_unwritten(void)
+{
+	return !TAILQ_EMPTY(&now_list) || !TAILQ_EMPTY(&later_list);
 }

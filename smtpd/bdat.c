@@ -105,8 +105,11 @@ bdat_input(struct session *s)
 	size_t n;
 
 	p = conn_in(s->c, &n);
-	if (n == 0)
+	if (n == 0) {
+		if (s->eof) /* it came while something else was waited for */
+			session_left(s, "");
 		return 0;
+	}
 	if (n > k->left)
 		n = (size_t)k->left;
 	if (k->code == 0) {

@@ -62,7 +62,11 @@ int
 text_take(void *session, const void *p, size_t n)
 {
 	struct session *s = session;
+	const uint8_t *first = p;
 
+	/* It would go on with the field that we put in front. */
+	if (s->text == 0 && n > 0 && (*first == ' ' || *first == '\t'))
+		text_refuse(s, 554, "5.6.0 the message begins with white space");
 	if (s->in_header)
 		count_header(s, p, n);
 	s->text += n;
@@ -181,8 +185,11 @@ data_input(struct session *s)
 	size_t n, used;
 
 	p = conn_in(s->c, &n);
-	if (n == 0)
+	if (n == 0) {
+		if (s->eof) /* it came while something else was waited for */
+			session_left(s, "");
 		return 0;
+	}
 	if (s->backend->receiving != NULL)
 		s->backend->receiving(s);
 	/* After -1 the octets are read all the same, and spooling is over. */

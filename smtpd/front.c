@@ -280,17 +280,17 @@ refused(struct session *s)
 	return 1;
 }
 
-/* The address, with the port that was told or the one before. */
+/* The address; one that is not known is in no network, and not that of who told so. */
 static void
 new_address(struct session *s, const struct xclient *x)
 {
-	struct sockaddr_storage to;
+	struct sockaddr_storage to = {.ss_family = AF_UNSPEC};
 	struct netaddr a = x->addr;
 
-	memset(&to, 0, sizeof to);
 	if ((x->set & X_PORT) == 0)
 		a.port = 0;
-	(void)netaddr_to_sockaddr(&a, &to);
+	if (x->set & X_ADDR)
+		(void)netaddr_to_sockaddr(&a, &to);
 	session_is(s, &to);
 }
 
@@ -330,11 +330,13 @@ xclient_command(struct session *s, const char *args)
 	envelope_reset(s);
 	gate_close(s->gate);
 	s->gate = NULL;
-	if (x.set & X_ADDR)
+	if (x.given & X_ADDR)
 		new_address(s, &x);
-	if (x.given & X_LOGIN)
-		new_login(s, &x);
+	/* Nor is it the login of the one before. */
+	new_login(s, &x);
 	intake_forget(s);
+	free(s->forward);
+	s->forward = NULL;
 	(void)strlcpy(s->helo, x.set & X_HELO ? x.helo : "", sizeof s->helo);
 	s->esmtp = x.set & X_PROTO ? x.esmtp : s->esmtp;
 	s->features = 0;

@@ -26,6 +26,7 @@ void
 intake_forget(struct session *s)
 {
 	s->intake->designated = -1;
+	s->by_address = 0;
 	chan_cancel(s->intake->ptr);
 	s->intake->ptr = NULL;
 }

@@ -172,8 +172,7 @@ with_header(struct recovery *r, struct seg *seg, const struct seg_header *h)
 	if (h->no != seg->no) {
 		qs_recovery_tell(r, "segment.%u is a copy of segment.%u", seg->no, h->no);
 		seg->damaged = 1;
-	} else if (r->newest[h->kind - 1] == NULL || r->newest[h->kind - 1]->inc < h->inc)
-		r->newest[h->kind - 1] = seg;
+	}
 }
 
 /*

@@ -109,6 +109,7 @@ struct seg {
 	uint64_t retry; /* ms: voiding failed */
 	int no_move; /* some of it cannot be read */
 	int damaged; /* found so at the start */
+	int last; /* at the start: it may have been written to at the crash */
 };
 STAILQ_HEAD(segs, seg);
 
@@ -420,7 +421,6 @@ struct recovery {
 	int write; /* torn ends are cleaned */
 	unsigned findings;
 	struct scan scan, states;
-	struct seg *newest[2]; /* of each stream */
 	struct told_end *ends;
 	unsigned nends;
 	uint64_t *bigs; /* files of large messages, by the numbers in their names */

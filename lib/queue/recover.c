@@ -1,3 +1,4 @@
+#include <stdio.h>
 /*
  * What the segments say together.  Their order does not matter: of two states the one with the
  * higher number counts, an end is for ever, and copies of a message are equal.
@@ -162,6 +163,7 @@ behind_gap(struct recovery *r, struct seg *seg, uint32_t at, struct group_head *
 static int
 clean_end(struct recovery *r, struct seg *seg, uint32_t at, uint32_t prev, struct err *e)
 {
+	fprintf(stderr,"clean end %u inc %lu at %u\n",seg->no,seg->inc,at);
 	static const uint8_t zero[8];
 	uint8_t head[GROUP_HEAD];
 	struct group_head g = {.len = GROUP_HEAD, .prev = prev}, found;
@@ -184,7 +186,7 @@ clean_end(struct recovery *r, struct seg *seg, uint32_t at, uint32_t prev, struc
 static int
 read_groups(struct recovery *r, struct seg *seg, struct err *e)
 {
-	int newest = !seg->damaged && r->newest[seg->kind - 1] == seg;
+	int newest = seg->last;
 	uint32_t at = FIRST, prev = 0;
 	struct group_head g;
 
@@ -212,17 +214,63 @@ read_groups(struct recovery *r, struct seg *seg, struct err *e)
 }
 
 static int
+open_for(const struct recovery *r, const struct seg *seg)
+{
+	char name[NAME_MAX_OCTETS];
+
+	return openat(r->s->dir, qs_segment_name(name, seg->no),
+	    (r->write ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOFOLLOW);
+}
+
+/* The one of a stream that was begun last, of those before the use that is given. */
+static struct seg *
+last_before(const struct recovery *r, unsigned kind, uint64_t inc)
+{
+	struct seg *last = NULL, *seg;
+	uint32_t i;
+
+	for (i = 0; i < r->s->nsegs; i++) {
+		seg = r->s->seg[i];
+		if (seg != NULL && seg->state == SEG_SEALED && !seg->damaged && seg->kind == kind &&
+		    seg->inc < inc && (last == NULL || seg->inc > last->inc))
+			last = seg;
+	}
+	return last;
+}
+
+/*
+ * Which of a stream's segments may have a torn end: the last one; and if nothing is in that, for
+ * the disk failed when it was begun, the one before, too.
+ */
+static int
+find_last(struct recovery *r, unsigned kind)
+{
+	struct group_head g;
+	struct seg *seg;
+	uint64_t inc = UINT64_MAX;
+	int fd, empty = 1;
+
+	while (empty && (seg = last_before(r, kind, inc)) != NULL) {
+		seg->last = 1;fprintf(stderr,"last %u inc %lu kind %d\n",seg->no,seg->inc,seg->kind);
+		inc = seg->inc;
+		if ((fd = open_for(r, seg)) == -1)
+			return -1;
+		qs_scan_use(&r->scan, fd, seg->mark, seg->size - BLOCK);
+		empty = qs_scan_group(&r->scan, FIRST, &g, 0) == -1;
+		close(fd);
+	}
+	return 0;
+}
+
+static int
 read_segment(struct recovery *r, struct seg *seg, struct err *e)
 {
 	uint32_t limit = seg->size - BLOCK, end = told_end(r, seg);
-	char name[NAME_MAX_OCTETS];
 	int fd, rc;
 
 	if (seg->mark == 0)
 		return 0;
-	fd = openat(r->s->dir, qs_segment_name(name, seg->no),
-	    (r->write ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOFOLLOW);
-	if (fd == -1)
+	if ((fd = open_for(r, seg)) == -1)
 		return err_sys(e, "queue: segment.%u", seg->no);
 	(void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
 	qs_scan_use(&r->scan, fd, seg->mark, end < limit ? end : limit);
@@ -251,6 +299,8 @@ qs_recovery_read(struct recovery *r, struct err *e)
 
 	if (qs_recovery_list(r, e) == -1)
 		return -1;
+	if (find_last(r, SEG_NEW) == -1 || find_last(r, SEG_MOVED) == -1)
+		return err_sys(e, "queue");
 	for (i = 0; i < s->nsegs; i++)
 		if (s->seg[i] != NULL && s->seg[i]->state == SEG_SEALED &&
 		    read_segment(r, s->seg[i], e) == -1)

@@ -6,8 +6,9 @@
 #include "queue/inner.h"
 
 #define SMALL 1024 /* octets of a message that are no burden to any group */
-#define META_MAX (2 * 1024 * 1024) /* octets of an envelope or a state with RCPTS_MAX recipients   \
-				    */
+#define META_MAX                                                                                   \
+	(2 * 1024 * 1024) /* octets of an envelope or a state with RCPTS_MAX recipients            \
+			   */
 
 static int
 failed(int code)

@@ -15,6 +15,7 @@ Suite *transaction_suite(void);
 int
 main(void)
 {
-	return unit_run((Suite *(*[])(void)){downgrade_suite, client_suite, client_tls_suite,
-	    transaction_suite, hostile_suite, dest_suite, policy_suite, job_suite, pool_suite, NULL});
+	return unit_run(
+	    (Suite *(*[])(void)){downgrade_suite, client_suite, client_tls_suite, transaction_suite,
+		hostile_suite, dest_suite, policy_suite, job_suite, pool_suite, NULL});
 }

@@ -246,8 +246,7 @@ START_TEST(a_server_that_refuses_for_ever_is_not_asked_by_another_address)
 }
 END_TEST
 
-#define LOGIN(word, ...)                                                                           \
-	S("S 220 a", "C EHLO", "S 250-a\r\n250-AUTH GSSAPI " word "\r\n250 SIZE", __VA_ARGS__)
+#define LOGIN(line, ...) S("S 220 a", "C EHLO", "S 250-a", line, "S 250 SIZE", __VA_ARGS__)
 
 /* "\0bob\0secret", "bob", "secret" */
 static const struct {
@@ -255,23 +254,30 @@ static const struct {
 	const char *const *script;
 	const char *outcome, *text;
 } logins[] = {
-    {"PLAIN", LOGIN("LOGIN PLAIN", "C AUTH PLAIN AGJvYgBzZWNyZXQ=\r\n", "S 235 in"), "idle", NULL},
-    {"LOGIN",
-	LOGIN("LOGIN", "C AUTH LOGIN\r\n", "S 334 VXNlcm5hbWU6", "C Ym9i\r\n", "S 334 UGFzc3dvcmQ6",
-	    "C c2VjcmV0\r\n", "S 235 in"),
+    {"PLAIN",
+	LOGIN("S 250-AUTH GSSAPI LOGIN PLAIN", "C AUTH PLAIN AGJvYgBzZWNyZXQ=\r\n", "S 235 in"),
 	"idle", NULL},
-    {"wrong", LOGIN("PLAIN", "C AUTH PLAIN", "S 535 5.7.8 no"), "no-login", "535 5.7.8 no"},
-    {"the name is wrong", LOGIN("LOGIN", "C AUTH", "S 334 x", "C Ym9i", "S 535 no"), "no-login",
+    {"LOGIN",
+	LOGIN("S 250-AUTH GSSAPI LOGIN", "C AUTH LOGIN\r\n", "S 334 VXNlcm5hbWU6", "C Ym9i\r\n",
+	    "S 334 UGFzc3dvcmQ6", "C c2VjcmV0\r\n", "S 235 in"),
+	"idle", NULL},
+    {"wrong", LOGIN("S 250-AUTH GSSAPI PLAIN", "C AUTH PLAIN", "S 535 5.7.8 no"), "no-login",
+	"535 5.7.8 no"},
+    {"the name is wrong",
+	LOGIN("S 250-AUTH GSSAPI LOGIN", "C AUTH", "S 334 x", "C Ym9i", "S 535 no"), "no-login",
 	"535 no"},
-    {"not now", LOGIN("PLAIN", "C AUTH PLAIN", "S 454 4.7.0 later"), "no-login", "454 4.7.0 later"},
-    {"not offered", LOGIN("XOAUTH2", "X"), "no-login", NULL},
+    {"not now", LOGIN("S 250-AUTH GSSAPI PLAIN", "C AUTH PLAIN", "S 454 4.7.0 later"), "no-login",
+	"454 4.7.0 later"},
+    {"not offered", LOGIN("S 250-AUTH GSSAPI XOAUTH2", "X"), "no-login", NULL},
     {"no AUTH", S("S 220 a", "C EHLO", "S 250 a"), "no-login", NULL},
-    {"250", LOGIN("PLAIN", "C AUTH PLAIN", "S 250 ok"), "garbled", NULL},
-    {"asks on and on", LOGIN("PLAIN", "C AUTH PLAIN", "S 334 more"), "garbled", NULL},
+    {"250", LOGIN("S 250-AUTH GSSAPI PLAIN", "C AUTH PLAIN", "S 250 ok"), "garbled", NULL},
+    {"asks on and on", LOGIN("S 250-AUTH GSSAPI PLAIN", "C AUTH PLAIN", "S 334 more"), "garbled",
+	NULL},
     {"LOGIN asks on and on",
-	LOGIN("LOGIN", "C AUTH", "S 334 x", "C Ym9i", "S 334 x", "C c2VjcmV0", "S 334 x"),
+	LOGIN("S 250-AUTH GSSAPI LOGIN", "C AUTH", "S 334 x", "C Ym9i", "S 334 x", "C c2VjcmV0",
+	    "S 334 x"),
 	"garbled", NULL},
-    {"421", LOGIN("PLAIN", "C AUTH PLAIN", "S 421 bye"), "bye", NULL},
+    {"421", LOGIN("S 250-AUTH GSSAPI PLAIN", "C AUTH PLAIN", "S 421 bye"), "bye", NULL},
 };
 
 START_TEST(logs_in)

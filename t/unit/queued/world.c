@@ -280,6 +280,20 @@ drain(struct ipc *c, unsigned instance)
 	return n;
 }
 
+/* Its lines wait for company. */
+static void
+log_read(void)
+{
+	unsigned i;
+
+	if (proc_chan(P_LOGD, 0) != NULL)
+		for (i = 0; i < 100 && chan_pending(proc_chan(P_LOGD, 0)) > 0; i++) {
+			chan_flush(proc_chan(P_LOGD, 0), 0);
+			(void)drain(&logd, 0);
+		}
+	(void)drain(&logd, 0);
+}
+
 void
 world_turn(void)
 {
@@ -293,16 +307,15 @@ world_turn(void)
 			wake_run();
 		for (i = 0, n = 0; i < DELIVERDS; i++)
 			n += (unsigned)drain(&deliverd[i], i);
+		if (wake_next() <= world_now || dests_dying() || admin_walking())
+			kick();
 		if (n > 0 || wake_next() <= world_now || dests_dying() || admin_walking())
 			quiet = 0;
+		/* Slices wait while many lines do. */
+		if (dests_dying() || admin_walking())
+			log_read();
 	}
-	/* Its lines wait for company. */
-	if (proc_chan(P_LOGD, 0) != NULL)
-		for (i = 0; i < 100 && chan_pending(proc_chan(P_LOGD, 0)) > 0; i++) {
-			chan_flush(proc_chan(P_LOGD, 0), 0);
-			(void)drain(&logd, 0);
-		}
-	(void)drain(&logd, 0);
+	log_read();
 }
 
 void

@@ -228,6 +228,22 @@ START_TEST(a_client_may_go_at_any_time)
 			queue_says(QUEUE_OK);
 		}
 		ck_assert_uint_eq(sessions_count(), 0);
+		/* Says no more, and waits for its answers. */
+		come("in");
+		door_say(steps[i]);
+		ck_assert_int_eq(shutdown(door.client, SHUT_WR), 0);
+		if (i >= 2) {
+			(void)door_asked(&door.policyd, M_whose_req);
+			door_answer(M_whose_rep, &p);
+			whose_forget();
+		}
+		if (i == 5) {
+			(void)put();
+			queue_says(QUEUE_OK);
+		}
+		door_turn();
+		ck_assert_uint_eq(sessions_count(), 0);
+		door_leave();
 	}
 }
 END_TEST
