@@ -237,16 +237,20 @@ passed_put(const struct conf_gate *g, struct bytes ip, uint64_t now)
 	db_put(T_PASSED, &who, sizeof who, v, sizeof v, now);
 }
 
-/* Octets of the key, 0: too long for one. */
+/*
+ * Octets of the key, 0: too long for one.  Whether ALICE is alice only her server knows (RFC 5321,
+ * 2.4): what it says of the one must not be said of the other.
+ */
 static size_t
 known_key(const char *rcpt, char key[STORE_KEY_MAX])
 {
-	size_t i;
+	const char *at = strrchr(rcpt, '@');
+	size_t local = at != NULL ? (size_t)(at - rcpt) : 0, i;
 
 	for (i = 0; rcpt[i] != '\0'; i++) {
 		if (i == STORE_KEY_MAX)
 			return 0;
-		key[i] = (char)tolower((unsigned char)rcpt[i]);
+		key[i] = i < local ? rcpt[i] : (char)tolower((unsigned char)rcpt[i]);
 	}
 	return i;
 }

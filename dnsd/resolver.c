@@ -10,6 +10,7 @@
 
 #define CLASS_IN 1
 #define SERVFAIL 2 /* RFC 1035, 4.1.1 */
+#define HEADER 12 /* octets; the RCODE is in the fourth */
 
 /* A question that libunbound works on; its memory goes when it is answered or given up. */
 struct ask {
@@ -147,11 +148,19 @@ resolver_open(struct event_base *base, const struct resolver_config *conf, struc
 	return 0;
 }
 
+/* What libunbound has in its cache it gives with 0, failures too: then what is in the packet
+ * counts. */
+static int
+rcode_of(int rcode, const uint8_t *packet, int n)
+{
+	return rcode == 0 && n >= HEADER ? packet[3] & 15 : rcode;
+}
+
 static void
 on_answer(void *arg, int rcode, void *packet, int n, int sec, char *why_bogus, int was_ratelimited)
 {
 	const struct resolver_result r = {
-	    .rcode = was_ratelimited ? SERVFAIL : rcode,
+	    .rcode = was_ratelimited ? SERVFAIL : rcode_of(rcode, packet, n),
 	    .packet = packet,
 	    .n = n > 0 ? (size_t)n : 0,
 	    .bogus = sec == 1,

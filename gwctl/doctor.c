@@ -144,7 +144,7 @@ look(struct doctor *d, int argc, char *argv[])
 		progress(areas[i].name, i, NAREAS);
 		d->area = areas[i].name;
 		areas[i].look(d);
-		if (!chosen) {
+		if (!chosen && d->t->conf != NULL) {
 			while (d->n > 0) {
 				d->n--;
 				free((void *)(uintptr_t)d->v[d->n].about);

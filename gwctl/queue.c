@@ -111,8 +111,8 @@ filter_option(struct queue_choice *c, int o)
 	case O_STATE:
 		if (parse_state(optarg, &f->states) == 0)
 			return 0;
-		return complain(EX_USAGE, "--state %s: active, waiting, deferred or held",
-		    shown(optarg));
+		return complain(
+		    EX_USAGE, "--state %s: active, waiting, deferred or held", shown(optarg));
 	case O_OLDER:
 		if (parse_span(optarg, &f->older) == 0)
 			return 0;
@@ -156,7 +156,8 @@ queue_options(struct queue_choice *c, unsigned takes, int argc, char *argv[])
 	while ((o = getopt_long(argc, argv, "q", longs, NULL)) != -1) {
 		if (o == 'q')
 			o = LIST_NAMES;
-		if ((o == O_YES && (takes & Q_YES) == 0) || (o == O_ALL && (takes & Q_CHANGE) == 0) ||
+		if ((o == O_YES && (takes & Q_YES) == 0) ||
+		    (o == O_ALL && (takes & Q_CHANGE) == 0) ||
 		    (o == O_REASON && (takes & Q_REASON) == 0))
 			return complain_usage();
 		if (o == LIST_JSON || o == LIST_NAMES) {
@@ -216,8 +217,8 @@ queue_each(struct ipc *c, const struct queue_filter *f,
 	int end;
 
 	do {
-		if (control_call(c, M_queue_list_req, &q, M_queue_list_rep, &m, CONTROL_TIMEOUT,
-			&e) == -1)
+		if (control_call(
+			c, M_queue_list_req, &q, M_queue_list_rep, &m, CONTROL_TIMEOUT, &e) == -1)
 			return complain_err(&e);
 		p = m.body;
 		for (i = 0; i < p->messages.n; i++)
@@ -279,8 +280,8 @@ queue_json(const struct queue_info *q)
 	int rc;
 
 	for (i = 0; i < q->rcpts.n; i++)
-		rcpts[i] = (struct shown_queued_rcpt){q->rcpts.v[i].addr,
-		    queue_state_name(q->rcpts.v[i].state), q->rcpts.v[i].text};
+		rcpts[i] = (struct shown_queued_rcpt){
+		    q->rcpts.v[i].addr, queue_state_name(q->rcpts.v[i].state), q->rcpts.v[i].text};
 	buf_init(&b, JSON_MAX);
 	rc = json_from_rec(&rec_shown_queued, &s, 0, &b);
 	if (rc == 0)
@@ -312,8 +313,8 @@ put_mailq(const struct queue_info *q)
 		(void)strftime(when, sizeof when, "%a %b %e %H:%M:%S", &tm);
 	(void)snprintf(id, sizeof id, "%s%s", e->qid,
 	    state == QS_ACTIVE || state == QS_WAITING ? "*"
-	    : state == QS_HELD			       ? "!"
-						       : "");
+	    : state == QS_HELD                        ? "!"
+						      : "");
 	(void)printf("%-16s %8" PRIu64 " %s  %s\n", shown(id), q->size, when,
 	    e->sender[0] != '\0' ? shown(e->sender) : "MAILER-DAEMON");
 	for (i = 0; i < q->rcpts.n; i++) {
@@ -338,7 +339,8 @@ list_one(void *arg, const struct queue_info *q)
 	int rc;
 
 	if (l->n++ == 0 && l->how == LIST_TABLE)
-		(void)puts("-Queue ID-       --Size-- ---Arrival Time---  -Sender/Recipient-------");
+		(void)puts(
+		    "-Queue ID-       --Size-- ---Arrival Time---  -Sender/Recipient-------");
 	l->octets += q->size;
 	if (l->how == LIST_JSON) {
 		if ((rc = queue_json(q)) != 0)
@@ -366,8 +368,8 @@ verb_queue_list(struct gwctl *t, int argc, char *argv[])
 	if (rc != 0)
 		return rc;
 	if (l.how == LIST_TABLE && l.n == 0)
-		(void)puts(queue_choice_is_empty(&choice) ? "The queue is empty."
-							  : "No message fits.");
+		(void)puts(
+		    queue_choice_is_empty(&choice) ? "The queue is empty." : "No message fits.");
 	else if (l.how == LIST_TABLE)
 		(void)printf("-- %" PRIu64 " Kbytes in %" PRIu64 " Request%s.\n",
 		    (l.octets + 1023) / 1024, l.n, l.n == 1 ? "" : "s");

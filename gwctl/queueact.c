@@ -77,8 +77,8 @@ show_header(struct buf *b, size_t *left)
 
 /* One piece; *got is how much came. 0, 1 when no more is wanted, or -1 with the code in *rc. */
 static int
-show_piece(struct ipc *c, const char *qid, uint64_t off, enum show how, struct buf *b,
-    size_t *left, size_t *got, int *rc)
+show_piece(struct ipc *c, const char *qid, uint64_t off, enum show how, struct buf *b, size_t *left,
+    size_t *got, int *rc)
 {
 	struct queue_show_req q = {.qid = qid, .offset = off};
 	const struct queue_show_rep *p;
@@ -86,16 +86,16 @@ show_piece(struct ipc *c, const char *qid, uint64_t off, enum show how, struct b
 	struct ipc_msg m;
 	int end = 0;
 
-	if (control_call(
-		c, M_queue_show_req, &q, M_queue_show_rep, &m, CONTROL_TIMEOUT, &e) == -1) {
+	if (control_call(c, M_queue_show_req, &q, M_queue_show_rep, &m, CONTROL_TIMEOUT, &e) ==
+	    -1) {
 		*rc = complain_err(&e);
 		return -1;
 	}
 	p = m.body;
 	*got = p->piece.n;
 	if (!p->found)
-		*rc = complain(EX_DATAERR, "%s is not in the queue%s", shown(qid),
-		    off > 0 ? " any more" : "");
+		*rc = complain(
+		    EX_DATAERR, "%s is not in the queue%s", shown(qid), off > 0 ? " any more" : "");
 	else if (p->text[0] != '\0')
 		*rc = complain(EX_IOERR, "%s cannot be read: %s", shown(qid), shown(p->text));
 	else if (how == SHOW_JSON)
@@ -205,8 +205,7 @@ confirm(struct ipc *c, struct queue_choice *choice)
 }
 
 static int
-act(struct gwctl *t, enum queue_verb verb, const char *done, unsigned takes, int argc,
-    char *argv[])
+act(struct gwctl *t, enum queue_verb verb, const char *done, unsigned takes, int argc, char *argv[])
 {
 	struct queue_choice choice;
 	struct queue_act_req q = {.verb = (uint8_t)verb, .filter = {&choice.filter, 1}};
@@ -233,8 +232,8 @@ act(struct gwctl *t, enum queue_verb verb, const char *done, unsigned takes, int
 		if ((rc = ask(&c, &q, &n)) != 0)
 			break;
 		if (n == before)
-			rc = complain(EX_DATAERR, "%s: no such message in the queue",
-			    shown(choice.ids[i]));
+			rc = complain(
+			    EX_DATAERR, "%s: no such message in the queue", shown(choice.ids[i]));
 	}
 	if (n > 0 || rc == 0)
 		(void)printf("%" PRIu64 " message%s %s\n", n, n == 1 ? "" : "s", done);
@@ -329,8 +328,8 @@ verb_queue_check(struct gwctl *t, int argc, char *argv[])
 				       path)
 				 : complain_err(&e);
 		else if (n > 0 && !repair)
-			rc = complain(EX_DATAERR, "%d finding%s: --repair keeps what can be read", n,
-			    n == 1 ? "" : "s");
+			rc = complain(EX_DATAERR, "%d finding%s: --repair keeps what can be read",
+			    n, n == 1 ? "" : "s");
 		else
 			(void)printf("%s: %s\n", path, n == 0 ? "no fault was found" : "repaired");
 	}

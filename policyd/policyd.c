@@ -60,7 +60,7 @@ static int
 map_recipient(struct session *s, const struct session_open_req *q, struct held *h, struct err *e)
 {
 	const struct conf_connector *k = conf_connector_find(proc_env()->conf, q->connector);
-	char addr[MAIL_ADDR_MAX + 1];
+	char addr[MAIL_ADDR_MAX + 1], base[MAIL_ADDR_MAX + 1];
 	int rc;
 
 	s->opens = 1;
@@ -69,6 +69,8 @@ map_recipient(struct session *s, const struct session_open_req *q, struct held *
 	    mail_addr_normalise(q->rcpt, addr, sizeof addr) == -1)
 		return 0;
 	rc = db_consumer_addr(q->tenant, addr, h, e);
+	if (rc == 0 && whose_without_tag(addr, base, sizeof base))
+		rc = db_consumer_addr(q->tenant, base, h, e);
 	if (rc == 1 && ((const struct consumer *)h->rec)->kind != CONSUMER_INTERNAL) {
 		held_free(h);
 		return 0;

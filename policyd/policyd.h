@@ -24,6 +24,9 @@ void grants_cancel(struct bound *b);
 void on_whose(struct chan *c, struct ipc_msg *m);
 void on_screen(struct chan *c, struct ipc_msg *m);
 
+/* local+tag@domain is local@domain's: 1 with that in out, or 0: there is no tag. */
+int whose_without_tag(const char *addr, char *out, size_t outsz);
+
 /* Messages of gwctl and keyctl about the database; each answers on c. */
 void admin_domain_put(struct chan *c, struct ipc_msg *m);
 void admin_domain_del(struct chan *c, struct ipc_msg *m);

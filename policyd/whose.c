@@ -27,9 +27,8 @@ reads(const char *consumer, struct err *e)
 	return rc;
 }
 
-/* local+tag@domain is local@domain's.  0: there is no tag. */
-static int
-without_tag(const char *addr, char *out, size_t outsz)
+int
+whose_without_tag(const char *addr, char *out, size_t outsz)
 {
 	const char *at = strrchr(addr, '@'), *plus = strchr(addr, '+');
 
@@ -67,7 +66,7 @@ judge(const struct domain *d, const char *addr, struct held *h, struct whose_rep
 	const struct consumer *c;
 	int listed, rc = find(d->tenant, addr, h, &listed, e);
 
-	if (rc == 0 && without_tag(addr, base, sizeof base))
+	if (rc == 0 && whose_without_tag(addr, base, sizeof base))
 		rc = find(d->tenant, base, h, &listed, e);
 	if (rc == 0 && (listed = rc = db_recipient(strrchr(addr, '@'), e)) == -1)
 		return -1;

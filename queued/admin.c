@@ -56,7 +56,7 @@ shown_state(const struct msg *m, size_t i)
 	LIST_FOREACH (t, &m->tasks, of_msg)
 		for (k = 0; k < t->n; k++)
 			if (t->i[k] == i)
-				return t->lane == NULL           ? QS_ACTIVE
+				return t->lane == NULL            ? QS_ACTIVE
 				       : t->dest->state == D_DEAD ? QS_DEFERRED
 								  : QS_WAITING;
 	return QS_WAITING;
@@ -165,8 +165,7 @@ on_list(struct chan *c, struct ipc_msg *m)
 	static struct queue_info infos[QUEUE_PAGE_MAX];
 	static struct envelope envelopes[QUEUE_PAGE_MAX];
 	const struct queue_list_req *q = m->body;
-	struct queue_list_rep p = {
-	    .after = q->after, .total = msg_count(), .messages = {infos, 0}};
+	struct queue_list_rep p = {.after = q->after, .total = msg_count(), .messages = {infos, 0}};
 	size_t octets = 0, n;
 	struct msg *x = NULL;
 	unsigned i;
@@ -204,10 +203,10 @@ on_show(struct chan *c, struct ipc_msg *m)
 		(void)describe(x, &info, &e, rcpts, RCPTS_MAX);
 		p.message.v = &info;
 		p.message.n = q->offset == 0;
-		n = q->offset < x->size ? (size_t)(x->size - q->offset < sizeof piece
-							? x->size - q->offset
-							: sizeof piece)
-					: 0;
+		n = q->offset < x->size
+			? (size_t)(x->size - q->offset < sizeof piece ? x->size - q->offset
+								      : sizeof piece)
+			: 0;
 		if (n > 0 && qstore_read(Q.store, x->id, piece, n, q->offset) == -1) {
 			p.text = strerror(errno);
 			n = 0;
@@ -258,6 +257,7 @@ release(struct msg *m)
 	size_t i, n = 0;
 
 	for (i = 0; i < m->nrcpts; i++) {
+		n += m->rcpts[i].hold;
 		m->rcpts[i].hold = 0;
 		if (m->rcpts[i].state != R_HELD)
 			continue;
@@ -292,8 +292,7 @@ flush(struct msg *m)
 	life_try(m);
 }
 
-static void
-delete(struct msg *m)
+static void delete (struct msg *m)
 {
 	size_t i;
 
@@ -330,7 +329,7 @@ act(const struct queue_act_req *q, struct msg *m)
 		(void)strlcpy(text, "requeued by gwctl", sizeof text);
 		break;
 	case QV_DELETE:
-		delete(m);
+		delete (m);
 		(void)strlcpy(text, "deleted by gwctl", sizeof text);
 		break;
 	}
@@ -445,14 +444,12 @@ on_act(struct chan *c, struct ipc_msg *m)
 		return;
 	}
 	if (is_empty(f))
-		log_info("gwctl: the whole queue is %s",
-		    q->verb == QV_FLUSH     ? "tried now"
-		    : q->verb == QV_HOLD    ? "put on hold"
-		    : q->verb == QV_RELEASE ? "released"
-		    : q->verb == QV_REQUEUE ? "requeued"
-					    : "deleted");
-	if ((w = walk_new()) == NULL ||
-	    rec_encode(&rec_queue_act_req, q, &w->mem) == -1 ||
+		log_info("gwctl: the whole queue is %s", q->verb == QV_FLUSH     ? "tried now"
+							 : q->verb == QV_HOLD    ? "put on hold"
+							 : q->verb == QV_RELEASE ? "released"
+							 : q->verb == QV_REQUEUE ? "requeued"
+										 : "deleted");
+	if ((w = walk_new()) == NULL || rec_encode(&rec_queue_act_req, q, &w->mem) == -1 ||
 	    (w->q = rec_decode(&rec_queue_act_req, buf_ptr(&w->mem), buf_len(&w->mem))) == NULL) {
 		p = (struct queue_act_rep){.ok = 0, .text = "no memory"};
 		(void)chan_send(c, M_queue_act_rep, m->id, &p, -1);
@@ -471,7 +468,8 @@ void
 admin_reroute(void)
 {
 	if (walk_new() == NULL)
-		log_warn("no memory: what is in the queue keeps its old routes until it is tried again");
+		log_warn(
+		    "no memory: what is in the queue keeps its old routes until it is tried again");
 }
 
 void

@@ -18,8 +18,8 @@ queued_open(const struct proc_env *env, struct err *e)
 static void
 found(void *arg, qstore_id id, const struct qstore_entry *entry, const struct qstore_state *state)
 {
-	struct msg *m = msg_new(
-	    entry->envelope.v, entry->rcpts.v, entry->rcpts.n, entry->size, state);
+	struct msg *m =
+	    msg_new(entry->envelope.v, entry->rcpts.v, entry->rcpts.n, entry->size, state);
 	int *lost = arg;
 
 	if (m == NULL) {

@@ -72,7 +72,8 @@ grow(void)
 static void
 configure(struct dest *d, const struct conf_route *r)
 {
-	uint64_t limit = r != NULL && r->concurrency > 0 ? r->concurrency : Q.conf->queue.concurrency;
+	uint64_t limit =
+	    r != NULL && r->concurrency > 0 ? r->concurrency : Q.conf->queue.concurrency;
 	const char *name = r != NULL ? r->name : "";
 	char *copy;
 

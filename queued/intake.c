@@ -1,4 +1,5 @@
-/* What comes in: groups of messages from smtpd and anvild, into the store, answered when durable. */
+/* What comes in: groups of messages from smtpd and anvild, into the store, answered when durable.
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +10,7 @@
 
 #define GROUPS_MAX 512 /* begun and not complete, of all channels */
 #define PARTS_MAX 1000 /* messages of one group: one for each recipient at most */
-#define HELD_MAX (64 * 1024 * 1024) /* octets of all parts that wait for the rest of their group */
+#define HELD_MAX (64 * 1024 * 1024) /* octets of parts whose group is not complete */
 #define OLD_MS (24 * 3600 * 1000ULL) /* nobody holds a message so long before it is queued */
 #define GROWTH (4 * 1024 * 1024) /* octets that encryption and trace fields may add */
 
@@ -354,8 +355,8 @@ rename_it(struct msg *m)
 	msg_envelope(m, &e);
 	e.qid = qid;
 	for (i = 0; i < m->nrcpts; i++)
-		rcpts[i] = (struct queue_rcpt){
-		    rcpt_addr(m, &m->rcpts[i]), rcpt_orcpt(m, &m->rcpts[i]), m->rcpts[i].notify, ""};
+		rcpts[i] = (struct queue_rcpt){rcpt_addr(m, &m->rcpts[i]),
+		    rcpt_orcpt(m, &m->rcpts[i]), m->rcpts[i].notify, ""};
 	if ((fresh = msg_new(&e, rcpts, m->nrcpts, m->size, NULL)) != NULL) {
 		fresh->id = m->id;
 		fresh->before = m->before;

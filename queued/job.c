@@ -390,7 +390,8 @@ jobs_overdue(void)
 	while ((j = TAILQ_FIRST(&jobs)) != NULL && j->started + JOB_MS <= Q.now) {
 		for (slot = 0; J.v[slot] != j; slot++)
 			continue;
-		log_warn("deliverd %u has not answered about %s for %llu s: it is tried again later",
+		log_warn(
+		    "deliverd %u has not answered about %s for %llu s: it is tried again later",
 		    j->instance, msg_text(j->task->m, MT_QID), JOB_MS / 1000);
 		life_defer(end(j, slot), "4.3.0", "deliverd did not answer");
 	}

@@ -214,8 +214,8 @@ expire(struct msg *m, struct rcpt *r)
 		(void)strlcat(text, last, sizeof text);
 	}
 	log_rcpt(m, r, ES_BOUNCED, "5.4.7", text);
-	(void)strlcpy(text, last[0] != '\0' ? last : "the message was too long on its way",
-	    sizeof text);
+	(void)strlcpy(
+	    text, last[0] != '\0' ? last : "the message was too long on its way", sizeof text);
 	set_reason(r, "5.4.7", mta, text);
 	rcpt_set(m, r, R_FAILED);
 	Q.tally.expired++;

@@ -137,9 +137,14 @@ set_rcpt(struct msg *m, struct rcpt *r, const struct queue_rcpt *q, const struct
 
 	r->notify = q->notify;
 	r->state = s == 0 ? R_DONE : s == QS_HELD + 1 ? R_HELD : R_DEFERRED;
+	if (state != NULL && s == QS_ACTIVE + 1) {
+		r->state = R_DELIVERED;
+		m->settle_at = 1; /* as soon as possible */
+	}
 	m->left += r->state != R_DONE;
 	if (state != NULL) {
-		r->told = state->told;
+		r->told = r->state != R_DELIVERED && state->told;
+		r->relayed = r->state == R_DELIVERED && state->told;
 		if (state->text[0] != '\0' || state->dsn[0] != '\0')
 			d = diag_new(state->dsn, state->mta, state->text);
 	} else if (q->hold[0] != '\0')

@@ -63,8 +63,9 @@ is_told(const struct msg *m, const struct rcpt *r, enum notice_kind kind)
 	switch (kind) {
 	case NOTICE_FAILED:
 		/* A notice about a notice says NEVER: there is no third. */
-		return r->state == R_FAILED && (is_null(m) ? r->notify != RCPT_NEVER :
-		    r->notify == 0 || (r->notify & RCPT_FAILURE) != 0);
+		return r->state == R_FAILED &&
+		       (is_null(m) ? r->notify != RCPT_NEVER
+				   : r->notify == 0 || (r->notify & RCPT_FAILURE) != 0);
 	case NOTICE_SUCCESS:
 		return r->state == R_DELIVERED;
 	default:
@@ -107,7 +108,7 @@ gather(const struct msg *m, enum notice_kind kind, struct dsn_rcpt *out)
 		    .action = action_of(r, kind),
 		    .status = status_of(r, kind),
 		    .mta = r->diag != NULL ? diag_mta(r->diag) : "",
-		    .text = r->diag != NULL       ? diag_text(r->diag)
+		    .text = r->diag != NULL          ? diag_text(r->diag)
 			    : kind == NOTICE_DELAYED ? "it has not been tried yet"
 						     : "",
 		    .until = kind == NOTICE_DELAYED ? life_end(m) / 1000 : 0,
@@ -131,15 +132,15 @@ read_message(void *ctx, void *p, size_t n, uint64_t off)
 }
 
 /*
- * RFC 3461, 4.3: all of it only where that was asked for, and only with a failure; RFC 8689, 5: never
- * of one that wants TLS on its whole way.
+ * RFC 3461, 4.3: all of it only where that was asked for, and only with a failure; RFC 8689, 5:
+ * never of one that wants TLS on its whole way.
  */
 static enum dsn_return
 what_of(const struct msg *m, enum notice_kind kind)
 {
-	if (m->conceal)
+	if (m->conceal || m->requiretls)
 		return DSN_FIELDS;
-	if (kind == NOTICE_FAILED && !is_null(m) && !m->requiretls && m->ret == MAIL_RET_FULL &&
+	if (kind == NOTICE_FAILED && !is_null(m) && m->ret == MAIL_RET_FULL &&
 	    m->body != OCTETS_BINARY)
 		return DSN_MESSAGE;
 	return DSN_HEADERS;
@@ -160,38 +161,41 @@ needs_utf8(const struct msg *m)
 	return 0;
 }
 
+/* *eightbit: does it have octets above 127? */
 static int
-write_text(struct msg *m, enum notice_kind kind, const struct kind *words, struct dsn_facts *f,
-    struct buf *b)
+write_text(struct msg *m, enum notice_kind kind, const struct dsn_facts *about,
+    const struct kind *words, struct buf *b, int *eightbit)
 {
 	char before[512];
 	struct octets o = {.size = m->size, .pread = read_message, .ctx = m};
+	struct dsn_facts f = *about;
 
 	(void)snprintf(before, sizeof before, "This is the mail gateway at %s.\n\n%s",
 	    Q.conf->node.hostname, words->before);
-	f->hostname = Q.conf->node.hostname;
-	f->subject = words->subject;
-	f->log_id = msg_text(m, MT_QID);
-	f->envid = msg_text(m, MT_ENVID);
-	f->before = before;
-	f->after = words->after;
-	f->label = "The mail server said: ";
-	f->arrived = m->arrived / 1000;
-	f->now = Q.now / 1000;
-	f->message = &o;
-	f->what = what_of(m, kind);
-	f->hide_subject = m->conceal;
-	f->eightbit = m->body == OCTETS_8BIT;
-	f->message_max = RETURN_MAX;
-	if (dsn_build(f, b) == 0)
+	f.hostname = Q.conf->node.hostname;
+	f.subject = words->subject;
+	f.log_id = msg_text(m, MT_QID);
+	f.envid = msg_text(m, MT_ENVID);
+	f.before = before;
+	f.after = words->after;
+	f.label = "The mail server said: ";
+	f.arrived = m->arrived / 1000;
+	f.now = Q.now / 1000;
+	f.message = &o;
+	f.what = what_of(m, kind);
+	f.hide_subject = m->conceal;
+	f.eightbit = m->body == OCTETS_8BIT;
+	f.message_max = RETURN_MAX;
+	*eightbit = f.utf8 || (f.what == DSN_MESSAGE && f.eightbit);
+	if (dsn_build(&f, b) == 0)
 		return 0;
 	if (errno == ENOMEM || errno == EMSGSIZE)
 		return -1;
 	/* Better without the message than not at all. */
-	log_warn("%s: a notice is made without its message: %s", f->log_id, strerror(errno));
+	log_warn("%s: a notice is made without its message: %s", f.log_id, strerror(errno));
 	buf_reset(b);
-	f->message = NULL;
-	return dsn_build(f, b);
+	f.message = NULL;
+	return dsn_build(&f, b);
 }
 
 /* ---- into the queue ---- */
@@ -207,9 +211,15 @@ add_notice(struct group *g, enum notice_kind kind)
 	char qid[QID_LEN], msgid[MSGID_MAX + 1];
 	struct dsn_facts f = {.rcpts = rcpts, .msgid = msgid};
 	struct queue_rcpt to = {.orcpt = "", .hold = "", .notify = null ? RCPT_NEVER : 0};
-	struct envelope e = {.qid = qid, .tx = msg_text(m, MT_TX), .tenant = msg_text(m, MT_TENANT),
-	    .connector = "", .sender = "", .envid = "", .priority = NOTICE_PRIORITY,
-	    .arrived = Q.now, .msgid = msgid};
+	struct envelope e = {.qid = qid,
+	    .tx = msg_text(m, MT_TX),
+	    .tenant = msg_text(m, MT_TENANT),
+	    .connector = "",
+	    .sender = "",
+	    .envid = "",
+	    .priority = NOTICE_PRIORITY,
+	    .arrived = Q.now,
+	    .msgid = msgid};
 	struct qstore_entry entry = {.envelope = {&e, 1}, .rcpts = {&to, 1}};
 	struct octets o;
 	struct buf b;
@@ -225,9 +235,8 @@ add_notice(struct group *g, enum notice_kind kind)
 	    (unsigned long long)(Q.now / 1000), Q.conf->node.hostname);
 	f.utf8 = needs_utf8(m);
 	buf_init(&b, NOTICE_MAX);
-	if (write_text(m, kind, words, &f, &b) == -1)
+	if (write_text(m, kind, &f, words, &b, &eightbit) == -1)
 		goto out;
-	eightbit = f.utf8 || (f.message != NULL && f.what == DSN_MESSAGE && f.eightbit);
 	e.body = eightbit ? OCTETS_8BIT : OCTETS_7BIT;
 	e.smtputf8 = (uint8_t)f.utf8;
 	o = octets_mem(buf_ptr(&b), buf_len(&b));

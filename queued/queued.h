@@ -9,8 +9,8 @@
 #include "queue/qstore.h"
 
 /*
- * The queue.  A message lives in the store (lib/queue) and, as a struct msg, in memory: envelope and
- * recipients, some hundred octets.  Recipients that are to be tried form tasks, one for each
+ * The queue.  A message lives in the store (lib/queue) and, as a struct msg, in memory: envelope
+ * and recipients, some hundred octets.  Recipients that are to be tried form tasks, one for each
  * destination; tasks stand in the lanes of their destinations, and a task that a deliverd works on
  * is a job.
  *
@@ -102,6 +102,7 @@ struct msg {
 	uint8_t smtputf8 : 1, requiretls : 1, conceal : 1;
 	uint8_t dirty : 2; /* enum dirty: its state is to be written */
 	uint8_t settling : 1; /* a notice is on its way to the disk */
+	uint8_t ends : 1; /* and the group that it is in ends the message */
 	uint8_t warned : 1; /* the delay needs no look any more */
 	uint8_t tried : 1; /* attempts counts the present round of tries */
 	uint8_t gone : 1; /* ended on the disk; a job still has it */
@@ -224,10 +225,12 @@ void task_free(struct task *t); /* it is in no lane any more */
 void task_back(struct task *t); /* a job that came to nothing: to its lane's front */
 void lane_enter(struct lane *l); /* the ring, if there is something for it there */
 void lane_leave(struct lane *l);
-/* The next one to be tried, or NULL: out of its lane, and the lane out of the ring until dest_show. */
+/* The next one to be tried, or NULL: out of its lane, and the lane out of the ring until dest_show.
+ */
 struct task *ring_take(void);
 int task_is_parked(const struct task *t);
-void task_park(struct task *t); /* it is in no list: to the parked of its lane, with a line in the log */
+void task_park(
+    struct task *t); /* it is in no list: to the parked of its lane, with a line in the log */
 
 /* ---- job.c: what deliverd does ---- */
 

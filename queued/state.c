@@ -66,15 +66,40 @@ life_dirty(struct msg *m)
 	TAILQ_INSERT_TAIL(&later_list, m, dirty_link);
 }
 
+static unsigned
+disk_state(const struct rcpt *r)
+{
+	switch ((enum rcpt_state)r->state) {
+	case R_TASK:
+		return r->hold ? QS_HELD + 1 : QS_WAITING + 1;
+	case R_FAILED: /* known to nobody yet: after a crash it is tried once more */
+		return QS_WAITING + 1;
+	case R_DELIVERED: /* after a crash the sender is told, and it is not tried */
+		return QS_ACTIVE + 1;
+	case R_DEFERRED:
+		return QS_DEFERRED + 1;
+	case R_HELD:
+		return QS_HELD + 1;
+	default:
+		return 0;
+	}
+}
+
 void
 life_settling(struct msg *m)
 {
+	size_t i;
+
 	if (m->dirty == DIRTY_NOW)
 		TAILQ_REMOVE(&now_list, m, dirty_link);
 	else if (m->dirty == DIRTY_LATER)
 		TAILQ_REMOVE(&later_list, m, dirty_link);
 	m->dirty = DIRTY_NOT;
 	m->settling = 1;
+	m->ends = 1;
+	for (i = 0; i < m->nrcpts; i++)
+		if (disk_state(&m->rcpts[i]) != 0)
+			m->ends = 0;
 }
 
 int
@@ -84,26 +109,11 @@ life_unsettling(struct msg *m, int ok)
 
 	m->settling = 0;
 	m->dirty = DIRTY_NOT;
+	if (ok && m->ends)
+		return DIRTY_NOT; /* whatever came meanwhile: nothing is left to be written */
 	if (was != DIRTY_NOT || !ok)
 		life_dirty(m);
 	return was;
-}
-
-static unsigned
-disk_state(const struct rcpt *r)
-{
-	switch ((enum rcpt_state)r->state) {
-	case R_TASK:
-		return r->hold ? QS_HELD + 1 : QS_WAITING + 1;
-	case R_FAILED: /* known to nobody yet: after a crash it is tried once more */
-		return QS_WAITING + 1;
-	case R_DEFERRED:
-		return QS_DEFERRED + 1;
-	case R_HELD:
-		return QS_HELD + 1;
-	default:
-		return 0;
-	}
 }
 
 void
@@ -122,7 +132,7 @@ life_state(const struct msg *m, struct qstore_state *s)
 		if (rcpts[i].state == 0)
 			continue;
 		/* 2: in a group that makes it so. */
-		rcpts[i].told = r->told != 0;
+		rcpts[i].told = r->state == R_DELIVERED ? r->relayed : r->told != 0;
 		if (r->diag == NULL)
 			continue;
 		rcpts[i].dsn = r->diag->dsn;

@@ -323,16 +323,14 @@ static void
 on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct pool *p = arg;
-	struct ahead_ask *a, *next;
+	struct ahead_ask *a;
 	uint64_t now = clock_ms();
 
 	(void)fd;
 	(void)what;
-	TAILQ_FOREACH_SAFE (a, &p->asks, next, next)
-		if (a->due < now) {
-			tell(a, KNOWN_NOT, "");
-			break; /* whoever was told may have changed the list */
-		}
+	/* The first has waited for the longest time; whoever is told may change the list. */
+	while ((a = TAILQ_FIRST(&p->asks)) != NULL && a->due < now)
+		tell(a, KNOWN_NOT, "");
 	if (p->n == 0 && p->ready && !p->asking && now > p->used + IDLE_MS)
 		hang_up(p);
 	if (p->n > 0 || p->peer != NULL)

@@ -62,11 +62,7 @@ int
 text_take(void *session, const void *p, size_t n)
 {
 	struct session *s = session;
-	const uint8_t *first = p;
 
-	/* It would go on with the field that we put in front. */
-	if (s->text == 0 && n > 0 && (*first == ' ' || *first == '\t'))
-		text_refuse(s, 554, "5.6.0 the message begins with white space");
 	if (s->in_header)
 		count_header(s, p, n);
 	s->text += n;

@@ -75,6 +75,7 @@ unescape(char *s)
 static void
 parameters(char *p, struct dovecot_line *out)
 {
+	int elsewhere = 0, barred = 0;
 	char *word;
 
 	while ((word = next_word(&p)) != NULL) {
@@ -85,7 +86,13 @@ parameters(char *p, struct dovecot_line *out)
 			out->reason = word + 7;
 		else if (strcmp(word, "temp") == 0 || strcmp(word, "code=temp_fail") == 0)
 			out->temporary = 1;
+		else if (strcmp(word, "nologin") == 0)
+			barred = 1;
+		else if (strcmp(word, "proxy") == 0 || strcmp(word, "proxy_maybe") == 0)
+			elsewhere = 1;
 	}
+	/* Who has his mailbox at another host of theirs is barred from this one only. */
+	out->barred = barred && !elsewhere;
 }
 
 int

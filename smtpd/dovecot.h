@@ -37,6 +37,7 @@ struct dovecot_line {
 	const char *user; /* OK, FAIL: "" when it is not said */
 	const char *reason; /* FAIL, the same */
 	int temporary; /* FAIL: it cannot be said now */
+	int barred; /* OK: the password is right, and he may not log in all the same */
 };
 
 /*

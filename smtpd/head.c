@@ -87,8 +87,9 @@ head_read(struct head *h, struct octets *o, uint64_t len)
 			h->forged |= is_ours(f.name);
 		}
 	}
+	/* Nobody knows what the rest of it holds. */
 	if (m.cut)
-		h->doubtful = 1;
+		h->doubtful = h->forged = 1;
 	mail_header_free(&m);
 	return 0;
 }
@@ -149,8 +150,7 @@ head_strip(struct octets *o, uint64_t len, const struct sink *to)
 	if (rc == 0 && m.cut && last >= run)
 		rc = sink_copy(to, o, run, last - run);
 	if (rc == 0)
-		rc = m.cut ? strip_rest(o, last, len, to)
-			   : sink_copy(to, o, run, o->size - run);
+		rc = m.cut ? strip_rest(o, last, len, to) : sink_copy(to, o, run, o->size - run);
 	mail_header_free(&m);
 	return rc;
 }

@@ -14,7 +14,7 @@
 
 struct head {
 	unsigned received; /* fields of that name */
-	int forged; /* there are X-Postern-* */
+	int forged; /* there are X-Postern-*, or may be */
 	char msgid[256]; /* Message-ID, unfolded; "" */
 	/* All fields of the name, one to a line; undone are folds, and nothing else. */
 	char subject[HEAD_TEXT_MAX], sensitivity[HEAD_TEXT_MAX];

@@ -116,13 +116,16 @@ put_on_room(struct chan *c, struct ipc_msg *m)
 void
 put_plumbed(struct chan *c)
 {
-	struct put *p;
+	struct put *p, *next;
+	uint64_t upto = last_id; /* what follows a message in the same session is for the new one */
 	size_t i;
 
 	/* The new one tells us anew. */
 	full = 0;
 	for (i = 0; i < BUCKETS; i++)
-		while ((p = LIST_FIRST(&under_way[i])) != NULL) {
+		LIST_FOREACH_SAFE (p, &under_way[i], next, next) {
+			if (p->id > upto)
+				continue;
 			/* Perhaps it is on the disk: then it is sent twice, never lost. */
 			log_warn("%s: the queue has gone before it answered", p->s->qid);
 			finish(p, 451, "4.3.0 the queue is not there now, try again later");

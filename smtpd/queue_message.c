@@ -207,12 +207,30 @@ come_in(struct session *s)
 		put_begin(s);
 }
 
+/* Would its first line go on with the field that we have put in front?  1, 0, or -1 with errno. */
+static int
+goes_on(struct session *s)
+{
+	uint8_t first;
+
+	if (s->text == 0)
+		return 0;
+	if (octets_read(&s->octets, &first, 1, s->spool.size - s->text) == -1)
+		return -1;
+	return first == ' ' || first == '\t';
+}
+
 void
 queue_message(struct session *s)
 {
 	struct intake *in = s->intake;
+	int bad = goes_on(s);
 
-	if (head_read(&in->head, &s->octets, header_length(s)) == -1) {
+	if (bad == 1) {
+		refuse(s, 554, "5.6.0 the message begins with white space");
+		return;
+	}
+	if (bad == -1 || head_read(&in->head, &s->octets, header_length(s)) == -1) {
 		refuse(s, 451, "4.3.0 the gateway cannot read the message now");
 		return;
 	}

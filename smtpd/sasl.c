@@ -190,7 +190,10 @@ on_answer(struct server *v, const struct dovecot_line *l)
 			break;
 	if (a == NULL) /* cancelled meanwhile */
 		return;
-	if (l->verb == DOVECOT_OK)
+	if (l->verb == DOVECOT_OK && l->barred)
+		tell(a, SASL_WRONG, "",
+		    l->reason[0] != '\0' ? l->reason : "the auth server lets him not log in");
+	else if (l->verb == DOVECOT_OK)
 		tell(a, SASL_RIGHT, l->user, "");
 	else if (l->verb == DOVECOT_FAIL)
 		tell(a, l->temporary ? SASL_UNKNOWN : SASL_WRONG, "",

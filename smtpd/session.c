@@ -454,7 +454,10 @@ session_is(struct session *s, const struct sockaddr_storage *from)
 	const struct conf_connector *k = proxy_connector(s->route->connector);
 
 	s->from = *from;
-	(void)cidr_text(s->ip, sizeof s->ip, (const struct sockaddr *)from);
+	if (from->ss_family == AF_UNSPEC)
+		(void)strlcpy(s->ip, "[unknown]", sizeof s->ip);
+	else
+		(void)cidr_text(s->ip, sizeof s->ip, (const struct sockaddr *)from);
 	(void)snprintf(
 	    s->client, sizeof s->client, "%.*s", (int)strcspn(s->ip + 1, "]"), s->ip + 1);
 	session_named(s, "unknown");

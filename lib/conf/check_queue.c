@@ -75,6 +75,12 @@ check_login(struct conf_load *l, struct conf_connector *k, const struct scan_sec
 		    "connector \"%s\": auth = sasl and sasl_socket go together: %s", k->name,
 		    filled(k->sasl_socket) ? "remove sasl_socket, or set auth = sasl"
 					   : "add sasl_socket = /run/dovecot/auth-client");
+	/* One user must not be taken for the other's namesake. */
+	if (k->auth == CONF_AUTH_SASL && conf_peer_find(l->c, k->name) != NULL)
+		conf_error(&l->errs, k->line,
+		    "connector \"%s\": a peer (line %u) has the same name, and with auth = sasl "
+		    "logins are kept under it: rename one",
+		    k->name, conf_peer_find(l->c, k->name)->line);
 	if (filled(k->login_domain) && k->auth != CONF_AUTH_SASL)
 		conf_error(&l->errs, conf_line(at, "login_domain"),
 		    "login_domain is for auth = sasl; with auth = peer it stands in the peer");
@@ -92,6 +98,16 @@ check_login(struct conf_load *l, struct conf_connector *k, const struct scan_sec
 		    k->peer_name, k->peer->line, conf_word(CONF_S_PEER, k->peer, "service"));
 }
 
+/* All addresses, or all of IPv4, which may come mapped into IPv6. */
+static int
+is_everybody(const struct net *n)
+{
+	static const struct netaddr mapped = {
+	    .family = AF_INET6, .addr = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff}};
+
+	return n->bits == 0 || (n->family == AF_INET6 && n->bits <= 96 && net_contains(n, &mapped));
+}
+
 static void
 check_nets(struct conf_load *l, const struct scan_section *at, const char *key,
     const struct conf_nets *v, const char *danger)
@@ -99,7 +115,7 @@ check_nets(struct conf_load *l, const struct scan_section *at, const char *key,
 	size_t i;
 
 	for (i = 0; i < v->n; i++)
-		if (v->v[i].bits == 0)
+		if (is_everybody(&v->v[i]))
 			conf_error(&l->errs, conf_value_line(l, at, key, i),
 			    "%s: %s: name the networks", key, danger);
 }

@@ -169,7 +169,8 @@ put_head(const struct dsn_facts *f, const char *boundary, struct buf *b)
 	    "Content-Type: text/plain; charset=%s\r\n%s"
 	    "\r\n",
 	    f->hostname, safe(f, f->to, 0, to), f->subject, date, f->msgid, boundary,
-	    eightbit ? EIGHTBIT : "", boundary, f->utf8 ? "utf-8" : "us-ascii", f->utf8 ? EIGHTBIT : "");
+	    eightbit ? EIGHTBIT : "", boundary, f->utf8 ? "utf-8" : "us-ascii",
+	    f->utf8 ? EIGHTBIT : "");
 }
 
 /* Our own paragraphs. */

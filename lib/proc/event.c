@@ -118,7 +118,7 @@ given(const char *s)
 
 /*
  * A host: "name[address]", ":port" behind it.  The name is what DNS says; the brackets around what
- * can be nothing but an address stay, for others find the address by them.
+ * can be nothing but an address, or "unknown", stay, for others find the address by them.
  */
 static void
 put_host(struct line *l, const char *s)
@@ -133,7 +133,8 @@ put_host(struct line *l, const char *s)
 		put_str(l, s, HOST_ROOM);
 		return;
 	}
-	n = strspn(open + 1, "0123456789abcdefABCDEF:.");
+	n = strcmp(open, "[unknown]") == 0 ? strlen("unknown")
+					   : strspn(open + 1, "0123456789abcdefABCDEF:.");
 	close = open + 1 + n;
 	m = *close == ']' && close[1] == ':' ? 1 + strspn(close + 2, "0123456789") : 0;
 	if (n == 0 || n > 45 || m > 6 || *close != ']' || close[1 + m] != '\0') {

@@ -229,8 +229,8 @@ service(void)
 static bool
 offers_tls(const struct conf_connector *k)
 {
-	return conf_is_smtp(k->service) == conf_is_smtp(service()) && k->tls != CONF_SUPPORT_DISABLED &&
-	       k->inspect == CONF_TLS_INSPECT;
+	return conf_is_smtp(k->service) == conf_is_smtp(service()) &&
+	       k->tls != CONF_SUPPORT_DISABLED && k->inspect == CONF_TLS_INSPECT;
 }
 
 static struct identity *

@@ -211,6 +211,20 @@ look_at(struct recovery *r, struct seg *seg, int fd, struct err *e)
 	return seg->state == SEG_IDLE || note_ends(r, seg, &first) == 0 ? 0 : err_sys(e, "queue");
 }
 
+/*
+ * What the last process wrote may be in the system's memory only, and still be lost when the power
+ * goes: what is decided now rests on it.
+ */
+static void
+make_durable(struct recovery *r, struct seg *seg, int fd)
+{
+	if (queue_io.fdatasync(fd) == 0)
+		return;
+	qs_recovery_tell(r, "segment.%u cannot be written to: %s", seg->no, strerror(errno));
+	seg->state = SEG_SEALED;
+	seg->damaged = 1;
+}
+
 static int
 add_segment(struct recovery *r, uint32_t no, const char *name, struct err *e)
 {
@@ -225,6 +239,8 @@ add_segment(struct recovery *r, uint32_t no, const char *name, struct err *e)
 	if (fd == -1)
 		return err_sys(e, "queue: %s", name);
 	rc = look_at(r, seg, fd, e);
+	if (rc == 0 && r->write)
+		make_durable(r, seg, fd);
 	close(fd);
 	s->w.disk += seg->size;
 	if (rc == 0 && seg->state == SEG_IDLE) {

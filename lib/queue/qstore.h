@@ -31,11 +31,12 @@ typedef uint64_t qstore_id;
 
 /*
  * What changes during the life of a message; the whole of it is written each time.  rcpts says for
- * each recipient of the envelope, by its index: 0 it is done with, else enum queue_state + 1.
+ * each recipient of the envelope, by its index: 0 it is done with, else enum queue_state + 1;
+ * QS_ACTIVE + 1: delivered, and the sender is to be told of that.
  */
 #define REC_QSTORE_RCPT(F, L)                                                                      \
 	F(U8, state, 0, 4)                                                                         \
-	F(U8, told, 0, 1) /* of the delay */                                                       \
+	F(U8, told, 0, 1) /* of the delay; QS_ACTIVE + 1: to a host that does not know DSN */                                                       \
 	F(STR, dsn, 0, 12)                                                                         \
 	F(STR, mta, 0, 255)                                                                        \
 	F(STR, text, 0, DIAG_MAX) /* the last diagnostic, or why it is held */

@@ -1,4 +1,3 @@
-#include <stdio.h>
 /*
  * What the segments say together.  Their order does not matter: of two states the one with the
  * higher number counts, an end is for ever, and copies of a message are equal.
@@ -163,7 +162,6 @@ behind_gap(struct recovery *r, struct seg *seg, uint32_t at, struct group_head *
 static int
 clean_end(struct recovery *r, struct seg *seg, uint32_t at, uint32_t prev, struct err *e)
 {
-	fprintf(stderr,"clean end %u inc %lu at %u\n",seg->no,seg->inc,at);
 	static const uint8_t zero[8];
 	uint8_t head[GROUP_HEAD];
 	struct group_head g = {.len = GROUP_HEAD, .prev = prev}, found;
@@ -251,7 +249,7 @@ find_last(struct recovery *r, unsigned kind)
 	int fd, empty = 1;
 
 	while (empty && (seg = last_before(r, kind, inc)) != NULL) {
-		seg->last = 1;fprintf(stderr,"last %u inc %lu kind %d\n",seg->no,seg->inc,seg->kind);
+		seg->last = 1;
 		inc = seg->inc;
 		if ((fd = open_for(r, seg)) == -1)
 			return -1;
@@ -268,7 +266,7 @@ read_segment(struct recovery *r, struct seg *seg, struct err *e)
 	uint32_t limit = seg->size - BLOCK, end = told_end(r, seg);
 	int fd, rc;
 
-	if (seg->mark == 0)
+	if (seg->mark == 0 || seg->kind == SEG_FREE)
 		return 0;
 	if ((fd = open_for(r, seg)) == -1)
 		return err_sys(e, "queue: segment.%u", seg->no);

@@ -1,4 +1,3 @@
-#include <stdio.h>
 /*
  * A segment that is being written to: groups are put behind each other, written together, and
  * synced.  What cannot be written is never seen again: the segment is given up where the last sync
@@ -107,7 +106,6 @@ static void
 told_ends(struct writer *w, struct seg *in)
 {
 	(void)pthread_mutex_lock(&w->lock);
-	for(unsigned i=0;i<w->nends;i++)fprintf(stderr,"told %u inc %lu in %u inc %lu\n",w->ends[i]->no,w->ends[i]->inc,in->no,in->inc);
 	while (w->nends > 0)
 		w->ends[--w->nends]->told_in = in;
 	(void)pthread_mutex_unlock(&w->lock);
@@ -134,7 +132,7 @@ begin(struct qstore *s, struct stream *st, struct seg *seg, int fd, int new)
 	if (qs_segment_write_header(fd, &h) == -1)
 		return -1;
 	told_ends(w, seg);
-	st->seg = seg;fprintf(stderr,"begin %u inc %lu kind %d\n",seg->no,seg->inc,st->kind);
+	st->seg = seg;
 	st->fd = fd;
 	st->off = st->written = st->synced = FIRST;
 	st->prev = st->synced_prev = 0;
@@ -147,7 +145,6 @@ begin(struct qstore *s, struct stream *st, struct seg *seg, int fd, int new)
 static void
 give_up(struct qstore *s, struct seg *seg, uint32_t end)
 {
-	fprintf(stderr,"give up %u inc %lu end %u\n",seg->no,seg->inc,end);
 	s->w.ends[s->w.nends++] = seg;
 	set_state(s, seg, SEG_SEALED, end);
 }
@@ -214,8 +211,6 @@ write_seal(struct stream *st, uint32_t at)
 static void
 leave(struct stream *st)
 {
-	fprintf(stderr,"leave %u inc %lu state %d end %u\n",st->seg->no,st->seg->inc,st->seg->state,st->seg->end);
-
 	close(st->fd);
 	st->fd = -1;
 	st->seg = NULL;

@@ -1,4 +1,3 @@
-#include <stdio.h>
 /* The thread that writes.  Nothing here logs or calls into the loop's half: jobs go back to it. */
 #include <errno.h>
 #include <fcntl.h>
@@ -133,7 +132,7 @@ void_segment(struct qstore *s, struct job *j)
 		return;
 	}
 	(void)pthread_mutex_lock(&w->lock);
-	h.inc = w->inc++;fprintf(stderr,"void %u inc %lu kind %u as %lu\n",j->seg->no,j->seg->inc,j->seg->kind,h.inc);
+	h.inc = w->inc++;
 	h.next_id = w->next_id;
 	h.next_lsn = w->next_lsn;
 	(void)pthread_mutex_unlock(&w->lock);

@@ -32,7 +32,7 @@ prefix=$tmp/root$(value PREFIX)
 
 missing=0
 for file in sbin/postern bin/gwctl bin/gwkeyctl "bin/$(value KEYCTL_NAME)" \
-    libexec/postern/{smtpd,pop3d,filterd,cryptod,policyd,dnsd,logd}; do
+    libexec/postern/{smtpd,pop3d,filterd,cryptod,policyd,queued,deliverd,anvild,dnsd,keyd,logd}; do
 	[ -x "$prefix/$file" ] || { echo "no $file"; missing=1; }
 done
 for file in "$prefix"/lib/{sysusers.d/postern.conf,tmpfiles.d/postern.conf} \

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Call-ahead: who is there says the server behind us, and it is asked no more than needed."""
 
+import time
+
 from pt import case, run
 from pt.clients import Raw
 from pt.relay import QueueSite
@@ -134,6 +136,21 @@ def the_way_to_it_is_as_safe_as_the_routes(w):
         assert (b"STARTTLS" in w.secure.said("C")) == (tls != "none"), tls
     w.gw.configure(base)
     w.gw.reload()
+
+
+@case
+def nobody_waits_for_a_silent_server_longer_than_the_first(w):
+    w.office.on("RCPT", stall=True, times=None)
+    waiting = [Session(w) for _ in range(40)]
+    began = time.monotonic()
+    for i, s in enumerate(waiting):
+        s.c.sock.settimeout(60)
+        s.c.send(f"RCPT TO:<silent{i}@{DOMAIN}>\r\n")
+    for s in waiting:
+        assert s.c.smtp()[0] == 450
+        s.c.close()
+    # 20 seconds; one after the other they would be 60.
+    assert time.monotonic() - began < 45
 
 
 @case

@@ -1,14 +1,12 @@
 #!/usr/bin/env python3
 """Service mx: what the world may say to it, and what becomes of a message before it is in the queue."""
 
-import os
 import re
 import time
 
 from pt import case, mails, run
 from pt.clients import Raw
 from pt.relay import QueueSite
-from pt.util import wait_until
 from pt.world import DOMAIN
 
 ALICE, BOB, CAROL = f"alice@{DOMAIN}", f"bob@{DOMAIN}", "carol@other.test"

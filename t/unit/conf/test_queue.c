@@ -23,6 +23,8 @@ START_TEST(mistakes_of_the_queue_are_told)
 	    {RELAY(""), "f:1: connector \"out\": nobody could send"},
 	    {RELAY("relay_clients = {\"0.0.0.0/0\"}"), "f:1: relay_clients: everybody could relay"},
 	    {RELAY("relay_clients = {\"::/0\"}"), "f:1: relay_clients: everybody could relay"},
+	    {RELAY("relay_clients = {\"::ffff:0.0.0.0/96\"}"), "everybody could relay"},
+	    {RELAY("relay_clients = {\"::/64\"}"), "everybody could relay"},
 	    {RELAY("auth = peer"), "auth = peer needs peer = NAME"},
 	    {RELAY("auth = sasl"), "auth = sasl and sasl_socket go together"},
 	    {RELAY("auth = peer peer = p"), "peer = p: there is no such peer"},
@@ -33,6 +35,9 @@ START_TEST(mistakes_of_the_queue_are_told)
 	    {SUBMIT(""), "f:1: connector \"in\": nobody could log in"},
 	    {SUBMIT("auth = sasl sasl_socket = /s relay_clients = {\"10.0.0.0/8\"}"),
 		"relay_clients stands in connector \"in\" of service submission"},
+	    {"peer in { service = smtp host = a.test tls = none }\n" SUBMIT(
+		 "auth = sasl sasl_socket = /s"),
+		"connector \"in\": a peer (line 1) has the same name"},
 	    {MX GOOD CONN("d", "127.0.0.1:3", "inbound = decrypt"),
 		"inbound stands in connector \"d\" of service smtp"},
 	    {MX GOOD CONN("d", "127.0.0.1:3", "xclient = {\"10.0.0.1\"}"),

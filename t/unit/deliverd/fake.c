@@ -341,7 +341,7 @@ bool
 world_run(struct world *w, const unsigned *n, unsigned want, unsigned ms)
 {
 	uint64_t end = clock_ms() + ms;
-	struct timeval tick = {0, 5000};
+	struct timeval tick = {0, 1000};
 	struct event *ev = event_new(w->base, -1, EV_PERSIST, on_tick, NULL);
 
 	event_add(ev, &tick);

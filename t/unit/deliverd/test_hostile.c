@@ -89,7 +89,8 @@ try(struct world *w, const char *const *s)
 	world_begin(w, &o, two);
 	ck_assert(world_run(w, &w->done, 1, 20000));
 	/* Whatever comes behind. */
-	(void)world_run(w, &never, 1, 1);
+	if (w->closed == 0)
+		(void)world_run(w, &never, 1, 1);
 }
 
 START_TEST(a_session_cut_at_any_octet_sends_nothing_that_was_not_taken)

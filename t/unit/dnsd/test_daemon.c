@@ -58,6 +58,26 @@ START_TEST(that_there_are_no_addresses_may_be_secure)
 }
 END_TEST
 
+/* It comes as a success from the resolver's cache. */
+START_TEST(a_failure_that_is_remembered_is_one)
+{
+	static const uint8_t failed[] = {0, 0, 0x81, 0x82, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1};
+	static const uint8_t nobody[] = {0, 0, 0x81, 0x83, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1};
+
+	ask(1, "mail.test");
+	resolve(TYPE_A, 0, failed, sizeof failed, INSECURE, NULL);
+	resolve(TYPE_AAAA, 0, failed, sizeof failed, INSECURE, NULL);
+	IS(answer(1), "tempfail 0 0: the name servers do not answer");
+	ask_tlsa(2, "_25._tcp.mail.test");
+	resolve(TYPE_TLSA, 0, failed, sizeof failed, INSECURE, NULL);
+	IS(answer(2), "tempfail 0 0: the name servers do not answer");
+	ask(3, "mail.test");
+	resolve(TYPE_A, 0, nobody, sizeof nobody, SECURE, NULL);
+	resolve(TYPE_AAAA, 0, nobody, sizeof nobody, SECURE, NULL);
+	IS(answer(3), "notfound 1 0: there is no such name, or it has no address");
+}
+END_TEST
+
 /* RFC 7672, 2.2.2 */
 START_TEST(the_name_behind_secure_aliases_is_told)
 {
@@ -351,7 +371,8 @@ daemon_suite(void)
 	return unit_suite_around("daemon", set_up, tear_down,
 	    (const TTest *const[]){addresses_are_secure_when_all_of_them_are,
 		the_name_behind_secure_aliases_is_told, that_there_are_no_addresses_may_be_secure,
-		half_of_a_forged_answer_is_forged, tlsa_records_are_given_when_they_are_signed,
+		a_failure_that_is_remembered_is_one, half_of_a_forged_answer_is_forged,
+		tlsa_records_are_given_when_they_are_signed,
 		that_there_are_no_tlsa_records_counts_when_it_is_signed,
 		what_is_not_known_of_tlsa_records_is_not_said_to_be_none,
 		names_are_checked_before_they_are_asked_for,

@@ -19,11 +19,8 @@ static char text[256 * 1024];
 static struct dsn_rcpt
 rcpt(const char *addr)
 {
-	return (struct dsn_rcpt){.addr = addr,
-	    .orcpt = "",
-	    .status = "5.1.1",
-	    .mta = "mx.far.test",
-	    .text = "550 no"};
+	return (struct dsn_rcpt){
+	    .addr = addr, .orcpt = "", .status = "5.1.1", .mta = "mx.far.test", .text = "550 no"};
 }
 
 static struct dsn_facts
@@ -213,10 +210,9 @@ END_TEST
 Suite *
 dsn_suite(void)
 {
-	return unit_suite(
-	    "dsn", (const TTest *const[]){three_parts_of_the_right_types,
-		       what_is_returned_is_what_was_asked_for,
-		       addresses_are_spelt_for_who_can_read_them,
-		       original_recipients_come_out_of_xtext, long_replies_are_folded,
-		       our_own_words_are_no_reply_of_smtp, NULL});
+	return unit_suite("dsn",
+	    (const TTest *const[]){three_parts_of_the_right_types,
+		what_is_returned_is_what_was_asked_for, addresses_are_spelt_for_who_can_read_them,
+		original_recipients_come_out_of_xtext, long_replies_are_folded,
+		our_own_words_are_no_reply_of_smtp, NULL});
 }

@@ -146,7 +146,9 @@ START_TEST(a_recipients_session_is_where_mail_is_opened_at_the_door)
 		const char *connector, *rcpt, *authcid, *consumer;
 	} cases[] = {
 	    {"mx", "alice@acme.test", "", "alice"},
+	    {"mx", "alice+tag@acme.test", "", "alice"},
 	    {"mx", "bob@out.test", "", ""},
+	    {"mx", "bob+tag@out.test", "", ""},
 	    {"mx", "alice@acme.test", "alice", ""},
 	    {"passes", "alice@acme.test", "", ""},
 	    {"relay", "alice@acme.test", "", ""},

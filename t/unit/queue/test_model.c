@@ -352,7 +352,7 @@ START_TEST(what_was_told_is_there_and_what_ended_is_not_whatever_happens)
 		ck_assert_int_eq(sscanf(seeds, "%lu,%lu", &from, &count), 2);
 	for (i = from; i < from + count; i++) {
 		if (seeds != NULL)
-			printf("seed %lu\n", i);
+			fprintf(stderr, "seed %lu\n", i);
 		run(i, steps ? (unsigned)strtoul(steps, NULL, 10) : 600);
 	}
 }

@@ -35,7 +35,7 @@ struct group {
 	void *arg;
 };
 
-int disk_manual, disk_errno, disk_read_errno;
+int disk_manual, disk_errno, disk_add_errno, disk_read_errno;
 unsigned disk_changes;
 
 static struct stored *all[MESSAGES_MAX];
@@ -102,7 +102,7 @@ disk_empty(void)
 		group_free(g, 0);
 	}
 	groups_tail = &groups;
-	disk_manual = disk_errno = disk_read_errno = full = 0;
+	disk_manual = disk_errno = disk_add_errno = disk_read_errno = full = 0;
 	disk_changes = 0;
 }
 
@@ -377,8 +377,8 @@ qstore_add(
 
 	(void)s;
 	ck_assert_ptr_nonnull(open_group);
-	if (disk_errno != 0) {
-		errno = disk_errno;
+	if (disk_errno != 0 || disk_add_errno != 0) {
+		errno = disk_errno != 0 ? disk_errno : disk_add_errno;
 		return -1;
 	}
 	m = calloc(1, sizeof *m);

@@ -7,6 +7,7 @@
 
 extern int disk_manual; /* 1: a group waits for disk_sync */
 extern int disk_errno; /* qstore_add and qstore_change fail with it; 0 */
+extern int disk_add_errno; /* qstore_add does */
 extern int disk_read_errno; /* reading a message fails with it; 0 */
 extern unsigned disk_changes; /* states written since disk_empty */
 

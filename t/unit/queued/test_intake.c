@@ -192,8 +192,7 @@ START_TEST(octets_that_are_not_as_they_say_are_refused)
 	struct mail m = mail("A1", "a@far.test");
 	struct envelope e = m.env;
 	struct blob b = {.kind = BLOB_MEMFD, .size = 100000};
-	struct queue_put_req q = {
-	    .envelope = {&e, 1}, .rcpts = {m.rcpts, 1}, .message = {&b, 1}};
+	struct queue_put_req q = {.envelope = {&e, 1}, .rcpts = {m.rcpts, 1}, .message = {&b, 1}};
 	int fd = memfd_create("x", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
 	/* Not sealed: it could change while it is read. */
@@ -267,8 +266,7 @@ intake_suite(void)
 		groups_are_taken_whole_also_when_they_come_interleaved,
 		one_bad_part_refuses_the_group, half_a_group_goes_with_its_smtpd,
 		a_new_smtpd_gets_no_answers_of_the_old, smtpd_hears_whether_there_is_room,
-		what_no_honest_smtpd_sends_is_refused,
-		an_id_given_twice_at_once_makes_two_messages,
+		what_no_honest_smtpd_sends_is_refused, an_id_given_twice_at_once_makes_two_messages,
 		octets_that_are_not_as_they_say_are_refused,
 		a_time_of_arrival_that_cannot_be_is_now, held_recipients_are_not_delivered,
 		groups_without_end_are_bounded, NULL});

@@ -32,7 +32,8 @@ START_TEST(pauses_between_attempts_double_up_to_the_bound)
 		before = world_now;
 		answer(&jobs[i], JOB_DELAYED, "4.2.2", "later");
 		ck_assert_uint_ge(msg_find("A1")->next, before + 1000ull * pauses[i]);
-		ck_assert_uint_le(msg_find("A1")->next, before + 1000ull * pauses[i] * 9 / 8 + 1000);
+		ck_assert_uint_le(
+		    msg_find("A1")->next, before + 1000ull * pauses[i] * 9 / 8 + 1000);
 		world_pass(pauses[i] - 1);
 		ck_assert_uint_eq(njobs, i + 1);
 		world_pass(pauses[i] / 8 + 2);
@@ -45,8 +46,8 @@ END_TEST
 
 START_TEST(only_those_that_were_not_delivered_are_tried_again)
 {
-	struct job_result r[3] = {{JOB_SENT, "2.0.0", "", "ok"}, {JOB_DELAYED, "4.2.2", "mx", "full"},
-	    {JOB_SENT, "2.0.0", "", "ok"}};
+	struct job_result r[3] = {{JOB_SENT, "2.0.0", "", "ok"},
+	    {JOB_DELAYED, "4.2.2", "mx", "full"}, {JOB_SENT, "2.0.0", "", "ok"}};
 	struct job_rep rep = {.results = {r, 3}};
 	struct mail m = mail("A1", "x@far.test");
 
@@ -81,8 +82,8 @@ START_TEST(a_restart_finds_what_was_left)
 	ck_assert_str_eq(jobs[0].qid, "B1");
 	ck_assert_uint_eq(msg_find("A1")->attempts, 1);
 	ck_assert_uint_eq(msg_find("A1")->left, 1);
-	ck_assert_str_eq(rcpt_orcpt(msg_find("A1"), &msg_find("A1")->rcpts[0]),
-	    "rfc822;orig@here.test");
+	ck_assert_str_eq(
+	    rcpt_orcpt(msg_find("A1"), &msg_find("A1")->rcpts[0]), "rfc822;orig@here.test");
 	world_pass(400);
 	ck_assert_uint_eq(njobs, 2);
 	ck_assert_str_eq(jobs[1].rcpts[0], "x@far.test");
@@ -359,8 +360,7 @@ START_TEST(many_recipients_do_not_write_their_state_for_each_of_them)
 	struct mail m = mail("A1", "x@far.test");
 	struct blob b = {.kind = BLOB_INLINE, .size = 4};
 	struct envelope e = m.env;
-	struct queue_put_req q = {
-	    .envelope = {&e, 1}, .rcpts = {rcpts, 300}, .message = {&b, 1}};
+	struct queue_put_req q = {.envelope = {&e, 1}, .rcpts = {rcpts, 300}, .message = {&b, 1}};
 	unsigned i, before;
 
 	for (i = 0; i < 300; i++) {

@@ -215,7 +215,8 @@ START_TEST(lmtp_is_delivery)
 {
 	struct mail m = mail("A1", NULL);
 
-	world_conf(NULL, "route r { domains = {far.test}\n servers = {m.test}\n protocol = lmtp }\n");
+	world_conf(
+	    NULL, "route r { domains = {far.test}\n servers = {m.test}\n protocol = lmtp }\n");
 	mail_rcpt(&m, "x@far.test", RCPT_SUCCESS);
 	put_ok(&m);
 	answer(&jobs[0], JOB_RELAYED, "2.1.5", "250 ok");

@@ -72,8 +72,9 @@ START_TEST(recipients_of_a_route_share_a_job_whatever_their_domains)
 {
 	struct mail m = mail("A1", "a@one.test");
 
-	world_conf(NULL, "route inside { domains = {one.test, .two.test}\n servers = {mail.test} }\n"
-			 "route rules { domains = {far.test} }\n");
+	world_conf(NULL,
+	    "route inside { domains = {one.test, .two.test}\n servers = {mail.test} }\n"
+	    "route rules { domains = {far.test} }\n");
 	mail_rcpt(&m, "b@x.two.test", 0);
 	mail_rcpt(&m, "c@far.test", 0);
 	put_ok(&m);
@@ -111,10 +112,12 @@ END_TEST
 
 START_TEST(a_route_has_a_limit_of_its_own)
 {
-	world_conf(NULL, "route r { domains = {far.test}\n servers = {m.test}\n concurrency = 2 }\n");
+	world_conf(
+	    NULL, "route r { domains = {far.test}\n servers = {m.test}\n concurrency = 2 }\n");
 	fill("A", 10, "far.test");
 	ck_assert_uint_eq(open_jobs(), 2);
-	world_conf(NULL, "route r { domains = {far.test}\n servers = {m.test}\n concurrency = 4 }\n");
+	world_conf(
+	    NULL, "route r { domains = {far.test}\n servers = {m.test}\n concurrency = 4 }\n");
 	answer(&jobs[0], JOB_SENT, "2.0.0", "ok");
 	ck_assert_uint_ge(open_jobs(), 2);
 	answer_all(JOB_SENT);
@@ -195,7 +198,7 @@ START_TEST(back_off_of_a_destination_doubles_to_its_bound)
 	fill("A", 200, "far.test");
 	for (i = 0; i < 5; i++)
 		answer_site(&jobs[i], "refused");
-	for (k = 0, pause = 600; k < 6; k++, pause = pause > 2000 ? 4000 : 2 * pause) {
+	for (k = 0, pause = 600; k<6; k++, pause = pause> 2000 ? 4000 : 2 * pause) {
 		world_pass(4600);
 		ck_assert_uint_eq(open_jobs(), 1);
 		began = world_now;
@@ -358,8 +361,8 @@ END_TEST
 
 START_TEST(wrong_answers_of_deliverd_acknowledge_nothing)
 {
-	struct job_result r[3] = {{JOB_SENT, "2.0.0", "", ""}, {JOB_SENT, "2.0.0", "", ""},
-	    {JOB_SENT, "2.0.0", "", ""}};
+	struct job_result r[3] = {
+	    {JOB_SENT, "2.0.0", "", ""}, {JOB_SENT, "2.0.0", "", ""}, {JOB_SENT, "2.0.0", "", ""}};
 	struct job_rep rep = {.results = {r, 3}};
 	struct mail m = mail("A1", "x@far.test");
 	struct job other;
@@ -448,8 +451,7 @@ START_TEST(many_recipients_with_long_addresses_fit_a_frame)
 	struct mail m = mail("A1", "x@far.test");
 	struct blob b = {.kind = BLOB_INLINE, .size = 4};
 	struct envelope e = m.env;
-	struct queue_put_req q = {
-	    .envelope = {&e, 1}, .rcpts = {rcpts, 0}, .message = {&b, 1}};
+	struct queue_put_req q = {.envelope = {&e, 1}, .rcpts = {rcpts, 0}, .message = {&b, 1}};
 	unsigned i, n = 0;
 
 	world_conf("recipients = 1000\n", NULL);

@@ -164,6 +164,8 @@ world_conf(const char *queue, const char *more)
 	env.conf = load(queue, more);
 	ck_assert_int_eq(queued.reload(&env, &e), 0);
 	conf_free(old);
+	/* Until deliverd has its new routes nothing is handed out. */
+	world_now += 1000;
 	world_turn();
 }
 
@@ -450,8 +452,10 @@ answer_as(struct job *j, enum job_status status, const char *dsn, const char *te
 	ck_assert_ptr_nonnull(j);
 	rep.results.n = j->n;
 	for (i = 0; i < j->n; i++)
-		results[i] = (struct job_result){
-		    .status = (uint8_t)status, .dsn = dsn, .mta = site ? "" : "mx.far.test", .text = text};
+		results[i] = (struct job_result){.status = (uint8_t)status,
+		    .dsn = dsn,
+		    .mta = site ? "" : "mx.far.test",
+		    .text = text};
 	answer_rep(j, j->id, &rep);
 }
 

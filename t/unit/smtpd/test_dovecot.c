@@ -29,6 +29,16 @@ START_TEST(reads_what_a_server_says)
 	ck_assert_int_eq(l.verb, DOVECOT_OK);
 	ck_assert_uint_eq(l.id, 7);
 	ck_assert_str_eq(l.user, "alice");
+	ck_assert_int_eq(parse("OK\t7\tuser=alice", &l), 0);
+	ck_assert_int_eq(l.barred, 0);
+	ck_assert_int_eq(parse("OK\t7\tuser=nologin\treason=nologin", &l), 0);
+	ck_assert_int_eq(l.barred, 0);
+	ck_assert_int_eq(parse("OK\t7\tuser=alice\tnologin\treason=closed", &l), 0);
+	ck_assert_int_eq(l.barred, 1);
+	ck_assert_str_eq(l.reason, "closed");
+	/* A mailbox that is at another host. */
+	ck_assert_int_eq(parse("OK\t7\tuser=alice\tproxy\tnologin\thost=10.0.0.1", &l), 0);
+	ck_assert_int_eq(l.barred, 0);
 	ck_assert_int_eq(parse("OK\t4294967295", &l), 0);
 	ck_assert_uint_eq(l.id, UINT32_MAX);
 	ck_assert_str_eq(l.user, "");

@@ -79,6 +79,7 @@ START_TEST(too_much_to_look_at_is_a_doubt)
 	memset(p, 'x', 300 * 1024);
 	(void)stpcpy(p + 300 * 1024, "\r\nSubject: [encrypt]\r\n\r\n");
 	ck_assert_int_eq(asks(text), 1);
+	ck_assert_int_eq(look(text).forged, 1);
 	free(text);
 }
 END_TEST
