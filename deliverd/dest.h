@@ -30,9 +30,14 @@ int dest_literal(const char *domain, struct netaddr *a);
 /*
  * A question to dnsd (M_dns_mx_req, M_dns_addr_req, M_dns_tlsa_req) or keyd (M_sts_req).  The
  * answer is kept for some seconds, those who ask the same meanwhile wait together.  Whoever does
- * not answer in ASK_MS has answered DNS_TEMPFAIL, or STS_UNKNOWN.
+ * not answer in ASK_MS has answered DNS_TEMPFAIL, or STS_UNKNOWN (ask_silence).
  */
 #define ASK_MS 30000
+/*
+ * keyd takes longer: 25 s for the record, 60 s for the policy (RFC 8461, 3.3), 10 s for the
+ * address.  Who goes on without it would take a policy that is being renewed for none.
+ */
+#define ASK_STS_MS 110000
 #define ASK_KEPT_MS 30000 /* what there is: it spares messages; dnsd and keyd know for how long */
 #define ASK_NONE_MS 10000 /* that there is nothing */
 #define ASK_FAILED_MS 2000 /* so that a storm of jobs asks once */
@@ -51,6 +56,9 @@ typedef void (*ask_fn)(void *arg, const void *rep);
  */
 struct ask *ask_start(uint16_t type, const char *name, const void **known, ask_fn fn, void *arg);
 void ask_cancel(struct ask *a); /* NULL is allowed */
+
+/* Is this what stands for an answer that did not come? */
+bool ask_silence(const void *rep);
 
 /* What is known is forgotten: the configuration has changed. */
 void ask_forget(void);

@@ -40,6 +40,15 @@ ask_count(void)
 	return &counts;
 }
 
+static const struct sts_rep no_sts = {
+    .mode = STS_UNKNOWN, .text = "keyd does not answer", .policy = "", .failure = ""};
+
+bool
+ask_silence(const void *rep)
+{
+	return rep == &no_sts;
+}
+
 /* What nobody has answered. */
 static const void *
 silence(uint16_t type)
@@ -50,8 +59,6 @@ silence(uint16_t type)
 	    .status = DNS_TEMPFAIL, .text = "the name service does not answer", .canonical = ""};
 	static const struct dns_tlsa_rep tlsa = {
 	    .status = DNS_TEMPFAIL, .text = "the name service does not answer"};
-	static const struct sts_rep sts = {
-	    .mode = STS_UNKNOWN, .text = "keyd does not answer", .policy = "", .failure = ""};
 
 	switch (type) {
 	case M_dns_mx_req:
@@ -61,7 +68,7 @@ silence(uint16_t type)
 	case M_dns_tlsa_req:
 		return &tlsa;
 	default:
-		return &sts;
+		return &no_sts;
 	}
 }
 
@@ -192,7 +199,8 @@ post(uint16_t type, struct answer *a)
 			   : type == M_dns_tlsa_req ? (const void *)&tlsa
 						    : (const void *)&sts;
 
-	return proc_request(type == M_sts_req ? P_KEYD : P_DNSD, type, body, ASK_MS, on_reply, a);
+	return type == M_sts_req ? proc_request(P_KEYD, type, body, ASK_STS_MS, on_reply, a)
+				 : proc_request(P_DNSD, type, body, ASK_MS, on_reply, a);
 }
 
 static struct answer *

@@ -66,7 +66,8 @@ give_up(struct job *j)
 
 	if (j->failure.dsn[0] == '\0')
 		j->failure = late;
-	j->site = !j->failure.permanent;
+	/* What one message wants of a server keeps no other from it. */
+	j->site = !j->failure.permanent && j->need != NEED_REQUIRETLS;
 	job_failed(j, &j->failure);
 	job_end(j);
 }

@@ -7,6 +7,8 @@
 #include "deliverd/job_int.h"
 #include "proc/event.h"
 
+#define RESULT_FIXED 32 /* octets of a result in a frame beside its strings */
+
 struct job_counts job_counts;
 
 const struct job_counts *
@@ -133,26 +135,40 @@ job_verdict(struct job *j, size_t i, const struct client_rcpt *r, const struct l
 	conclude(j, i, r->status, r->dsn, r->said ? job_host(j)->name : "", r->text, relay, words);
 }
 
+/* A reply must fit a frame whatever the servers have said: so much of each text. */
+static struct job_result
+brief(struct outcome *o, size_t room)
+{
+	struct job_result r = {
+	    .status = (uint8_t)o->status, .dsn = o->dsn, .mta = o->mta, .text = ""};
+	size_t n = RESULT_FIXED + strlen(o->dsn) + strlen(o->mta);
+
+	if (n > room) {
+		r.mta = "";
+		n -= strlen(o->mta);
+	}
+	if (o->text == NULL || n >= room)
+		return r;
+	if (strlen(o->text) > room - n)
+		o->text[room - n] = '\0';
+	r.text = o->text;
+	return r;
+}
+
 void
 job_answer(struct job *j)
 {
 	struct job_result one, *v = &one;
 	struct job_rep rep = {.site = j->site};
-	size_t i;
+	size_t i, room = (IPC_FRAME_MAX - 1024) / j->n;
 
 	if (j->from == NULL)
 		return;
 	/* Without memory nobody is told: queued tries again when this process is gone. */
 	if (j->n > 1 && (v = calloc(j->n, sizeof *v)) == NULL)
 		return;
-	for (i = 0; i < j->n; i++) {
-		const struct outcome *o = &j->outcomes[i];
-
-		v[i] = (struct job_result){.status = (uint8_t)o->status,
-		    .dsn = o->dsn,
-		    .mta = o->mta,
-		    .text = o->text != NULL ? o->text : ""};
-	}
+	for (i = 0; i < j->n; i++)
+		v[i] = brief(&j->outcomes[i], room);
 	rep.results.v = v;
 	rep.results.n = j->n;
 	(void)chan_send(j->from, M_job_rep, j->id, &rep, -1);

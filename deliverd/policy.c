@@ -21,6 +21,7 @@ struct policing {
 	bool encrypt; /* there are records, and none can be used: TLS is wanted, whoever it is */
 	enum sts_mode sts;
 	bool sts_match;
+	bool sts_silent; /* keyd has not said whether there is a policy */
 	struct ask *ask;
 	struct policy *p;
 	policy_fn fn;
@@ -95,6 +96,7 @@ take_sts(struct policing *m, const struct sts_rep *rep)
 	struct policy *p = m->p;
 
 	m->sts = rep->mode;
+	m->sts_silent = ask_silence(rep);
 	m->sts_match = policy_sts_match(rep, m->q.host->name);
 	if (rep->mode == STS_UNKNOWN)
 		(void)strlcpy(p->result, rep->failure, sizeof p->result);
@@ -333,6 +335,11 @@ decide(struct policing *m)
 		by_dane(p, m);
 	else if (m->sts == STS_ENFORCE || m->sts == STS_TESTING)
 		by_sts(p, m);
+	else if (m->sts_silent)
+		/* There may be one that is kept. */
+		avoid(p, POLICY_WAIT, "4.3.0",
+		    "whether %s has an MTA-STS policy is not known: keyd does not answer",
+		    m->q.host->domain);
 	if (m->q.need == NEED_REQUIRETLS)
 		by_message(p, m);
 	m->p = NULL;

@@ -129,7 +129,8 @@ on_closed(struct client *c, const struct client_failure *why, void *arg)
 		link_lost(l);
 		return;
 	}
-	if (why->end != CLIENT_OURS && !works(l))
+	if (why->end != CLIENT_OURS && !works(l) &&
+	    (why->end != CLIENT_NO_TLS || l->want.need != NEED_REQUIRETLS))
 		mark(l, true);
 	(void)strlcpy(f.dsn, why->dsn, sizeof f.dsn);
 	/* Another server, or this one later, may think otherwise. */
@@ -241,6 +242,27 @@ loop(struct link *l)
 	link_fail(l, &why);
 }
 
+/* Other spellings of addresses of ours (RFC 4291, 2.5.5.2; RFC 1122, 3.2.1.3), as they are meant.
+ */
+static struct netaddr
+meant(const struct netaddr *a)
+{
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+	struct netaddr b = *a;
+
+	if (b.family == AF_INET6 && memcmp(b.addr, mapped, sizeof mapped) == 0) {
+		memset(b.addr, 0, sizeof b.addr);
+		b.family = AF_INET;
+		memcpy(b.addr, a->addr + sizeof mapped, 4);
+	}
+	/* To connect to "any" is to connect to oneself. */
+	if (netaddr_is_any(&b) && b.family == AF_INET)
+		memcpy(b.addr, (const uint8_t[]){127, 0, 0, 1}, 4);
+	else if (netaddr_is_any(&b))
+		b.addr[15] = 1;
+	return b;
+}
+
 /* 0, or -1: there is nothing to connect to, and the link has ended. */
 static int
 keep_addrs(struct link *l, const struct netaddr *v, size_t n)
@@ -250,7 +272,9 @@ keep_addrs(struct link *l, const struct netaddr *v, size_t n)
 	size_t i, ours = 0, ngood = 0, nbad = 0;
 
 	for (i = 0; i < n && ngood + nbad < ADDRS_MAX; i++) {
-		(void)netaddr_to_sockaddr(&v[i], &ss[ngood]);
+		const struct netaddr a = meant(&v[i]);
+
+		(void)netaddr_to_sockaddr(&a, &ss[ngood]);
 		if (proxy_is_ours(&ss[ngood], false))
 			ours++;
 		else if (bad_count() > 0 && n > 1 && bad_is(addr_key(key, &ss[ngood])))

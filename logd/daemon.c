@@ -131,6 +131,25 @@ on_line(struct chan *c, struct ipc_msg *m)
 	hold(&s);
 }
 
+/* Batches of several processes come in any order: what can only be behind something else. */
+static int
+step_of(uint8_t kind)
+{
+	switch (kind) {
+	case EV_QUEUED:
+		return 1;
+	case EV_DELIVERY:
+	case EV_HELD:
+	case EV_NOTICE:
+	case EV_EXPIRED:
+		return 2;
+	case EV_REMOVED:
+		return 3;
+	default:
+		return 0;
+	}
+}
+
 static void
 on_event(struct chan *c, struct ipc_msg *m)
 {
@@ -140,7 +159,8 @@ on_event(struct chan *c, struct ipc_msg *m)
 	    .level = e->level,
 	    .who = event_name(style.postfix_names, chan_peer(c), e->kind),
 	    .pid = e->pid,
-	    .escaped = 1};
+	    .escaped = 1,
+	    .step = step_of(e->kind)};
 
 	counts_event(e);
 	if (e->level <= style.level) {

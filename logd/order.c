@@ -5,12 +5,12 @@
 
 struct item {
 	uint64_t when;
-	uint32_t number; /* things of one millisecond leave as they came */
+	uint32_t number; /* things of one millisecond and step leave as they came */
 	uint32_t text, ntext; /* where it stands in the octets; ntext 0: none */
 	uint32_t event, nevent;
 	uint32_t pid;
 	const char *who;
-	uint8_t level, escaped;
+	uint8_t level, escaped, step;
 };
 
 struct order {
@@ -68,7 +68,8 @@ hold(struct order *o, const struct said *s, uint64_t when)
 	    .pid = s->pid,
 	    .who = s->who,
 	    .level = (uint8_t)s->level,
-	    .escaped = (uint8_t)(s->escaped != 0)};
+	    .escaped = (uint8_t)(s->escaped != 0),
+	    .step = (uint8_t)s->step};
 	if ((s->text != NULL &&
 		keep(&o->octets, s->text, strlen(s->text) + 1, &i->text, &i->ntext) == -1) ||
 	    keep(&o->octets, s->event.p, s->event.n, &i->event, &i->nevent) == -1) {
@@ -103,6 +104,8 @@ by_time(const void *a, const void *b)
 
 	if (x->when != y->when)
 		return x->when < y->when ? -1 : 1;
+	if (x->step != y->step)
+		return x->step < y->step ? -1 : 1;
 	return x->number < y->number ? -1 : x->number > y->number;
 }
 

@@ -21,6 +21,7 @@ struct said {
 	const char *who; /* what the line is of; not copied */
 	uint32_t pid;
 	int escaped; /* as in struct line */
+	int step; /* in the life of a message: orders what is of the same millisecond */
 	const char *text; /* of the line; NULL: none */
 	struct bytes event; /* packed; n 0: none */
 };

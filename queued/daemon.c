@@ -31,8 +31,13 @@ found(void *arg, qstore_id id, const struct qstore_entry *entry, const struct qs
 		(*lost)++;
 		return;
 	}
+	/* Later than that was never said, but by a clock that was wrong. */
+	if (m->next > Q.now + 2 * 1000 * Q.conf->queue.retry_max)
+		m->next = Q.now;
+	if (m->arrived > Q.now)
+		m->arrived = Q.now;
 	/* Its attempts are made when the deliverds are there. */
-	wake_set(&m->wake, m->next > Q.now ? m->next : Q.now);
+	wake_set(&m->wake, m->next > Q.now && m->settle_at == 0 ? m->next : Q.now);
 	if (m->left == 0)
 		life_dirty(m);
 }

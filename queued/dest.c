@@ -20,6 +20,7 @@ static uint32_t nbuckets, ndests, ndead;
 static TAILQ_HEAD(, dest) idle = TAILQ_HEAD_INITIALIZER(idle);
 static TAILQ_HEAD(, dest) dying = TAILQ_HEAD_INITIALIZER(dying);
 static uint32_t nidle;
+static uint32_t routes; /* reloads so far */
 
 const char *
 dest_domain(const char *addr, char *out, size_t outsz)
@@ -389,6 +390,7 @@ dest_reload(void)
 	struct dest *d;
 	uint32_t i;
 
+	routes++;
 	for (i = 0; i < nbuckets; i++)
 		LIST_FOREACH (d, &buckets[i], hash) {
 			r = strncmp(d->key, "mx:", 3) == 0 ? conf_route_of(Q.conf, d->key + 3)
@@ -397,6 +399,25 @@ dest_reload(void)
 			/* What kept it from being reached may have been set right. */
 			dest_revive(d);
 			dest_show(d);
+		}
+}
+
+uint32_t
+dest_routes(void)
+{
+	return routes;
+}
+
+void
+dest_set_back(uint64_t ms)
+{
+	struct dest *d;
+	uint32_t i;
+
+	for (i = 0; i < nbuckets; i++)
+		LIST_FOREACH (d, &buckets[i], hash) {
+			d->until -= d->until < ms ? d->until : ms;
+			d->idle_since -= d->idle_since < ms ? d->idle_since : ms;
 		}
 }
 

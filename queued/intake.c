@@ -8,9 +8,12 @@
 #include "base/log.h"
 #include "queued/queued.h"
 
-#define GROUPS_MAX 512 /* begun and not complete, of all channels */
+/* Begun and not complete, of all channels: one for each session at most. */
+#define GROUPS_MAX 16384
+#define BUCKETS 256
 #define PARTS_MAX 1000 /* messages of one group: one for each recipient at most */
 #define HELD_MAX (64 * 1024 * 1024) /* octets of parts whose group is not complete */
+#define FILES_MAX 512 /* descriptors of such parts */
 #define OLD_MS (24 * 3600 * 1000ULL) /* nobody holds a message so long before it is queued */
 #define GROWTH (4 * 1024 * 1024) /* octets that encryption and trace fields may add */
 
@@ -19,7 +22,7 @@ struct part {
 	STAILQ_ENTRY(part) next;
 	struct queue_put_req *q; /* strings point into mem */
 	struct buf mem;
-	int fd;
+	int fd, has_file;
 };
 
 /* A group that has begun. */
@@ -47,10 +50,10 @@ struct group {
 	struct msg *msgs[];
 };
 
-static LIST_HEAD(, open_group) groups = LIST_HEAD_INITIALIZER(groups);
+static LIST_HEAD(, open_group) groups[BUCKETS]; /* by their ids */
 static TAILQ_HEAD(, group) to_disk = TAILQ_HEAD_INITIALIZER(to_disk);
 static TAILQ_HEAD(, group) answers = TAILQ_HEAD_INITIALIZER(answers);
-static unsigned ngroups, waiting;
+static unsigned ngroups, waiting, files;
 static size_t held;
 static uint32_t lives[P_MAX][INSTANCES];
 static uint8_t confused[P_MAX][INSTANCES]; /* a part was lost: nothing of that channel is taken */
@@ -75,6 +78,7 @@ reply(struct chan *c, uint64_t id, enum queue_status status, const char *text)
 static void
 part_free(struct part *p)
 {
+	files -= p->has_file;
 	if (p->fd != -1)
 		close(p->fd);
 	held -= p->mem.size;
@@ -108,7 +112,7 @@ group_of(struct chan *c, uint64_t id)
 {
 	struct open_group *g;
 
-	LIST_FOREACH (g, &groups, next)
+	LIST_FOREACH (g, &groups[id % BUCKETS], next)
 		if (g->chan == c && g->id == id)
 			return g;
 	return NULL;
@@ -126,7 +130,7 @@ group_new(struct chan *c, uint64_t id)
 	g->instance = chan_instance(c);
 	g->chan = c;
 	g->id = id;
-	LIST_INSERT_HEAD(&groups, g, next);
+	LIST_INSERT_HEAD(&groups[id % BUCKETS], g, next);
 	ngroups++;
 	return g;
 }
@@ -137,7 +141,8 @@ keep(struct open_group *g, struct ipc_msg *m)
 {
 	struct part *p;
 
-	if (g->n >= PARTS_MAX || held > HELD_MAX || (p = calloc(1, sizeof *p)) == NULL)
+	if (g->n >= PARTS_MAX || held > HELD_MAX || (m->fd != -1 && files >= FILES_MAX) ||
+	    (p = calloc(1, sizeof *p)) == NULL)
 		return -1;
 	p->fd = -1;
 	buf_init(&p->mem, IPC_FRAME_MAX);
@@ -149,6 +154,8 @@ keep(struct open_group *g, struct ipc_msg *m)
 	}
 	held += p->mem.size;
 	p->fd = m->fd;
+	p->has_file = m->fd != -1;
+	files += (unsigned)p->has_file;
 	m->fd = -1;
 	STAILQ_INSERT_TAIL(&g->parts, p, next);
 	g->n++;
@@ -362,10 +369,12 @@ rename_it(struct msg *m)
 		fresh->before = m->before;
 		fresh->attempts = m->attempts;
 		fresh->next = m->next;
+		fresh->settle_at = m->settle_at;
 		fresh->left = m->left;
 		for (i = 0; i < m->nrcpts; i++) {
 			fresh->rcpts[i].state = m->rcpts[i].state;
 			fresh->rcpts[i].told = m->rcpts[i].told;
+			fresh->rcpts[i].relayed = m->rcpts[i].relayed;
 			rcpt_diag(&fresh->rcpts[i], m->rcpts[i].diag);
 		}
 		msg_free(m);
@@ -468,15 +477,17 @@ void
 intake_plumbed(enum proc_id peer, unsigned instance, struct chan *c)
 {
 	struct open_group *g, *next;
+	unsigned i;
 
 	if (instance >= INSTANCES)
 		return;
 	lives[peer][instance]++;
 	confused[peer][instance] = 0;
 	/* Groups that the one before has not finished: nothing of them was promised. */
-	LIST_FOREACH_SAFE (g, &groups, next, next)
-		if (g->peer == peer && g->instance == instance && g->chan != c)
-			group_drop(g);
+	for (i = 0; i < BUCKETS; i++)
+		LIST_FOREACH_SAFE (g, &groups[i], next, next)
+			if (g->peer == peer && g->instance == instance && g->chan != c)
+				group_drop(g);
 	if (c != NULL && peer == P_SMTPD && Q.store != NULL)
 		tell_room(c);
 }
@@ -485,9 +496,11 @@ void
 intake_free(void)
 {
 	struct group *g;
+	unsigned i;
 
-	while (!LIST_EMPTY(&groups))
-		group_drop(LIST_FIRST(&groups));
+	for (i = 0; i < BUCKETS; i++)
+		while (!LIST_EMPTY(&groups[i]))
+			group_drop(LIST_FIRST(&groups[i]));
 	TAILQ_CONCAT(&answers, &to_disk, next);
 	while ((g = TAILQ_FIRST(&answers)) != NULL) {
 		TAILQ_REMOVE(&answers, g, next);

@@ -17,7 +17,7 @@
 struct job {
 	TAILQ_ENTRY(job) next; /* under way, in the order of their beginning */
 	struct task *task; /* NULL: the slot is free */
-	uint64_t started;
+	uint64_t started; /* steady_ms */
 	uint32_t generation; /* of the slot: an old answer fits no new job */
 	uint32_t free_next;
 	uint8_t instance;
@@ -120,8 +120,10 @@ static void
 watch(void)
 {
 	struct job *j = TAILQ_FIRST(&jobs);
+	uint64_t at = j != NULL ? j->started + JOB_MS : NEVER, now = steady_ms();
 
-	wake_set(&J.overdue, j != NULL ? j->started + JOB_MS : NEVER);
+	/* The one whose clock is set: it may ring too early, which is looked at. */
+	wake_set(&J.overdue, j != NULL ? Q.now + (at > now ? at - now : 0) : NEVER);
 }
 
 static void
@@ -131,7 +133,7 @@ begin(struct job *j, struct task *t, unsigned instance)
 
 	J.free = j->free_next;
 	j->task = t;
-	j->started = Q.now;
+	j->started = steady_ms();
 	j->instance = (uint8_t)instance;
 	TAILQ_INSERT_TAIL(&jobs, j, next);
 	J.busy++;
@@ -300,6 +302,18 @@ jobs_reload(void)
 	kick();
 }
 
+/* Its recipients go elsewhere now. */
+static void
+again(struct task *t)
+{
+	struct msg *m = t->m;
+	struct dest *d = t->dest;
+
+	dest_show(d);
+	task_undo(t);
+	life_try(m);
+}
+
 void
 jobs_schedule(void)
 {
@@ -311,6 +325,10 @@ jobs_schedule(void)
 		return;
 	}
 	while (!Q.draining && J.busy < Q.conf->queue.active && (t = ring_take()) != NULL) {
+		if (!task_fits(t)) {
+			again(t);
+			continue;
+		}
 		if ((i = choose(t->dest)) == -1) {
 			task_back(t);
 			if (is_up())
@@ -385,9 +403,10 @@ void
 jobs_overdue(void)
 {
 	struct job *j;
+	uint64_t now = steady_ms();
 	uint32_t slot;
 
-	while ((j = TAILQ_FIRST(&jobs)) != NULL && j->started + JOB_MS <= Q.now) {
+	while ((j = TAILQ_FIRST(&jobs)) != NULL && j->started + JOB_MS <= now) {
 		for (slot = 0; J.v[slot] != j; slot++)
 			continue;
 		log_warn(

@@ -232,9 +232,12 @@ life_settle(struct msg *m)
 	m->settle_at = 0;
 	if ((rc = notice_settle(m)) == 0)
 		life_settling(m);
-	else if (rc == -1)
+	else if (rc == -1) {
 		m->settle_at = Q.now + AGAIN_MS;
-	else {
+		/* Who was delivered must not be tried again because of it. */
+		if (has(m, R_DELIVERED))
+			life_dirty(m);
+	} else {
 		for (i = 0; i < m->nrcpts; i++)
 			if (m->rcpts[i].state == R_FAILED || m->rcpts[i].state == R_DELIVERED)
 				rcpt_set(m, &m->rcpts[i], R_DONE);
@@ -300,6 +303,16 @@ life_settled(struct msg *m, int ok)
 			m->settle_at = Q.now + AGAIN_MS;
 		life_rewake(m);
 	}
+}
+
+void
+life_set_back(struct msg *m, uint64_t ms)
+{
+	if (m->arrived > Q.now)
+		m->arrived = Q.now;
+	m->next -= m->next < ms ? m->next : ms;
+	if (m->settle_at != 0)
+		m->settle_at = m->settle_at > ms ? m->settle_at - ms : 1;
 }
 
 /* ---- results ---- */

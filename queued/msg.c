@@ -334,6 +334,15 @@ msgs_free(void)
 	H.n = 0;
 }
 
+void
+msgs_set_back(uint64_t ms)
+{
+	struct msg *m;
+
+	RB_FOREACH(m, msg_tree, &all)
+	life_set_back(m, ms);
+}
+
 struct msg *
 msg_after(uint64_t number)
 {

@@ -133,7 +133,7 @@ read_message(void *ctx, void *p, size_t n, uint64_t off)
 
 /*
  * RFC 3461, 4.3: all of it only where that was asked for, and only with a failure; RFC 8689, 5:
- * never of one that wants TLS on its whole way.
+ * of one that wants TLS on its whole way only what names it, for the notice may go without.
  */
 static enum dsn_return
 what_of(const struct msg *m, enum notice_kind kind)
@@ -183,7 +183,7 @@ write_text(struct msg *m, enum notice_kind kind, const struct dsn_facts *about,
 	f.now = Q.now / 1000;
 	f.message = &o;
 	f.what = what_of(m, kind);
-	f.hide_subject = m->conceal;
+	f.hide_subject = m->conceal || m->requiretls;
 	f.eightbit = m->body == OCTETS_8BIT;
 	f.message_max = RETURN_MAX;
 	*eightbit = f.utf8 || (f.what == DSN_MESSAGE && f.eightbit);

@@ -39,6 +39,7 @@ int wake_init(struct wake *w, enum wake_kind kind);
 void wake_end(struct wake *w);
 void wake_set(struct wake *w, uint64_t at); /* NEVER takes it out */
 void wake_run(void); /* what is due; a bound for one round */
+void wake_set_back(uint64_t ms); /* the clock was */
 uint64_t wake_next(void); /* when the first one is due; NEVER */
 void wake_free(void);
 
@@ -117,6 +118,7 @@ void msg_free(struct msg *m); /* of one that is in no index */
 int msg_link(struct msg *m); /* into the indexes; 0, or -1 with errno EEXIST or ENOMEM */
 void msg_unlink(struct msg *m);
 void msgs_free(void); /* all, and their tasks; no jobs are left */
+void msgs_set_back(uint64_t ms); /* the clock was */
 struct msg *msg_find(const char *qid);
 struct msg *msg_after(uint64_t number); /* the first with a larger one, or NULL */
 struct msg *msg_last(void); /* or NULL */
@@ -199,6 +201,8 @@ void dest_wake(struct dest *d);
 void dest_revive(struct dest *d); /* by hand */
 void dest_result(struct dest *d, int site, struct diag *why); /* of a job */
 void dest_reload(void); /* those that are dead get another try */
+uint32_t dest_routes(void); /* changes with each reload */
+void dest_set_back(uint64_t ms); /* the clock was */
 unsigned dest_count(unsigned *dead);
 void dest_free_all(void);
 void dests_park_some(void); /* a slice of what is to be parked */
@@ -213,6 +217,7 @@ struct task {
 	struct dest *dest;
 	struct lane *lane; /* NULL: a job */
 	uint32_t parked; /* the lane's epoch in which it was; 0 */
+	uint32_t routes; /* that it was made for, see dest_routes */
 	uint16_t n;
 	uint16_t i[]; /* recipients */
 };
@@ -229,6 +234,8 @@ void lane_leave(struct lane *l);
  */
 struct task *ring_take(void);
 int task_is_parked(const struct task *t);
+/* Do all its recipients still go there?  The routes may have changed since it was made. */
+int task_fits(struct task *t);
 void task_park(
     struct task *t); /* it is in no list: to the parked of its lane, with a line in the log */
 
@@ -259,6 +266,7 @@ void life_hold_task(struct task *t, const char *why);
 void life_try(struct msg *m); /* what waits is tried now */
 int life_expired(const struct msg *m);
 uint64_t life_end(const struct msg *m); /* when it is too old; ms since the epoch */
+void life_set_back(struct msg *m, uint64_t ms); /* the clock was */
 void life_forget(struct msg *m); /* it is ended on the disk; freed, unless a job has it */
 void life_settle(struct msg *m);
 void life_settled(struct msg *m, int ok); /* of notice.c */
@@ -278,6 +286,7 @@ void life_settling(struct msg *m);
 int life_unsettling(struct msg *m, int ok);
 void life_write(void); /* in the tick */
 int life_unwritten(void);
+void life_write_now(void); /* whatever it was put off for */
 void life_state(const struct msg *m, struct qstore_state *s); /* good until the next call */
 
 /* ---- notice.c: notices to senders ---- */
@@ -343,5 +352,6 @@ void round_end(void); /* give up all that is in memory; the store is closed alre
 /* ---- clock.c ---- */
 
 uint64_t wall_ms(void); /* since the epoch */
+uint64_t steady_ms(void); /* since some time; nobody sets it */
 
 #endif

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "queued/queued.h"
 
+#define SET_BACK_MS 5000 /* a clock that is slewed goes on; less than that is of no matter */
 #define LONGEST_SLEEP 60000 /* ms: the wall clock may be set meanwhile */
 #define SLICE_MS 2 /* between slices of work on very many messages */
 #define LOG_PENDING (256 * 1024) /* octets that logd has not taken: no more slices */
@@ -16,10 +17,25 @@ static struct event tick, timer;
 static int kicked;
 static uint64_t armed; /* what the timer waits for; NEVER: for nothing */
 
+/* What is to come would come too late by as much. */
+static void
+set_back(uint64_t ms)
+{
+	log_warn("the clock was set back by %llu s", (unsigned long long)ms / 1000);
+	wake_set_back(ms);
+	dest_set_back(ms);
+	msgs_set_back(ms);
+	life_write_now();
+}
+
 void
 round_begin(void)
 {
+	uint64_t before = Q.now;
+
 	Q.now = wall_ms();
+	if (Q.now + SET_BACK_MS < before)
+		set_back(before - Q.now);
 }
 
 static void

@@ -220,6 +220,13 @@ life_write(void)
 		}
 }
 
+void
+life_write_now(void)
+{
+	gathered = held_back = 0;
+	kick();
+}
+
 int
 life_unwritten(void)
 {

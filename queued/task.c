@@ -134,6 +134,7 @@ new_task(struct msg *m, struct dest *d, unsigned room)
 	t->dest = d;
 	t->lane = l;
 	t->parked = 0;
+	t->routes = dest_routes();
 	t->n = 0;
 	LIST_INSERT_HEAD(&m->tasks, t, of_msg);
 	m->ntasks++;
@@ -208,6 +209,22 @@ tasks_make(struct msg *m)
 		dest_unused(dests[i]);
 	}
 	return rc;
+}
+
+int
+task_fits(struct task *t)
+{
+	struct dest *d;
+	unsigned k;
+
+	for (k = 0; k < t->n && t->routes != dest_routes(); k++)
+		if ((d = dest_of(rcpt_addr(t->m, &t->m->rcpts[t->i[k]]))) != t->dest) {
+			if (d != NULL)
+				dest_unused(d);
+			return 0;
+		}
+	t->routes = dest_routes();
+	return 1;
 }
 
 /* ---- undoing ---- */

@@ -107,6 +107,17 @@ wake_set(struct wake *w, uint64_t at)
 		kick(); /* the loop's timer has to be set anew */
 }
 
+void
+wake_set_back(uint64_t ms)
+{
+	uint32_t i;
+
+	/* Their order stays. */
+	for (i = 1; i <= H.n; i++)
+		H.v[i]->at -= H.v[i]->at < ms ? H.v[i]->at : ms;
+	kick();
+}
+
 uint64_t
 wake_next(void)
 {

@@ -325,12 +325,22 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	struct pool *p = arg;
 	struct ahead_ask *a;
 	uint64_t now = clock_ms();
+	int silent = 0;
 
 	(void)fd;
 	(void)what;
 	/* The first has waited for the longest time; whoever is told may change the list. */
-	while ((a = TAILQ_FIRST(&p->asks)) != NULL && a->due < now)
+	while ((a = TAILQ_FIRST(&p->asks)) != NULL && a->due < now) {
+		silent |= a == p->now;
 		tell(a, KNOWN_NOT, "");
+	}
+	/* Others need not wait for this server's answer as long. */
+	if (silent) {
+		hang_up(p);
+		if (++p->at >= p->nservers)
+			p->at = 0;
+		go_on(p);
+	}
 	if (p->n == 0 && p->ready && !p->asking && now > p->used + IDLE_MS)
 		hang_up(p);
 	if (p->n > 0 || p->peer != NULL)

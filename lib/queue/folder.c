@@ -182,7 +182,7 @@ with_header(struct recovery *r, struct seg *seg, const struct seg_header *h)
 static int
 look_at(struct recovery *r, struct seg *seg, int fd, struct err *e)
 {
-	struct seg_header first, last;
+	struct seg_header first, last = {0};
 	struct stat st;
 	int a, b = -1;
 

@@ -260,6 +260,7 @@ struct qstore {
 	int tend; /* a segment has emptied, or was sealed */
 	int full;
 	int64_t room; /* octets */
+	uint64_t disk; /* writer.disk as it was then */
 	uint64_t fs_free, fs_asked;
 	void (*room_changed)(void *arg);
 	void *room_arg;

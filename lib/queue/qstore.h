@@ -36,7 +36,7 @@ typedef uint64_t qstore_id;
  */
 #define REC_QSTORE_RCPT(F, L)                                                                      \
 	F(U8, state, 0, 4)                                                                         \
-	F(U8, told, 0, 1) /* of the delay; QS_ACTIVE + 1: to a host that does not know DSN */                                                       \
+	F(U8, told, 0, 1) /* of the delay; QS_ACTIVE + 1: to a host that does not know DSN */      \
 	F(STR, dsn, 0, 12)                                                                         \
 	F(STR, mta, 0, 255)                                                                        \
 	F(STR, text, 0, DIAG_MAX) /* the last diagnostic, or why it is held */

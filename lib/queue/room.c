@@ -41,7 +41,7 @@ qs_room_update(struct qstore *s)
 
 	ask(s);
 	(void)pthread_mutex_lock(&s->w.lock);
-	disk = s->w.disk;
+	disk = s->disk = s->w.disk;
 	idle = s->w.idle_octets;
 	(void)pthread_mutex_unlock(&s->w.lock);
 	can = left(s->size, disk + s->big_octets);
@@ -65,7 +65,7 @@ qstore_full(const struct qstore *s, char *why, size_t whysz)
 			*why = '\0';
 		return 0;
 	}
-	if (left(s->fs_free, s->min_free) < left(s->size, s->w.disk + s->big_octets))
+	if (left(s->fs_free, s->min_free) < left(s->size, s->disk + s->big_octets))
 		(void)snprintf(why, whysz,
 		    "the spool's file system has %llu MiB left (queue.min_free = %llu MiB)",
 		    (unsigned long long)s->fs_free >> 20, (unsigned long long)s->min_free >> 20);

@@ -48,9 +48,8 @@ on_done(void *arg, int ok, const char *why)
 	if (!ok)
 		errx(1, "%s", why);
 	waiting--;
-	if (pass &&
-	    (qstore_begin(store) == -1 || qstore_change(store, x->id, &st) == -1 ||
-		qstore_commit(store, 1, NULL, NULL) == -1))
+	if (pass && (qstore_begin(store) == -1 || qstore_change(store, x->id, &st) == -1 ||
+			qstore_commit(store, 1, NULL, NULL) == -1))
 		err(1, "end");
 	if (left > 0)
 		put(x);

@@ -196,7 +196,8 @@ on_found(
 static int
 open_it(void)
 {
-	const struct conf_queue conf = {.size = 64 << 20, .segment = SEGMENT_MIN, .memory = 1 << 20};
+	const struct conf_queue conf = {
+	    .size = 64 << 20, .segment = SEGMENT_MIN, .memory = 1 << 20};
 	struct err e = {0};
 
 	nids = 0;

@@ -151,6 +151,10 @@ def nobody_waits_for_a_silent_server_longer_than_the_first(w):
         s.c.close()
     # 20 seconds; one after the other they would be 60.
     assert time.monotonic() - began < 45
+    # Nor is that connection of any more use.
+    w.office.clear()
+    with Session(w) as s:
+        assert s.rcpt(f"again@{DOMAIN}")[0] == 250
 
 
 @case

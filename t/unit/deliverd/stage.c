@@ -403,6 +403,24 @@ stage_release(void)
 	(void)evtimer_add(&answering, &soon);
 }
 
+void
+stage_time_out(void)
+{
+	struct proc_req *r;
+	chan_reply_fn fn;
+	unsigned n = 0;
+	void *arg;
+
+	TAILQ_FOREACH (r, &asked, next)
+		n++;
+	while (n-- > 0 && (r = TAILQ_FIRST(&asked)) != NULL) {
+		fn = r->fn;
+		arg = r->arg;
+		proc_cancel(r);
+		fn(arg, NULL, ETIMEDOUT);
+	}
+}
+
 /* --- queued, anvild, gwctl --- */
 
 static void
@@ -418,7 +436,7 @@ on_rep(struct chan *c, struct ipc_msg *m)
 	a->there = true;
 	a->site = rep->site;
 	a->n = rep->results.n;
-	for (i = 0; i < a->n; i++) {
+	for (i = 0; i < a->n && i < sizeof a->rcpts / sizeof a->rcpts[0]; i++) {
 		const struct job_result *r = &rep->results.v[i];
 
 		a->rcpts[i].status = r->status;
@@ -472,7 +490,8 @@ stage_job(const struct stage_job *j)
 	    .envid = "",
 	    .requiretls = j->requiretls,
 	    .msgid = ""};
-	struct job_rcpt rcpts[20];
+	static struct job_rcpt rcpts[RCPTS_MAX];
+	static char names[RCPTS_MAX][24];
 	struct blob blob;
 	struct job_req req = {.envelope = {&env_of, 1},
 	    .route = j->route != NULL ? j->route : "",
@@ -489,6 +508,10 @@ stage_job(const struct stage_job *j)
 	(void)snprintf(qid, sizeof qid, "%s", j->qid != NULL ? j->qid : "ABC123");
 	for (i = 0; j->rcpts[i] != NULL; i++)
 		rcpts[req.rcpts.n++] = (struct job_rcpt){.addr = j->rcpts[i], .orcpt = ""};
+	for (i = 0; i < j->more; i++) {
+		(void)snprintf(names[i], sizeof names[i], "r%zu@example.org", i);
+		rcpts[req.rcpts.n++] = (struct job_rcpt){.addr = names[i], .orcpt = ""};
+	}
 	spool_init(&s, 64 * 1024 * 1024, -1);
 	if (j->message != NULL || j->size == 0)
 		ck_assert_int_eq(spool_write(&s, j->message != NULL ? j->message : small,

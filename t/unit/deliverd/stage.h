@@ -40,6 +40,7 @@ unsigned stage_asked(uint16_t type, const char *name);
 /* Answers to questions that wait are given by the loop; hold: not until stage_release. */
 void stage_hold(void);
 void stage_release(void);
+void stage_time_out(void); /* those who wait hear that nobody answers */
 
 /* ---- the loop ---- */
 
@@ -59,6 +60,7 @@ struct stage_job {
 	size_t
 	    size; /* of a message of nothing but lines, where message is NULL; 0: the small one */
 	bool requiretls;
+	unsigned more; /* recipients besides: r0@example.org, ... */
 };
 /* Its number; answers come in stage_answers. */
 unsigned stage_job(const struct stage_job *j);

@@ -343,6 +343,44 @@ START_TEST(our_own_listeners_are_a_loop)
 }
 END_TEST
 
+START_TEST(we_are_a_loop_however_our_address_is_spelt)
+{
+	const struct stage_job j = {
+	    .route = "m", .domain = "loop.test", .rcpts = {"bob@loop.test"}};
+	static const char *const spelt[] = {
+	    "0.0.0.0", "::ffff:127.0.0.1", "::ffff:0.0.0.0", "127.0.0.1"};
+	size_t i;
+
+	stage_mx("loop.test", DNS_OK, 0, "10 self.test");
+	for (i = 0; i < sizeof spelt / sizeof spelt[0]; i++) {
+		stage_addr("self.test", DNS_OK, 0, spelt[i], "");
+		stage_conf("route m { domains = {\"*\"} servers = {\"mx:loop.test:8025\"} }\n");
+		ck_assert_str_eq(stage_outcome(deliver(&j)), "failed 5.4.6");
+	}
+}
+END_TEST
+
+START_TEST(an_answer_for_very_many_recipients_fits_whatever_the_server_says)
+{
+	static char reply[900] = "550 5.1.1 ";
+	struct stage_job j = to_bob;
+	const struct stage_answer *a;
+
+	memset(reply + 10, 'x', sizeof reply - 11);
+	j.more = 999;
+	one.features = "DSN";
+	one.bad_rcpt = "<r";
+	one.bad_reply = reply;
+	route("one.test", "");
+	a = stage_answer(deliver(&j));
+	ck_assert_uint_eq(a->n, 1000);
+	ck_assert_int_eq(a->rcpts[0].status, JOB_SENT);
+	ck_assert_int_eq(a->rcpts[19].status, JOB_FAILED);
+	ck_assert_str_eq(a->rcpts[19].dsn, "5.1.1");
+	ck_assert_int_eq(strncmp(a->rcpts[19].text, "550 5.1.1 xxx", 13), 0);
+}
+END_TEST
+
 START_TEST(large_messages_come_as_descriptors)
 {
 	struct stage_job j = to_bob;
@@ -544,8 +582,10 @@ job_suite(void)
 	    a_greeting_that_refuses_leads_to_the_next_server,
 	    a_server_that_hangs_up_before_the_text_leads_to_the_next,
 	    what_may_have_arrived_goes_to_no_other_server_at_once, names_that_do_not_exist,
-	    our_own_listeners_are_a_loop, large_messages_come_as_descriptors,
-	    a_route_that_is_gone_waits, after_a_reload_connections_of_the_old_routes_close,
+	    our_own_listeners_are_a_loop, we_are_a_loop_however_our_address_is_spelt,
+	    an_answer_for_very_many_recipients_fits_whatever_the_server_says,
+	    large_messages_come_as_descriptors, a_route_that_is_gone_waits,
+	    after_a_reload_connections_of_the_old_routes_close,
 	    when_queued_dies_what_has_not_begun_is_forgotten,
 	    draining_finishes_what_there_is_and_takes_no_more,
 	    many_jobs_at_once_ask_once_and_all_arrive,

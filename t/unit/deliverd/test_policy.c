@@ -251,6 +251,39 @@ START_TEST(an_mta_sts_policy_names_the_servers)
 }
 END_TEST
 
+static struct policy *
+silent_policy(int secure)
+{
+	struct policy_ask q = {
+	    .route = route_get("r"), .host = &host, .secure = secure, .canonical = ""};
+	struct policing *later;
+	unsigned had = policies;
+
+	host.secure = secure;
+	ask_forget();
+	stage_hold();
+	ck_assert_ptr_null(policy_make(&q, &later, on_policy, NULL));
+	stage_time_out();
+	stage_release();
+	stage_until(&policies, had + 1);
+	route_drop(q.route);
+	return got;
+}
+
+START_TEST(without_an_answer_about_mta_sts_nothing_is_sent)
+{
+	route("tls = may");
+	stage_sts("example.org", STS_ENFORCE, "mx.example.org");
+	ck_assert_int_eq(silent_policy(0)->verdict, POLICY_WAIT);
+	ck_assert_str_eq(got->dsn, "4.3.0");
+	/* DANE says more than that. */
+	stage_tlsa("_25._tcp.mx.example.org", DNS_OK, SECURE, 3, 1, 1, print, sizeof print);
+	ck_assert_int_eq(silent_policy(1)->verdict, POLICY_GO);
+	ck_assert_str_eq(got->by, "dane");
+	host.secure = false;
+}
+END_TEST
+
 START_TEST(dane_goes_before_mta_sts)
 {
 	route("tls = may");
@@ -329,8 +362,8 @@ policy_suite(void)
 	    without_an_answer_about_tlsa_nothing_is_sent,
 	    records_that_cannot_be_used_want_encryption_only, which_records_can_be_used,
 	    behind_an_alias_the_records_at_its_end_come_first, an_mta_sts_policy_names_the_servers,
-	    dane_goes_before_mta_sts, patterns_of_mta_sts,
-	    requiretls_wants_a_server_that_somebody_vouches_for,
+	    without_an_answer_about_mta_sts_nothing_is_sent, dane_goes_before_mta_sts,
+	    patterns_of_mta_sts, requiretls_wants_a_server_that_somebody_vouches_for,
 	    a_message_may_do_without_what_its_domain_wants, NULL};
 
 	return unit_suite_around("policy", begin, end, tests);

@@ -57,6 +57,20 @@ START_TEST(what_was_said_first_leaves_first)
 }
 END_TEST
 
+START_TEST(what_can_only_be_behind_the_rest_of_its_millisecond_is)
+{
+	struct said s = {.when = 101, .who = "queued", .text = "removed", .step = 3};
+
+	order_add(o, &s, 1000);
+	s = (struct said){.when = 101, .who = "deliverd", .text = "sent", .step = 2};
+	order_add(o, &s, 1000);
+	say(102, "later", 0);
+	say(101, "client", 0);
+	order_flush(o, 200);
+	ck_assert_str_eq(got, "client sent removed later ");
+}
+END_TEST
+
 START_TEST(what_is_younger_stays)
 {
 	say(105, "e", 1);
@@ -120,7 +134,8 @@ Suite *
 order_suite(void)
 {
 	return unit_suite_around("order", set_up, tear_down,
-	    (const TTest *const[]){what_was_said_first_leaves_first, what_is_younger_stays,
+	    (const TTest *const[]){what_was_said_first_leaves_first,
+		what_can_only_be_behind_the_rest_of_its_millisecond_is, what_is_younger_stays,
 		the_future_is_now, more_than_can_be_held_leaves_in_order, a_record_needs_no_line,
 		NULL});
 }

@@ -337,8 +337,7 @@ live(int calls)
 			ck_assert_int_eq(box_change(&b, id, 5, 1), 0);
 		} else
 			ck_assert_int_eq(box_end(&b, id), 0);
-		ck_assert_int_eq(
-		    qstore_commit(b.s, 0, tell_test, (void *)(uintptr_t)step), 0);
+		ck_assert_int_eq(qstore_commit(b.s, 0, tell_test, (void *)(uintptr_t)step), 0);
 		qstore_turn(b.s);
 	}
 	_exit(0);
@@ -409,9 +408,8 @@ Suite *
 crash_suite(void)
 {
 	const TTest *const tests[] = {a_file_that_ends_at_any_octet_of_its_tail,
-	    a_tail_of_which_only_the_beginning_was_written,
-	    a_tail_of_which_any_sector_is_missing, what_lies_behind_a_torn_group_never_comes_back,
-	    unsynced_groups_survive_the_process,
+	    a_tail_of_which_only_the_beginning_was_written, a_tail_of_which_any_sector_is_missing,
+	    what_lies_behind_a_torn_group_never_comes_back, unsynced_groups_survive_the_process,
 	    stale_groups_of_a_segment_used_again_are_nothing,
 	    octets_of_a_message_are_never_taken_for_records,
 	    killed_at_any_call_what_was_told_is_there, NULL};

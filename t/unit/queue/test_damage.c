@@ -405,7 +405,8 @@ START_TEST(an_empty_or_unreadable_segment_file_stops_nothing)
 	box_open(&b);
 	ck_assert_uint_gt(b.warnings, 0);
 	expect_all_but(0, "files");
-	ck_assert_uint_eq(box_files(&b, "damaged."), 2);
+	/* In the first two there never was anything. */
+	ck_assert_uint_eq(box_files(&b, "damaged."), 1);
 	box_close(&b);
 	box_open(&b);
 	ck_assert_uint_eq(b.warnings, 0);
@@ -427,8 +428,8 @@ damage_suite(void)
 	    a_large_message_with_a_changed_octet_is_found_and_kept_aside,
 	    a_large_message_without_its_file_is_told_of,
 	    files_that_no_message_needs_are_removed_and_those_of_others_are_not,
-	    a_copy_of_a_segment_doubles_nothing,
-	    an_empty_or_unreadable_segment_file_stops_nothing, NULL};
+	    a_copy_of_a_segment_doubles_nothing, an_empty_or_unreadable_segment_file_stops_nothing,
+	    NULL};
 
 	return unit_suite_around("queue: damage", setup, teardown, tests);
 }

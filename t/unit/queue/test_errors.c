@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/statfs.h>
 #include <unistd.h>
 
 #include "t/unit/queue/box.h"
@@ -238,7 +237,7 @@ START_TEST(a_large_message_that_cannot_be_written_leaves_no_file)
 END_TEST
 
 /* Some of everything, of which calls fail: told is kept, failed is never seen. */
-#define STEPS 24
+#define STEPS 16
 
 struct step {
 	struct box_done d;
@@ -287,8 +286,8 @@ check_steps(const struct step x[STEPS], int call)
 		ck_assert_msg((box_find(&b, x[i].id) != NULL) == (x[i].d.ok && !ended),
 		    "call %d, step %u", call, i);
 		if (x[i].d.ok && !ended)
-			ck_assert(box_is_whole(
-			    &b, x[i].id, i, i % 6 == 5 ? 300000 : 20000 + i * 3000));
+			ck_assert(
+			    box_is_whole(&b, x[i].id, i, i % 6 == 5 ? 300000 : 20000 + i * 3000));
 	}
 }
 
@@ -297,7 +296,7 @@ START_TEST(whichever_call_fails_told_is_kept_and_failed_is_never_seen)
 	struct step x[STEPS];
 	int call, width;
 
-	for (width = 1; width <= 3; width++)
+	for (width = 1; width <= 3; width += 2)
 		for (call = 0; call == 0 || plan.failed > 0; call++) {
 			memset(x, 0, sizeof x);
 			fail_from(C_ALL, call, width, EIO);

@@ -145,7 +145,7 @@ END_TEST
 START_TEST(a_clock_set_forward_takes_no_job_from_its_deliverd)
 {
 	put_to("A1", "x@far.test");
-	world_now += 5 * 3600 * 1000ULL;
+	world_now += 12600 * 1000ULL;
 	world_turn();
 	ck_assert_uint_eq(njobs, 1);
 	ck_assert_uint_eq(events(EV_DELIVERY, "A1", NULL), 0);
@@ -230,16 +230,15 @@ END_TEST
 
 /* ---- intake ---- */
 
-START_TEST(too_many_groups_at_once_are_refused_and_nobody_else)
+START_TEST(very_many_sessions_may_hand_over_at_once)
 {
-	struct mail m = mail("A1", "x@far.test"), one = mail("B1", "y@far.test");
+	struct mail m[2] = {mail("A1", "x@far.test"), mail("B1", "y@far.test")};
 	unsigned i;
 
-	for (i = 0; i < 600; i++)
-		(void)put(&smtpd, &m, 1, 10000 + i);
-	ck_assert_int_eq(put_status(&smtpd, put(&smtpd, &m, 0, 10599)), QUEUE_BUSY);
-	ck_assert_int_eq(put_status(&smtpd, put(&smtpd, &one, 0, 0)), QUEUE_OK);
-	ck_assert_uint_eq(disk_live(), 1);
+	for (i = 0; i < 1000; i++)
+		(void)put(&smtpd, &m[0], 1, 10000 + i);
+	ck_assert_int_eq(put_status(&smtpd, put(&smtpd, &m[1], 0, 10999)), QUEUE_OK);
+	ck_assert_uint_eq(disk_live(), 2);
 }
 END_TEST
 
@@ -263,7 +262,7 @@ edges_suite(void)
 	tcase_add_test(t, a_clock_set_back_during_a_restart_puts_nothing_off);
 	tcase_add_test(t, what_comes_back_after_a_reload_takes_the_new_route);
 	tcase_add_test(t, what_comes_back_after_a_reload_is_split_by_the_new_routes);
-	tcase_add_test(t, too_many_groups_at_once_are_refused_and_nobody_else);
+	tcase_add_test(t, very_many_sessions_may_hand_over_at_once);
 	suite_add_tcase(s, t);
 	return s;
 }

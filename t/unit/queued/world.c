@@ -29,6 +29,14 @@ wall_ms(void)
 	return world_now;
 }
 
+static uint64_t steady; /* goes on with world_pass only */
+
+uint64_t
+steady_ms(void)
+{
+	return steady;
+}
+
 const struct proc_env *
 proc_env(void)
 {
@@ -326,7 +334,9 @@ world_pass(uint64_t seconds)
 	uint64_t end = world_now + 1000 * seconds;
 
 	while (world_now < end) {
+		steady -= world_now;
 		world_now = wake_next() > world_now && wake_next() < end ? wake_next() : end;
+		steady += world_now;
 		world_turn();
 	}
 }
