@@ -18,10 +18,13 @@
  *
  * The text never leaves before the server has said 354: no other reply has that number, so a
  * server that has said one reply too many, or one too few, is found out before what it says next
- * could be taken for the answer to the message.  That is why BDAT (RFC 3030), which saves a round
- * trip if it is sent together with the commands, is used for binary messages only, with nothing
- * else under way.
+ * could be taken for the answer to the message.  BDAT (RFC 3030) has nothing of the kind.  So it
+ * goes with nothing else under way, and is used for binary messages, and for long ones, where no
+ * octet must be looked at for its dots: they take so long that an answer too many comes before
+ * their end, and is found out by that.
  */
+#define TX_BDAT_MIN (1024 * 1024) /* octets of a long one */
+
 enum tx_step {
 	TX_NONE,
 	TX_LOOKING, /* at the octets */
@@ -63,6 +66,7 @@ struct transaction {
 	struct downgrade *encoder; /* in TX_ENCODING */
 	uint64_t size; /* octets to be sent, dots not counted */
 	bool utf8, bdat;
+	bool binary; /* and goes as such, by BDAT */
 
 	/* A round: one transaction in the sense of SMTP. */
 	size_t ask, answer; /* recipients from these on are to be asked, have to answer */

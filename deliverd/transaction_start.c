@@ -102,10 +102,13 @@ static int
 check_octets(struct client *c)
 {
 	struct transaction *t = &c->tx;
+	bool plain = !t->facts.binary && (!t->facts.eight || (c->features & CF_8BITMIME) != 0);
 
-	t->bdat = t->facts.binary && t->m->env->body == OCTETS_BINARY &&
-		  (c->features & CF_BINARYMIME) != 0;
-	if (t->bdat || (!t->facts.binary && (!t->facts.eight || (c->features & CF_8BITMIME))))
+	t->binary = t->facts.binary && t->m->env->body == OCTETS_BINARY &&
+		    (c->features & CF_BINARYMIME) != 0;
+	t->bdat = t->binary ||
+		  (plain && (c->features & CF_CHUNKING) != 0 && t->facts.size >= TX_BDAT_MIN);
+	if (plain || t->binary)
 		return 0;
 	if (t->has_spool)
 		refuse(c, JOB_FAILED, "5.6.0", "the message cannot be encoded");

@@ -67,7 +67,7 @@ tx_mail_text(char out[TX_COMMAND_MAX], const struct client *c)
 	(void)snprintf(out, TX_COMMAND_MAX, "MAIL FROM:<%s>", e->sender != NULL ? e->sender : "");
 	if (c->features & CF_SIZE)
 		add(out, " SIZE=%" PRIu64, t->size);
-	if (t->bdat)
+	if (t->binary)
 		add(out, " BODY=BINARYMIME");
 	else if (t->facts.eight)
 		add(out, " BODY=8BITMIME");

@@ -344,7 +344,10 @@ group_begin(struct msg *m)
 static void
 give_up(struct group *g)
 {
-	log_warn("%s: no notice can be queued now: %s", msg_text(g->m, MT_QID), strerror(errno));
+	/* That there is no room is told once, not for each of them. */
+	if (errno != ENOSPC && errno != EAGAIN)
+		log_warn("%s: no notice can be queued now: %s", msg_text(g->m, MT_QID),
+		    strerror(errno));
 	qstore_abort(Q.store);
 	group_free(g);
 }
@@ -373,6 +376,8 @@ notice_settle(struct msg *m)
 
 	if (g == NULL)
 		return -1;
+	/* The message ends with it, or nearly so. */
+	qstore_frees(Q.store);
 	failed = add_notice(g, NOTICE_FAILED);
 	success = failed == -1 ? -1 : add_notice(g, NOTICE_SUCCESS);
 	if (failed == -1 || success == -1) {

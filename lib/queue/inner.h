@@ -161,7 +161,7 @@ struct job {
 	uint32_t len, nrec;
 	struct chunk *chunk;
 	struct bigs bigs;
-	int lazily;
+	int lazily, frees;
 	void (*done)(void *arg, int ok, const char *why);
 	void *arg;
 	struct seg *seg; /* where it was put; to be voided, dropped, emptied */
@@ -315,6 +315,7 @@ void qs_segment_tend(struct qstore *s); /* void those that emptied, give some ba
 uint32_t qs_segment_size(const struct qstore *s);
 
 /* room.c */
+int64_t qs_room_for(const struct qstore *s, int frees); /* octets; below 0: none */
 void qs_room_update(struct qstore *s); /* from the loop; calls room_changed */
 
 /* read.c */

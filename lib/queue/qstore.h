@@ -104,6 +104,9 @@ void qstore_on_room(struct qstore *s, void (*changed)(void *arg), void *arg);
  * A group of records that become durable together or not at all: begin, add, commit.  From the
  * loop only; one group at a time is being added to.
  *
+ * qstore_frees		of the group that has begun: what it adds is small and makes others end, so
+ *			it may be added when there is no room.  Else a queue that is full of what
+ *			cannot be delivered could not even say so, and would stay full.
  * qstore_add		a new message; its octets are read now.  *id receives its number.
  * qstore_add_spool	the same from a spool.  A message with a file of its own is read by the
  *			thread: *message is empty then, and the store's; else, and on failure, it
@@ -124,6 +127,7 @@ void qstore_on_room(struct qstore *s, void (*changed)(void *arg), void *arg);
  * qstore_abort.
  */
 int qstore_begin(struct qstore *s);
+void qstore_frees(struct qstore *s);
 int qstore_add(
     struct qstore *s, const struct qstore_entry *entry, struct octets *message, qstore_id *id);
 int qstore_add_spool(

@@ -57,6 +57,15 @@ qs_room_update(struct qstore *s)
 		s->room_changed(s->room_arg);
 }
 
+int64_t
+qs_room_for(const struct qstore *s, int frees)
+{
+	/* A half of what is kept, so that the rest is there for what is moved. */
+	if (frees)
+		return s->room + RESERVE / 2 * (int64_t)qs_segment_size(s);
+	return s->full ? -1 : s->room;
+}
+
 int
 qstore_full(const struct qstore *s, char *why, size_t whysz)
 {

@@ -75,6 +75,13 @@ qstore_begin(struct qstore *s)
 	return 0;
 }
 
+void
+qstore_frees(struct qstore *s)
+{
+	if (s->group != NULL)
+		s->group->frees = 1;
+}
+
 /* n octets behind the group as it is. */
 static uint8_t *
 reserve(struct qstore *s, uint64_t n)
@@ -152,11 +159,14 @@ new_message(struct qstore *s, const struct record *r, uint64_t size)
 static int
 may_add(const struct qstore *s, uint64_t size)
 {
+	int64_t room;
+
 	if (s->group == NULL)
 		return failed(EINVAL);
 	if (s->waiting > WAITING_MAX || s->bigs >= BIGS_MAX)
 		return failed(EAGAIN);
-	if (s->full || s->room < 0 || (size > QSTORE_BIG && s->room < (int64_t)size))
+	room = qs_room_for(s, s->group->frees);
+	if (room < 0 || (size > QSTORE_BIG && room < (int64_t)size))
 		return failed(ENOSPC);
 	return 0;
 }

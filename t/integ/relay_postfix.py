@@ -107,6 +107,17 @@ def what_we_send_a_postfix_takes_and_passes_on(w):
 
 
 @case
+def a_long_message_goes_by_bdat(w):
+    """RFC 3030, above 1 MiB."""
+    body = "".join(f"..{n} a line of a long message\n" for n in range(50000))
+    data = mails.plain(BOB, FAR, body=body)
+    w.send(w.relay, BOB, FAR, data, timeout=60)
+    assert w.friends.take(seconds=60)[0].data.endswith(mails.split_head(data)[1])
+    wait_until(lambda: re.search(rb"disconnect from \S+ .* bdat=1 ", read(w.partner.log)), 20, "BDAT at Postfix")
+    w.empty()
+
+
+@case
 def hundred_messages_at_once_pass_both_ways(w):
     for n in range(100):
         w.send(w.partner.port, FAR, DORA, letter(FAR, DORA, b"in %d\r\n" % n))

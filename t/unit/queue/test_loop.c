@@ -258,6 +258,67 @@ START_TEST(a_full_queue_says_so_and_has_room_again_when_messages_went)
 }
 END_TEST
 
+START_TEST(a_full_queue_takes_notices_of_what_ends_with_them_until_it_is_empty)
+{
+	qstore_id id[2000], notice;
+	unsigned n = 0, i;
+	int flag;
+
+	for (;; n++) {
+		flag = 0;
+		ck_assert_uint_lt(n, 2000);
+		ck_assert_int_eq(qstore_begin(b.s), 0);
+		if (box_add(&b, n, 200000, 1, &id[n]) == -1)
+			break;
+		ck_assert_int_eq(qstore_commit(b.s, 0, on_flag, &flag), 0);
+		until(&flag);
+	}
+	qstore_abort(b.s);
+	for (i = 0; i < n; i++) {
+		flag = 0;
+		ck_assert_int_eq(qstore_begin(b.s), 0);
+		qstore_frees(b.s);
+		ck_assert_int_eq(box_add(&b, n + i, 60000, 1, &notice), 0);
+		ck_assert_int_eq(box_end(&b, id[i]), 0);
+		ck_assert_int_eq(qstore_commit(b.s, 0, on_flag, &flag), 0);
+		until(&flag);
+	}
+	box_close(&b);
+	open_started();
+	ck_assert_uint_eq(b.nfound, n);
+	ck_assert_int_eq(qstore_full(b.s, NULL, 0), 0);
+}
+END_TEST
+
+START_TEST(what_frees_room_is_bounded_too)
+{
+	unsigned n = 0, extra = 0;
+	qstore_id id;
+	int flag;
+
+	for (; extra == 0 || errno != ENOSPC; n++) {
+		flag = 0;
+		ck_assert_uint_lt(n, 2000);
+		ck_assert_int_eq(qstore_begin(b.s), 0);
+		errno = 0;
+		if (box_add(&b, n, 200000, 1, &id) == -1) {
+			ck_assert_int_eq(errno, ENOSPC);
+			qstore_frees(b.s);
+			errno = 0;
+			if (box_add(&b, n, 200000, 1, &id) == -1)
+				break;
+			extra++;
+		}
+		ck_assert_int_eq(qstore_commit(b.s, 0, on_flag, &flag), 0);
+		until(&flag);
+	}
+	ck_assert_int_eq(errno, ENOSPC);
+	qstore_abort(b.s);
+	ck_assert_uint_gt(extra, 0);
+	ck_assert_uint_lt(extra, 200);
+}
+END_TEST
+
 START_TEST(a_file_system_with_too_little_left_is_full)
 {
 	char why[100];
@@ -288,6 +349,8 @@ loop_suite(void)
 	    a_large_message_holds_up_nobody_and_is_there_when_it_is_told,
 	    too_much_that_waits_is_refused_for_a_while,
 	    a_full_queue_says_so_and_has_room_again_when_messages_went,
+		a_full_queue_takes_notices_of_what_ends_with_them_until_it_is_empty,
+		what_frees_room_is_bounded_too,
 	    a_file_system_with_too_little_left_is_full, NULL};
 
 	return unit_suite_around("queue: loop", setup, teardown, tests);
