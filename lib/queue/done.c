@@ -6,7 +6,7 @@
 #include "base/log.h"
 #include "queue/inner.h"
 
-#define VOID_RETRY 60000 /* ms */
+#define VOID_RETRY 5000 /* ms: a disk that is well again is used again soon */
 
 static void
 apply_record(struct qstore *s, const struct job *j, const struct record *r, uint32_t at)

@@ -14,7 +14,7 @@ import time
 
 GROUPS = ("lint", "unit", "fuzz", "golden", "integ")
 TIMEOUT = {"build": 540, "lint": 180, "unit": 150, "fuzz": 60, "golden": 150, "integ": 180}
-FUZZ_RUNS, FUZZ_SECONDS = 100000, 3
+FUZZ_RUNS, FUZZ_SECONDS = 100000, 2
 HEAD_LINES, TAIL_LINES = 12, 40  # shown of a failing test
 BUILD = os.environ.get("BUILD", "build")
 JOBS = int(os.environ.get("JOBS", "0")) or os.cpu_count() or 1
