@@ -346,8 +346,8 @@ give_up(struct group *g)
 {
 	/* That there is no room is told once, not for each of them. */
 	if (errno != ENOSPC && errno != EAGAIN)
-		log_warn("%s: no notice can be queued now: %s", msg_text(g->m, MT_QID),
-		    strerror(errno));
+		log_warn(
+		    "%s: no notice can be queued now: %s", msg_text(g->m, MT_QID), strerror(errno));
 	qstore_abort(Q.store);
 	group_free(g);
 }

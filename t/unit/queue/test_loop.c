@@ -349,9 +349,8 @@ loop_suite(void)
 	    a_large_message_holds_up_nobody_and_is_there_when_it_is_told,
 	    too_much_that_waits_is_refused_for_a_while,
 	    a_full_queue_says_so_and_has_room_again_when_messages_went,
-		a_full_queue_takes_notices_of_what_ends_with_them_until_it_is_empty,
-		what_frees_room_is_bounded_too,
-	    a_file_system_with_too_little_left_is_full, NULL};
+	    a_full_queue_takes_notices_of_what_ends_with_them_until_it_is_empty,
+	    what_frees_room_is_bounded_too, a_file_system_with_too_little_left_is_full, NULL};
 
 	return unit_suite_around("queue: loop", setup, teardown, tests);
 }
