@@ -39,12 +39,12 @@ def works(w):
 
 
 def stores(w):
-    """Database files below the state folder: {path: octets}."""
+    """The databases whose damage stops the gateway, and not those that are begun anew: {path: octets}."""
     found = {}
     for folder, _, names in os.walk(w.gw.state):
         for name in names:
             path = os.path.join(folder, name)
-            if name.endswith(".mdb") and "lock" not in name:
+            if name.endswith(".mdb") and "lock" not in name and os.path.basename(folder) in ("keys", "policy"):
                 found[path] = read(path)
     return found
 
