@@ -182,7 +182,7 @@ static const struct conf_key queue[] = {
     SIZE(conf_queue, size, 64 * MB, 1024 * GB, "16G"),
     SIZE(conf_queue, min_free, 0, 1024 * GB, "128M"),
     SIZE(conf_queue, segment, MB, GB, "16M"),
-    SIZE(conf_queue, memory, MB, 64 * GB, "32M"),
+    SIZE(conf_queue, memory, MB, 64 * GB, "8M"),
     NUM(conf_queue, active, 1, 100000, "500"),
     NUM(conf_queue, concurrency, 1, 10000, "20"),
     NUM(conf_queue, recipients, 1, 1000, "100"),

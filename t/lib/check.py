@@ -198,14 +198,14 @@ def run(test, tmp, verbose):
 
 
 def run_all(tests, tmp, verbose):
-    # Timings of the integration tests suffer beside other work, so the rest comes first.  They wait
-    # for most of their time, so there may be more of them than processors.
+    # Timings of the integration tests suffer beside other work, so the rest comes first.  Most wait
+    # for much of their time, so there are more of them at once than processors.
     first = [t for t in tests if t.group != "integ" and not t.alone]
     second = [t for t in tests if t.group == "integ" and not t.alone]
     alone = [t for t in tests if t.alone]
     order = {"lint": 0, "golden": 1, "fuzz": 2, "unit": 3}
     first.sort(key=lambda t: order[t.group])
-    for batch, jobs in ((first, JOBS), (second, max(1, min(JOBS * 3 // 2, 6))), (alone, 1)):
+    for batch, jobs in ((first, JOBS + 1), (second, max(2, min(JOBS * 2, 6))), (alone, 1)):
         with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
             for done in [pool.submit(run, t, tmp, verbose) for t in batch]:
                 done.result()
