@@ -569,6 +569,7 @@ def damaged_notices_are_set_aside(w):
 @case
 def the_log_reads_like_postfixes(w):
     fresh(w)
+    w.gw.settled_log()  # lines come late
     start = len(w.gw.log_text())
     w.send("alice", PAT, letter(PAT))
     w.peer.take()
